@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// NumPy arrays as views. Python has validated shapes and dtypes with the user's names; the checks
+// here only keep a wrong call of _core from becoming a wrong memory access.
+#pragma once
+
+#include <eigenflow/errors.hpp>
+#include <eigenflow/views.hpp>
+
+#include <pybind11/numpy.h>
+
+#include <string>
+#include <type_traits>
+
+namespace eigenflow::bindings {
+
+namespace py = pybind11;
+
+template <class T> T *data_of(const py::array &a, const char *name, py::ssize_t n_dims) {
+  using value = std::remove_const_t<T>;
+  require(py::isinstance<py::array_t<value>>(a), std::string(name) + ": wrong dtype");
+  require(a.ndim() == n_dims, std::string(name) + ": want " + std::to_string(n_dims) +
+                                  " dimensions, got " + std::to_string(a.ndim()));
+  for (py::ssize_t axis = 0; axis < n_dims; ++axis)
+    require(a.strides(axis) % static_cast<py::ssize_t>(sizeof(T)) == 0,
+            std::string(name) + ": misaligned strides");
+  if constexpr (std::is_const_v<T>) {
+    return static_cast<T *>(a.data());
+  } else {
+    require(a.writeable(), std::string(name) + ": not writeable");
+    return static_cast<T *>(const_cast<void *>(a.data()));
+  }
+}
+
+template <class T> index stride_of(const py::array &a, py::ssize_t axis) {
+  return a.strides(axis) / static_cast<py::ssize_t>(sizeof(T));
+}
+
+// T = const double for inputs, double for outputs.
+template <class T> vector_view<T> vector_of(const py::array &a, const char *name) {
+  T *data = data_of<T>(a, name, 1);
+  return {data, a.shape(0), stride_of<T>(a, 0)};
+}
+
+template <class T> matrix_view<T> matrix_of(const py::array &a, const char *name) {
+  T *data = data_of<T>(a, name, 2);
+  return {data, a.shape(0), a.shape(1), stride_of<T>(a, 0), stride_of<T>(a, 1)};
+}
+
+// Calls body with a float or a double zero, by the dtype of the array: `decltype` names the type
+// inside.
+template <class Body> decltype(auto) with_float_type(const py::array &a, Body &&body) {
+  if (py::isinstance<py::array_t<float>>(a))
+    return body(float{});
+  return body(double{});
+}
+
+} // namespace eigenflow::bindings

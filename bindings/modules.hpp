@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One register function a file; each fills the submodule of the same name.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace eigenflow::bindings {
+
+void register_runtime(pybind11::module_ &m);
+void register_rng(pybind11::module_ &m);
+
+} // namespace eigenflow::bindings

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// CPU level, workers, the BLAS table and Ctrl-C.
+#include "modules.hpp"
+
+#include <eigenflow/blas.hpp>
+#include <eigenflow/cpu.hpp>
+#include <eigenflow/parallel.hpp>
+
+#include <pybind11/stl.h>
+
+#include <string>
+#include <vector>
+
+namespace py = pybind11;
+
+namespace eigenflow::bindings {
+namespace {
+
+// Runs on the thread that released the GIL, every 50 ms at most. Outside the main thread
+// PyErr_CheckSignals does nothing, as Python wants it.
+bool signal_pending() {
+  const py::gil_scoped_acquire gil;
+  return PyErr_CheckSignals() != 0;
+}
+
+// The capsules of SciPy carry a C function pointer; its signature was compared in Python.
+void bind_blas(const std::string &name, const py::capsule &routine) {
+  if (!blas::bind(name.c_str(), PyCapsule_GetPointer(routine.ptr(), routine.name())))
+    throw py::key_error(name);
+}
+
+std::vector<std::string> blas_names() {
+  const auto names = blas::names();
+  return {names.begin(), names.end()};
+}
+
+} // namespace
+
+void register_runtime(py::module_ &m) {
+  set_interrupt_hook(&signal_pending);
+  m.def("cpu_level", [] { return cpu_level_name(active_cpu_level()); });
+  m.def("default_workers", &default_workers);
+  m.def("resolve_workers", &resolve_workers, py::arg("workers"));
+  m.def("bind_blas", &bind_blas, py::arg("name"), py::arg("routine"));
+  m.def("blas_names", &blas_names);
+  m.def("blas_available", &blas::available);
+}
+
+} // namespace eigenflow::bindings

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// BLAS and LAPACK through a table of Fortran entry points, so that the library links none itself.
+// From Python the table is filled with SciPy's routines; a C++ build fills it with the BLAS that
+// CMake found, or the program fills it. Sizes are 64-bit here and checked before they become
+// Fortran integers. Never call these inside parallel_for: a BLAS has its own threads.
+#pragma once
+
+#include <eigenflow/views.hpp>
+
+#include <span>
+
+namespace eigenflow::blas {
+
+enum class transpose : char { no = 'N', yes = 'T' };
+enum class side : char { left = 'L', right = 'R' };
+enum class triangle : char { upper = 'U', lower = 'L' };
+
+// True when every routine of the table is there.
+bool available();
+
+// Fills one slot, for example ("dgemm", pointer). False when the table has no such slot.
+bool bind(const char *name, void *routine);
+
+// The names of all slots, for whoever fills the table.
+std::span<const char *const> names();
+
+// All matrices are column-major (row_stride 1); the wrappers refuse others.
+// C = alpha op(A) op(B) + beta C
+template <class T>
+void gemm(transpose op_a, transpose op_b, T alpha, matrix_view<const T> a, matrix_view<const T> b,
+          T beta, matrix_view<T> c);
+
+// Lower or upper triangle of C = alpha op(A) op(A)^T + beta C; op = yes gives A^T A.
+template <class T>
+void syrk(triangle uplo, transpose op, T alpha, matrix_view<const T> a, T beta, matrix_view<T> c);
+
+// B = alpha op(A)^-1 B (left) or alpha B op(A)^-1 (right), A triangular.
+template <class T>
+void trsm(side where, triangle uplo, transpose op, T alpha, matrix_view<const T> a,
+          matrix_view<T> b);
+
+// Cholesky factor in place; 0, or the order of the first minor that is not positive.
+template <class T> index potrf(triangle uplo, matrix_view<T> a);
+
+// Householder QR in place (geqrf), then the first k = tau.size columns of Q in place (orgqr).
+template <class T> void geqrf(matrix_view<T> a, vector_view<T> tau);
+template <class T> void orgqr(matrix_view<T> a, vector_view<T> tau);
+
+// Eigenvalues in ascending order and eigenvectors of a symmetric matrix, in place (syevd).
+template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<T> values);
+
+// Thin SVD by divide and conquer (gesdd); a is overwritten. u: m x k, s: k, vt: k x n, k = min(m,
+// n).
+template <class T>
+void gesdd(matrix_view<T> a, matrix_view<T> u, vector_view<T> s, matrix_view<T> vt);
+
+} // namespace eigenflow::blas

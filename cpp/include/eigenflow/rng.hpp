@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Counter-based random numbers: entry (i, j) of a random matrix depends on (key, i, j) only, so it
+// is the same for any number of workers, any block size and any order of evaluation.
+#pragma once
+
+#include <eigenflow/views.hpp>
+
+#include <cstdint>
+
+namespace eigenflow::rng {
+
+// out(i, j) = 32 random bits of entry (first_row + i, first_col + j).
+void fill_words(std::uint64_t key, index first_row, index first_col, matrix_view<std::uint32_t> out,
+                int workers = 0);
+
+} // namespace eigenflow::rng

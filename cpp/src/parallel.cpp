@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <eigenflow/errors.hpp>
+#include <eigenflow/parallel.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+namespace eigenflow {
+namespace {
+
+constexpr auto poll_interval = std::chrono::milliseconds(50);
+std::atomic<bool (*)()> interrupt_hook{nullptr};
+
+std::int64_t clock_now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+std::int64_t next_poll() {
+  return (std::chrono::steady_clock::now() + poll_interval).time_since_epoch().count();
+}
+
+int available_cpus() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0)
+    return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+int positive_environment_value(const char *name) {
+  const char *text = std::getenv(name);
+  return text == nullptr ? 0 : std::max(0, std::atoi(text));
+}
+
+// What the workers of one call share. The first failure wins, and stops the others.
+class chunk_queue {
+public:
+  chunk_queue(index n, index grain, detail::chunk_body body, void *context)
+      : n_(n), grain_(grain), n_chunks_((n + grain - 1) / grain), body_(body), context_(context) {}
+
+  index n_chunks() const { return n_chunks_; }
+
+  void run(int worker) noexcept {
+    try {
+      // Only the calling thread polls: a signal handler may need the interpreter it came from.
+      interrupt_poll poll;
+      for (index c = next_.fetch_add(1); c < n_chunks_; c = next_.fetch_add(1)) {
+        body_(context_, c * grain_, std::min(n_, (c + 1) * grain_), worker);
+        if (worker == 0)
+          poll();
+      }
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!failure_)
+        failure_ = std::current_exception();
+      next_.store(n_chunks_);
+    }
+  }
+
+  void rethrow() const {
+    if (failure_)
+      std::rethrow_exception(failure_);
+  }
+
+private:
+  index n_, grain_, n_chunks_;
+  detail::chunk_body body_;
+  void *context_;
+  std::atomic<index> next_{0};
+  std::mutex mutex_;
+  std::exception_ptr failure_;
+};
+
+} // namespace
+
+int default_workers() {
+  for (const char *name : {"EIGENFLOW_NUM_THREADS", "OMP_NUM_THREADS"})
+    if (const int value = positive_environment_value(name); value > 0)
+      return value;
+  return available_cpus();
+}
+
+int resolve_workers(int workers) {
+  if (workers == 0)
+    return default_workers();
+  return workers > 0 ? workers : std::max(1, available_cpus() + 1 + workers);
+}
+
+void set_interrupt_hook(bool (*hook)()) { interrupt_hook.store(hook); }
+
+interrupt_poll::interrupt_poll() : next_(next_poll()) {}
+
+void interrupt_poll::operator()() {
+  if (clock_now() < next_)
+    return;
+  next_ = next_poll();
+  if (const auto hook = interrupt_hook.load(); hook != nullptr && hook())
+    throw interrupted();
+}
+
+namespace detail {
+
+void parallel_for(index n, index grain, chunk_body body, void *context, int workers) {
+  require(grain > 0, "grain: must be positive");
+  if (n <= 0)
+    return;
+  chunk_queue queue(n, grain, body, context);
+  const index useful = std::min<index>(resolve_workers(workers), queue.n_chunks());
+  std::vector<std::thread> threads;
+  threads.reserve(static_cast<std::size_t>(useful));
+  try {
+    for (index worker = 1; worker < useful; ++worker)
+      threads.emplace_back([&queue, worker] { queue.run(static_cast<int>(worker)); });
+  } catch (const std::system_error &) {
+    // The system has no more threads to give: those that started, and this one, do the work.
+  }
+  queue.run(0);
+  for (auto &thread : threads)
+    thread.join();
+  queue.rethrow();
+}
+
+} // namespace detail
+} // namespace eigenflow

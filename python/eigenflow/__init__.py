@@ -1,0 +1,31 @@
+"""How much capacity does a model need, and where?
+
+Four answers, one library: `flow` (which eigenvalues grow), `lowrank` (which ranks, in which
+layers), `sine` (how much rank a frequency buys) and `lds` (how many parameters keep predictions
+stable).
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from eigenflow._core import ConvergenceError, __version__
+from eigenflow.config import show_config
+
+if TYPE_CHECKING:
+    from eigenflow import flow, lds, lowrank, sine
+
+_SUBMODULES = ("flow", "lowrank", "sine", "lds")
+
+__all__ = ["ConvergenceError", "__version__", "flow", "lds", "lowrank", "show_config", "sine"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import submodules at first use, which keeps `import eigenflow` fast."""
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,32 @@
+"""Command line: `python -m eigenflow info`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="eigenflow", description="How much capacity, and where?")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("info", help="version, CPU level, BLAS, threads, GPU")
+    demo = commands.add_parser("demo", help="the four systems on real data: a table and a report")
+    demo.add_argument("--out", default="eigenflow-report", help="folder of the report")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    options = _parser().parse_args(arguments)
+    if options.command == "info":
+        from eigenflow.config import show_config
+
+        show_config()
+        return 0
+    from eigenflow.demo import run
+
+    run(options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

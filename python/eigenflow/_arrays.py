@@ -1,0 +1,169 @@
+"""Array intake: what users hand in becomes a NumPy array that kernels can read, or stays on the GPU.
+
+Three kinds of array come in, and the same kind goes out: NumPy (and anything that becomes NumPy: lists,
+numbers), CPU tensors that speak DLPack (PyTorch and others; no copy), and CuPy. CuPy is recognised
+without importing it.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+Kind = Literal["numpy", "cupy", "dlpack"]
+
+
+def kind_of(x: object) -> Kind:
+    """Tell which of the three kinds of array `x` is."""
+    root = type(x).__module__.partition(".")[0]
+    if root == "cupy":
+        return "cupy"
+    if root != "numpy" and hasattr(x, "__dlpack__"):
+        return "dlpack"
+    return "numpy"
+
+
+def common_kind(**arrays: object) -> Kind:
+    """Return the one kind of the given arrays; plain numbers and lists go with any kind.
+
+    Raises
+    ------
+    TypeError
+        If two arguments live in different libraries or memories: nothing is moved silently.
+    """
+    found: dict[Kind, str] = {}
+    for name, x in arrays.items():
+        if isinstance(x, np.ndarray) or kind_of(x) != "numpy":
+            found.setdefault(kind_of(x), name)
+    if len(found) > 1:
+        got = ", ".join(f"{name} ({kind})" for kind, name in found.items())
+        msg = f"{got}: got arrays of different libraries, want all of one kind"
+        raise TypeError(msg)
+    return next(iter(found), "numpy")
+
+
+def _from_dlpack(x: Any, name: str) -> Array:
+    device_type = int(x.__dlpack_device__()[0])
+    if device_type not in (1, 3):  # CPU, page-locked CPU memory
+        msg = f"{name}: got an array on device {x.__dlpack_device__()}, want CPU memory or CuPy"
+        raise TypeError(msg)
+    if getattr(x, "requires_grad", False):
+        x = x.detach()
+    return np.from_dlpack(x)
+
+
+def as_float_array(
+    x: Any,
+    name: str,
+    *,
+    ndim: int | Sequence[int] | None = None,
+    dtype: DTypeLike | None = None,
+    check_finite: bool = True,
+) -> Array:
+    """Return `x` as a float32 or float64 NumPy array in native byte order, without copying if it is one.
+
+    Parameters
+    ----------
+    x : array_like
+        NumPy array, CPU tensor with DLPack, list or number. Integers and booleans become float64.
+    name : str
+        The argument's name, which starts every error message.
+    ndim : int or sequence of int, optional
+        Accepted numbers of dimensions.
+    dtype : dtype, optional
+        Convert to this type; by default float32 and float64 are kept.
+    check_finite : bool
+        Refuse NaN and infinity, naming the first position.
+    """
+    a = _from_dlpack(x, name) if kind_of(x) == "dlpack" else _numpy_array(x, name)
+    if a.dtype.kind not in "biuf" or a.dtype.itemsize > 8:
+        msg = f"{name}: got dtype {a.dtype}, want real numbers (float32 or float64)"
+        raise TypeError(msg)
+    wanted = _float_dtype(a.dtype) if dtype is None else np.dtype(dtype)
+    if a.dtype != wanted or not a.flags.aligned:
+        a = np.require(a, wanted, "A")
+    if ndim is not None:
+        accepted = (ndim,) if isinstance(ndim, int) else tuple(ndim)
+        if a.ndim not in accepted:
+            want = " or ".join(str(n) for n in accepted)
+            msg = f"{name}: got {a.ndim} dimensions (shape {a.shape}), want {want}"
+            raise ValueError(msg)
+    if check_finite:
+        require_finite(a, name)
+    return a
+
+
+def _numpy_array(x: Any, name: str) -> Array:
+    try:
+        return np.asarray(x)
+    except ValueError as error:  # ragged nested lists
+        msg = f"{name}: got {type(x).__name__}, which is no rectangular array ({error})"
+        raise ValueError(msg) from None
+
+
+def _float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return (
+        np.dtype(np.float32) if dtype.kind == "f" and dtype.itemsize <= 4 else np.dtype(np.float64)
+    )
+
+
+def require_finite(a: Array, name: str) -> None:
+    """Raise ValueError that names the first NaN or infinity of `a`."""
+    # One pass without a temporary in the good case: the sum is finite unless it overflows.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.sum(a, dtype=np.float64)
+    if np.isfinite(total):
+        return
+    bad = np.flatnonzero(~np.isfinite(a))
+    if bad.size:
+        where = tuple(int(i) for i in np.unravel_index(bad[0], a.shape))
+        value = a[where]
+        position = where[0] if len(where) == 1 else where
+        at = f" at position {position}" if where else ""
+        msg = f"{name}: got {value}{at}, want finite values"
+        raise ValueError(msg)
+
+
+def common_float_dtype(*arrays: Array) -> np.dtype[Any]:
+    """float32 if every array is float32, else float64."""
+    return np.dtype(np.result_type(*arrays)) if arrays else np.dtype(np.float64)
+
+
+def check_out(out: Any, shape: tuple[int, ...], dtype: DTypeLike, *inputs: Array) -> Array:
+    """Check a user's `out=` array, or make one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `out` is no writeable C-ordered NumPy array of this shape and dtype, or shares memory with
+        an input.
+    """
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        msg = f"out: got {type(out).__name__}, want a NumPy array"
+        raise TypeError(msg)
+    if out.dtype != dtype:
+        msg = f"out: got dtype {out.dtype}, want {np.dtype(dtype)}"
+        raise TypeError(msg)
+    if out.shape != tuple(shape):
+        msg = f"out: got shape {out.shape}, want {tuple(shape)}"
+        raise ValueError(msg)
+    if not (out.flags.writeable and out.flags.c_contiguous):
+        msg = "out: want a writeable C-contiguous array"
+        raise ValueError(msg)
+    if any(np.may_share_memory(out, a) for a in inputs):
+        msg = "out: shares memory with an input, want memory of its own"
+        raise ValueError(msg)
+    return out
+
+
+def like(result: Array, original: Any) -> Any:
+    """Hand `result` back as the kind of array that `original` is (DLPack tensors; NumPy stays)."""
+    if kind_of(original) != "dlpack":
+        return result
+    library = sys.modules[type(original).__module__.partition(".")[0]]
+    return library.from_dlpack(result)

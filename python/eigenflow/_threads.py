@@ -1,0 +1,48 @@
+"""Worker counts, and the limit they put on BLAS."""
+
+import contextlib
+import functools
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+from eigenflow._core import runtime
+
+
+def resolve_workers(workers: int | None) -> int:
+    """Number of threads: None takes the default, negative numbers count back from the CPUs.
+
+    The default is EIGENFLOW_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs this process may use.
+    """
+    if workers is None:
+        return runtime.default_workers()
+    try:
+        count = operator.index(workers)
+    except TypeError:
+        msg = f"workers: got {workers!r}, want an integer or None"
+        raise TypeError(msg) from None
+    if count == 0 or not -(2**31) <= count < 2**31:
+        msg = f"workers: got {count}, want a positive number, or -1 for all CPUs"
+        raise ValueError(msg)
+    return runtime.resolve_workers(count)
+
+
+@functools.cache
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@contextlib.contextmanager
+def blas_limit(workers: int | None) -> Iterator[int]:
+    """Limit BLAS to the same number of threads, for the whole process, while the block runs.
+
+    With None, BLAS keeps the number that it has.
+    """
+    count = resolve_workers(workers)
+    if workers is None:
+        yield count
+    else:
+        with _controller().limit(limits=count, user_api="blas"):
+            yield count

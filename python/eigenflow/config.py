@@ -1,0 +1,65 @@
+"""What this installation is made of: what a bug report needs."""
+
+import os
+import platform
+import sys
+from importlib import metadata
+from importlib.util import find_spec
+
+from eigenflow import _core
+
+
+def _installed_version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _gpu_state() -> str:
+    if find_spec("cupy") is None:
+        return "none (CuPy is not installed: pip install 'eigenflow[cuda13]')"
+    import cupy
+
+    if not cupy.cuda.is_available():
+        return f"none (CuPy {cupy.__version__} finds no device)"
+    names = [
+        cupy.cuda.runtime.getDeviceProperties(i)["name"].decode()
+        for i in range(cupy.cuda.runtime.getDeviceCount())
+    ]
+    return f"{', '.join(names)} (CuPy {cupy.__version__})"
+
+
+def _blas_state() -> str:
+    from threadpoolctl import threadpool_info
+
+    from eigenflow import _blas
+
+    _blas.ensure_bound()
+    pools = [
+        f"{pool['internal_api']} {pool['version']} ({pool['num_threads']} threads)"
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
+    ]
+    return f"SciPy {_installed_version('scipy')}: " + ", ".join(pools)
+
+
+def config() -> dict[str, str]:
+    """Return the version, CPU level, threads, BLAS and GPU state, as text."""
+    return {
+        "eigenflow": _core.__version__,
+        "Python": f"{platform.python_version()} ({sys.platform}, {platform.machine()})",
+        "NumPy": _installed_version("numpy"),
+        "CPU level": _core.runtime.cpu_level(),
+        "CPUs": f"{os.cpu_count()}, default workers {_core.runtime.default_workers()}",
+        "BLAS": _blas_state(),
+        "GPU": _gpu_state(),
+    }
+
+
+def show_config() -> None:
+    """Print the version, CPU level, BLAS, threads and GPU state."""
+    entries = config()
+    width = max(map(len, entries))
+    for name, value in entries.items():
+        print(f"{name:<{width}}  {value}")

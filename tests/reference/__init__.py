@@ -1,0 +1,1 @@
+"""Short, slow, obviously right: what the fast code is held to."""
