@@ -27,9 +27,14 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.attr("__version__") = EIGENFLOW_VERSION;
   py::register_exception<eigenflow::convergence_error>(m, "ConvergenceError", PyExc_RuntimeError);
   py::register_exception_translator(&translate_interrupt);
-  const auto sub = [&m](const char *name) { return m.def_submodule(name); };
-  auto runtime = sub("runtime");
-  bindings::register_runtime(runtime);
-  auto rng = sub("rng");
-  bindings::register_rng(rng);
+  const auto add = [&m](const char *name, void (*register_module)(py::module_ &)) {
+    py::module_ submodule = m.def_submodule(name);
+    register_module(submodule);
+  };
+  add("runtime", &bindings::register_runtime);
+  add("rng", &bindings::register_rng);
+  add("flow", &bindings::register_flow);
+  add("lowrank", &bindings::register_lowrank);
+  add("sine", &bindings::register_sine);
+  add("lds", &bindings::register_lds);
 }

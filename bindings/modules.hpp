@@ -8,5 +8,9 @@ namespace eigenflow::bindings {
 
 void register_runtime(pybind11::module_ &m);
 void register_rng(pybind11::module_ &m);
+void register_flow(pybind11::module_ &m);
+void register_lowrank(pybind11::module_ &m);
+void register_sine(pybind11::module_ &m);
+void register_lds(pybind11::module_ &m);
 
 } // namespace eigenflow::bindings

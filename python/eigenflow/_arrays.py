@@ -1,8 +1,8 @@
-"""Array intake: what users hand in becomes a NumPy array that kernels can read, or stays on the GPU.
+"""Array intake: user arrays become NumPy arrays that kernels can read, or stay on the GPU.
 
-Three kinds of array come in, and the same kind goes out: NumPy (and anything that becomes NumPy: lists,
-numbers), CPU tensors that speak DLPack (PyTorch and others; no copy), and CuPy. CuPy is recognised
-without importing it.
+Three kinds of array come in, and the same kind goes out: NumPy (and anything that becomes NumPy:
+lists, numbers), CPU tensors that speak DLPack (PyTorch and others; no copy), and CuPy. CuPy is
+recognised without importing it.
 """
 
 import sys
@@ -63,7 +63,7 @@ def as_float_array(
     dtype: DTypeLike | None = None,
     check_finite: bool = True,
 ) -> Array:
-    """Return `x` as a float32 or float64 NumPy array in native byte order, without copying if it is one.
+    """Return `x` as a native float32 or float64 NumPy array, without copying if it is one.
 
     Parameters
     ----------
@@ -138,8 +138,8 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: DTypeLike, *inputs: Array
     Raises
     ------
     TypeError, ValueError
-        If `out` is no writeable C-ordered NumPy array of this shape and dtype, or shares memory with
-        an input.
+        If `out` is no writeable C-ordered NumPy array of this shape and dtype, or shares memory
+        with an input.
     """
     if out is None:
         return np.empty(shape, dtype)

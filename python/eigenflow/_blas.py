@@ -35,8 +35,8 @@ def ensure_bound() -> None:
     Raises
     ------
     ImportError
-        If this SciPy lacks a routine or has it with other integers (an ILP64 build): a wrong signature
-        would corrupt memory, so it is never guessed.
+        If this SciPy lacks a routine or has it with other integers (an ILP64 build): a wrong
+        signature would corrupt memory, so it is never guessed.
     """
     from scipy.linalg import cython_blas, cython_lapack
 

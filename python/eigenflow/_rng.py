@@ -12,10 +12,12 @@ RNGLike: TypeAlias = "int | np.integer[Any] | np.random.Generator | np.random.Bi
 
 def key_from(rng: RNGLike) -> int:
     """Return a 64-bit key: equal for equal seeds, and the next draw of a generator."""
-    if isinstance(rng, np.random.RandomState):
-        msg = "rng: got a RandomState, want a seed or numpy.random.Generator"
-        raise TypeError(msg)
-    return int(np.random.default_rng(rng).integers(0, 2**64, dtype=np.uint64))
+    try:
+        generator = np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        msg = f"rng: got {rng!r}, want a seed or a numpy.random.Generator ({error})"
+        raise type(error)(msg) from None
+    return int(generator.integers(0, 2**64, dtype=np.uint64))
 
 
 def random_words(

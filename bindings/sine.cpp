@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "modules.hpp"
+
+namespace eigenflow::bindings {
+
+void register_sine(pybind11::module_ &m) { m.doc() = "Kernels of eigenflow.sine."; }
+
+} // namespace eigenflow::bindings

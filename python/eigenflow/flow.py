@@ -1,0 +1,1 @@
+"""Exact gradient flow of over-parameterised sequence models: which eigenvalues grow?"""

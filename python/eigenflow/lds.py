@@ -1,0 +1,1 @@
+"""Linear dynamical systems: filtering, and how many parameters keep predictions stable."""

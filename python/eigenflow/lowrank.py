@@ -1,0 +1,1 @@
+"""Randomized SVD with an honest error, and rank selection across layers."""

@@ -1,0 +1,1 @@
+"""Sine-activated low-rank matrices that are never stored."""
