@@ -10,7 +10,7 @@ from eigenflow._core import runtime
 
 
 def resolve_workers(workers: int | None) -> int:
-    """Return the number of threads: None takes the default, negative numbers count back from the CPUs.
+    """Return the number of threads: None is the default, negatives count back from the CPUs.
 
     The default is EIGENFLOW_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs this process may use.
     """

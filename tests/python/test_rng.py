@@ -59,6 +59,7 @@ def test_equal_seeds_give_equal_keys_and_generators_advance():
     assert _rng.key_from(None) != _rng.key_from(None)
 
 
-def test_legacy_random_state_is_refused():
-    with pytest.raises(TypeError, match=r"^rng: "):
-        _rng.key_from(np.random.RandomState(0))
+@pytest.mark.parametrize("rng", ["seed", 1.5, -1])
+def test_what_is_no_seed_is_refused_by_name(rng):
+    with pytest.raises((TypeError, ValueError), match=r"^rng: "):
+        _rng.key_from(rng)

@@ -22,7 +22,6 @@ _STYLE = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#555a61",
     "axes.grid": True,
-    "axes.prop_cycle": None,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 11,
@@ -71,9 +70,10 @@ class Section:
 def subplots(n_cols: int = 1, *, width: float = 8.0, height: float = 3.4, n_rows: int = 1) -> Any:
     """Return (figure, axes) in the report's style, without a display and without pyplot's state."""
     import matplotlib as mpl
+    from cycler import cycler
     from matplotlib.figure import Figure
 
-    style = {**_STYLE, "axes.prop_cycle": mpl.cycler(color=list(COLOURS.values()))}
+    style = {**_STYLE, "axes.prop_cycle": cycler(color=list(COLOURS.values()))}
     with mpl.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         return figure, figure.subplots(n_rows, n_cols)

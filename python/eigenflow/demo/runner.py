@@ -20,12 +20,16 @@ class _SectionModule(Protocol):
     def run(self, step: Step) -> Section: ...
 
 
+def _section_module(name: str) -> _SectionModule:
+    return cast("_SectionModule", import_module(f"eigenflow.demo.{name}"))
+
+
 def run(out: str | Path = "eigenflow-report") -> Path:
     """Run the four sections, print one table, write the report, and return its path."""
     from tqdm import tqdm
 
     start = time.perf_counter()
-    modules = [cast(_SectionModule, import_module(f"eigenflow.demo.{name}")) for name in _SECTIONS]
+    modules = [_section_module(name) for name in _SECTIONS]
     with tqdm(total=sum(m.N_STEPS for m in modules), bar_format="{l_bar}{bar:30} {desc}") as bar:
 
         def step(message: str) -> None:
