@@ -34,7 +34,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   add("runtime", &bindings::register_runtime);
   add("rng", &bindings::register_rng);
   add("flow", &bindings::register_flow);
-  add("lowrank", &bindings::register_lowrank);
+  add("svd", &bindings::register_svd);
+  add("rank", &bindings::register_rank);
   add("sine", &bindings::register_sine);
   add("lds", &bindings::register_lds);
 }

@@ -9,7 +9,8 @@ namespace eigenflow::bindings {
 void register_runtime(pybind11::module_ &m);
 void register_rng(pybind11::module_ &m);
 void register_flow(pybind11::module_ &m);
-void register_lowrank(pybind11::module_ &m);
+void register_svd(pybind11::module_ &m);
+void register_rank(pybind11::module_ &m);
 void register_sine(pybind11::module_ &m);
 void register_lds(pybind11::module_ &m);
 

@@ -3,6 +3,8 @@
 
 namespace eigenflow::bindings {
 
-void register_lowrank(pybind11::module_ &m) { m.doc() = "Kernels of eigenflow.lowrank."; }
+void register_rank(pybind11::module_ &m) {
+  m.doc() = "Kernels of eigenflow.lowrank: rank rules and allocation.";
+}
 
 } // namespace eigenflow::bindings
