@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What all kernels share: the grid-stride loop, so that any launch shape covers any size.
+#pragma once
+
+#include <eigenflow/hd/config.hpp>
+
+namespace eigenflow::cuda {
+
+__device__ inline hd::int64 first_index() {
+  return static_cast<hd::int64>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+__device__ inline hd::int64 grid_stride() { return static_cast<hd::int64>(gridDim.x) * blockDim.x; }
+
+} // namespace eigenflow::cuda

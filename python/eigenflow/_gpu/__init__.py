@@ -1,0 +1,1 @@
+"""Kernels on CuPy arrays. Imported only when a CuPy array arrives."""

@@ -1,0 +1,46 @@
+"""Where the shipped CUDA sources are, and how NVRTC compiles them."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent.parent
+_INCLUDES = (_PACKAGE / "cpp" / "include", _PACKAGE / "cuda" / "include")
+
+
+def entry_path(entry: str) -> Path:
+    """Path of `cuda/entry/<entry>.cu`, which holds the extern "C" kernels of one module."""
+    return _PACKAGE / "cuda" / "entry" / f"{entry}.cu"
+
+
+def entries() -> list[str]:
+    """Names of all entry files."""
+    return sorted(path.stem for path in (_PACKAGE / "cuda" / "entry").glob("*.cu"))
+
+
+@cache
+def source_hash() -> str:
+    """Hash of every header that a kernel can include.
+
+    CuPy's disk cache looks at the entry file and the options only: without the hash among the
+    options, a changed header would silently reuse an old binary.
+    """
+    digest = hashlib.sha256()
+    device_headers = [
+        *(_INCLUDES[0] / "eigenflow" / "hd").glob("*.hpp"),
+        *(_INCLUDES[1] / "eigenflow" / "cuda").glob("*.cuh"),
+    ]
+    for path in sorted(device_headers):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def compile_options() -> tuple[str, ...]:
+    """Options for NVRTC. Contraction is off: device and host fuse where the source says fma."""
+    return (
+        "--std=c++20",
+        "--fmad=false",
+        "-default-device",
+        *(f"-I{path}" for path in _INCLUDES),
+        f"-DEIGENFLOW_SOURCE_HASH=0x{source_hash()}",
+    )
