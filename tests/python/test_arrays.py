@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+
+from eigenflow import _arrays
+
+
+class FakeTensor:
+    """A CPU tensor of some other library, as far as DLPack goes."""
+
+    def __init__(self, array, device=(1, 0)):
+        self._array = array
+        self._device = device
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._device
+
+
+class FakeCupy:
+    __module__ = "cupy._core.core"
+
+
+@given(hnp.arrays(np.float64, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)))
+def test_finite_arrays_pass_and_others_name_the_first_position(a):
+    bad = np.flatnonzero(~np.isfinite(a))
+    if bad.size == 0:
+        assert _arrays.as_float_array(a, "x") is a
+        return
+    with pytest.raises(ValueError, match=r"^x: got (nan|inf|-inf)") as error:
+        _arrays.as_float_array(a, "x")
+    if a.ndim == 1:
+        assert f"at position {bad[0]}," in str(error.value)
+
+
+def test_finite_values_whose_sum_overflows_are_finite():
+    a = np.full(4, np.finfo(np.float64).max)
+    assert _arrays.as_float_array(a, "x") is a
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([1, 2], np.float64),
+        (np.arange(3, dtype=np.int8), np.float64),
+        (np.float32(1), np.float32),
+        (np.ones(2, np.float16), np.float32),
+        (np.ones(2, ">f4"), np.float32),
+        (np.ones(2, ">f8"), np.float64),
+        (True, np.float64),
+    ],
+)
+def test_dtypes(given, expected):
+    a = _arrays.as_float_array(given, "x")
+    assert a.dtype == expected
+    assert a.dtype.isnative
+
+
+def test_strides_order_and_read_only_memory_are_kept():
+    base = np.asfortranarray(np.arange(24.0).reshape(4, 6))
+    base.flags.writeable = False
+    view = base[::-2, 1::2]
+    assert _arrays.as_float_array(view, "x") is view
+
+
+@pytest.mark.parametrize("bad", [np.array(["a"]), np.array([1j]), np.array([None]), [1, "b"], {}])
+def test_what_is_no_real_number_is_a_type_error(bad):
+    with pytest.raises(TypeError, match=r"^x: got dtype"):
+        _arrays.as_float_array(bad, "x")
+
+
+def test_ragged_lists_and_wrong_dimensions_are_value_errors():
+    with pytest.raises(ValueError, match=r"^x: got list"):
+        _arrays.as_float_array([[1], [1, 2]], "x")
+    with pytest.raises(ValueError, match=r"^x: got 1 dimensions \(shape \(3,\)\), want 2"):
+        _arrays.as_float_array(np.ones(3), "x", ndim=2)
+
+
+def test_cpu_tensors_are_read_without_a_copy_and_device_tensors_are_refused():
+    memory = np.ones(3)
+    assert np.shares_memory(_arrays.as_float_array(FakeTensor(memory), "x"), memory)
+    with pytest.raises(TypeError, match=r"^x: got an array on device"):
+        _arrays.as_float_array(FakeTensor(memory, device=(2, 0)), "x")
+
+
+def test_kinds_do_not_mix_but_numbers_go_with_any():
+    assert _arrays.common_kind(a=np.ones(2), b=[1.0], c=3) == "numpy"
+    assert _arrays.common_kind(a=FakeCupy(), b=2.0) == "cupy"
+    assert _arrays.common_kind(a=FakeTensor(np.ones(2)), b=2.0) == "dlpack"
+    with pytest.raises(TypeError, match=r"^a \(numpy\), b \(cupy\): "):
+        _arrays.common_kind(a=np.ones(2), b=FakeCupy())
+
+
+def test_out_is_used_or_refused_by_name():
+    x = np.ones(3)
+    out = np.empty(3)
+    assert _arrays.check_out(out, (3,), np.float64, x) is out
+    assert _arrays.check_out(None, (3,), np.float64, x).shape == (3,)
+    read_only = np.empty(3)
+    read_only.flags.writeable = False
+    for bad, error in [
+        ([0.0] * 3, TypeError),
+        (np.empty(3, np.float32), TypeError),
+        (np.empty(4), ValueError),
+        (np.empty(6)[::2], ValueError),
+        (read_only, ValueError),
+        (x, ValueError),
+    ]:
+        with pytest.raises(error, match=r"^out: "):
+            _arrays.check_out(bad, (3,), np.float64, x)
+
+
+def test_torch_goes_in_and_comes_out():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    tensor = torch.arange(3.0, requires_grad=True)
+    array = _arrays.as_float_array(tensor, "x")
+    np.testing.assert_array_equal(array, [0, 1, 2])
+    assert isinstance(_arrays.like(array, tensor), torch.Tensor)

@@ -1,0 +1,68 @@
+"""Rules of direction: hd <- cpp <- bindings <- python, and cuda includes hd only."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+MAX_LINES = 450
+
+
+def files(folder, *endings):
+    found = [p for p in (ROOT / folder).rglob("*") if p.suffix in endings]
+    assert found
+    return found
+
+
+def includes(path):
+    return INCLUDE.findall(path.read_text())
+
+
+@pytest.mark.parametrize("path", files("cpp/include/eigenflow/hd", ".hpp"), ids=lambda p: p.name)
+def test_hd_includes_only_hd(path):
+    assert all(name.startswith("eigenflow/hd/") for name in includes(path))
+
+
+@pytest.mark.parametrize("path", files("cuda", ".cuh", ".cu"), ids=lambda p: p.name)
+def test_cuda_includes_only_hd_and_cuda(path):
+    assert all(name.startswith(("eigenflow/hd/", "eigenflow/cuda/")) for name in includes(path))
+
+
+def test_cpp_knows_neither_python_nor_cuda():
+    for path in files("cpp", ".hpp", ".cpp"):
+        for name in includes(path):
+            assert not re.match(r"(pybind11|Python|cuda|cupy|eigenflow/cuda)", name), (path, name)
+
+
+def test_hot_loops_instantiate_no_standard_templates():
+    # The linker keeps one copy of a template, maybe the one that only new CPUs run.
+    allowed = {"cstdint", "cstddef"}
+    for path in files("cpp/src/isa", ".cpp", ".hpp"):
+        for name in includes(path):
+            standard = "/" not in name and not name.endswith(".hpp")
+            assert not standard or name in allowed, (path, name)
+
+
+def test_bindings_see_public_headers_only():
+    for path in files("bindings", ".hpp", ".cpp"):
+        assert not any("isa" in name or "src" in name for name in includes(path)), path
+
+
+def test_references_need_no_eigenflow():
+    for path in files("tests/reference", ".py"):
+        assert not re.search(r"^\s*(from|import) eigenflow", path.read_text(), re.MULTILINE), path
+
+
+@pytest.mark.parametrize("folder", ["cpp", "cuda", "bindings", "python", "tests", "bench"])
+def test_files_hold_one_thing(folder):
+    for path in (ROOT / folder).rglob("*"):
+        if path.suffix in {".py", ".cpp", ".hpp", ".cu", ".cuh"}:
+            assert len(path.read_text().splitlines()) <= MAX_LINES, path
+
+
+def test_sources_carry_their_licence():
+    for folder in ("cpp", "cuda", "bindings"):
+        for path in files(folder, ".hpp", ".cpp", ".cu", ".cuh"):
+            assert "SPDX-License-Identifier: BSD-3-Clause" in path.read_text(), path

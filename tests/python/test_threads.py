@@ -1,0 +1,114 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from eigenflow import _rng, _threads
+from eigenflow._core import runtime
+
+
+def test_workers_as_in_scipy_fft():
+    assert _threads.resolve_workers(None) == runtime.default_workers()
+    assert _threads.resolve_workers(3) == 3
+    assert _threads.resolve_workers(-1) == len(os.sched_getaffinity(0))
+    assert _threads.resolve_workers(-10_000) == 1
+
+
+@pytest.mark.parametrize(
+    ("workers", "error"), [(0, ValueError), (2**40, ValueError), (1.5, TypeError), ("2", TypeError)]
+)
+def test_bad_workers_are_named(workers, error):
+    with pytest.raises(error, match=r"^workers: got"):
+        _threads.resolve_workers(workers)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"EIGENFLOW_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, "3"),
+        ({"OMP_NUM_THREADS": "5"}, "5"),
+        ({"EIGENFLOW_NUM_THREADS": "nonsense", "OMP_NUM_THREADS": "5"}, "5"),
+    ],
+)
+def test_the_environment_sets_the_default(variables, expected):
+    code = "from eigenflow._core import runtime; print(runtime.default_workers())"
+    kept = {k: v for k, v in os.environ.items() if not k.endswith("NUM_THREADS")}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=kept | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == expected
+
+
+def test_blas_is_limited_only_inside_the_block():
+    from threadpoolctl import threadpool_info
+
+    def blas_threads():
+        return [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
+
+    before = blas_threads()
+    with _threads.blas_limit(1):
+        assert set(blas_threads()) <= {1}
+    assert blas_threads() == before
+
+
+def test_calls_from_many_threads_agree():
+    expected = _rng.random_words(3, (200, 500), workers=1)
+    results = [None] * 8
+
+    def call(i):
+        results[i] = _rng.random_words(3, (200, 500), workers=2)
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all((result == expected).all() for result in results)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_can_use_its_own_threads():
+    _rng.random_words(3, (200, 5000), workers=4)
+    child = os.fork()
+    if child == 0:
+        _rng.random_words(3, (200, 5000), workers=4)
+        os._exit(0)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert status == 0
+            return
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the forked child hangs")
+
+
+def test_ctrl_c_stops_a_long_loop():
+    code = """
+import numpy, threading, signal, os, time
+from eigenflow._core import rng
+out = numpy.lib.stride_tricks.as_strided(numpy.empty(1, numpy.uint32), (1 << 40, 4), (0, 0))
+threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    rng.fill_words(1, 0, 0, out, 2)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.stdout.strip() == "stopped", run.stderr
