@@ -1,0 +1,88 @@
+"""The contract: names, argument order and result fields that users may rely on."""
+
+import dataclasses
+import inspect
+
+import pytest
+
+import eigenflow as ef
+
+# Positional arguments in order, then keyword-only ones; more keywords may come.
+FUNCTIONS = {
+    "flow.solve": (
+        "z eigenvalues times",
+        "depth b0 coupling rtol out workers check_finite",
+    ),
+    "flow.state": ("z eigenvalues times", "depth b0 coupling workers check_finite"),
+    "flow.vanilla": ("z eigenvalues times", "out workers check_finite"),
+    "flow.learned_eigenvalues": ("theta eigenvalues", "depth b0"),
+    "flow.sure": ("z eigenvalues times noise_variance", "depth b0 axis workers check_finite"),
+    "lowrank.svd": (
+        "A rank",
+        "rtol atol norm oversampling power_iterations rng workers check_finite",
+    ),
+    "lowrank.range_finder": ("A size", "power_iterations rng"),
+    "lowrank.select_rank": (
+        "s shape rule",
+        "share rtol atol noise_std total_squared A n_draws rng",
+    ),
+    "lowrank.allocate_ranks": (
+        "spectra importance",
+        "shapes costs totals share budget method min_rank max_rank multiple_of dense_costs",
+    ),
+    "lowrank.perturb": ("W_base W_free", "max_rank conv"),
+    "sine.SineLowRank": ("U V omega", "gain method rtol exact_phase"),
+    "lds.LinearSystem": (
+        "A C Q R",
+        "B D state_offset obs_offset cross_cov mean0 cov0 diffuse time_varying",
+    ),
+    "lds.simulate": ("system n_steps", "n_series inputs given rng"),
+    "lds.filter": ("system y", "inputs state store method workers check_finite"),
+    "lds.smooth": ("system y", "store workers check_finite"),
+    "lds.log_likelihood": ("system y", "workers check_finite"),
+    "lds.steady_state": ("system", ""),
+    "lds.min_filter_length": ("A C", ""),
+    "lds.fir_predictor": ("system length", "horizon"),
+    "lds.truncated_kalman": ("system length", ""),
+    "lds.risk": ("system learner horizon", ""),
+}
+
+RESULTS = {
+    "flow.FlowState": "theta residual a b beta learned_eigenvalues",
+    "lowrank.SVDResult": (
+        "U s Vh rank error relative_error error_kind failure_probability residuals method passes"
+    ),
+    "lowrank.Allocation": "ranks cost kept_share",
+    "lowrank.Perturbation": "row_scale col_scale left right s residual_squared",
+    "lds.FilterResult": (
+        "filtered_mean filtered_cov predicted_mean predicted_cov innovations innovation_cov "
+        "log_likelihood log_likelihood_terms n_diffuse diffuse_convention steady_from error_bound "
+        "final_state"
+    ),
+}
+
+
+def resolve(name):
+    module, _, attribute = name.partition(".")
+    return getattr(getattr(ef, module), attribute)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_signature(name):
+    positional, keyword = FUNCTIONS[name]
+    parameters = inspect.signature(resolve(name)).parameters.values()
+    ordered = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    assert ordered == positional.split()
+    assert set(keyword.split()) <= keywords
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_result_fields(name):
+    result = resolve(name)
+    fields = [field.name for field in dataclasses.fields(result)]
+    wanted = RESULTS[name].split()
+    assert [f for f in fields if f in wanted] == wanted
+    parameters = result.__dataclass_params__
+    assert parameters.frozen
+    assert not parameters.eq

@@ -1,0 +1,38 @@
+"""Every public function is documented, and the examples in its docstring are true."""
+
+import doctest
+import inspect
+import re
+
+import pytest
+
+import eigenflow as ef
+
+MODULES = [ef.flow, ef.lowrank, ef.sine, ef.lds]
+PUBLIC = [
+    pytest.param(getattr(module, name), id=f"{module.__name__.rpartition('.')[2]}.{name}")
+    for module in MODULES
+    for name in module.__all__
+]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.mark.parametrize("thing", PUBLIC)
+def test_public_names_are_documented(thing):
+    assert thing.__doc__
+    if not inspect.isfunction(thing):
+        return
+    sections = re.findall(r"^ *(\w+)\n *-{3,}$", thing.__doc__, re.MULTILINE)
+    assert {"Parameters", "Returns"} <= set(sections)
+    documented = thing.__doc__
+    for name in inspect.signature(thing).parameters:
+        assert re.search(rf"\b{name}\b", documented), name
+
+
+@pytest.mark.parametrize("thing", PUBLIC)
+def test_examples_in_docstrings_are_true(thing):
+    finder = doctest.DocTestFinder(recurse=True)
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    for test in finder.find(thing, thing.__name__, globs={"ef": ef}):
+        runner.run(test)
+    assert runner.failures == 0
