@@ -33,7 +33,7 @@ def rows(results: dict) -> list[tuple[str, ...]]:
             facts = dict(entry["extra_info"])
             who = facts.pop("who")
             stats = entry["stats"]
-            # A rival may have been timed on a part of the task: `scale` times its time is the whole.
+            # A rival may have run a part of the task: `scale` times its time is the whole.
             median = stats["median"] * facts.pop("scale", 1)
             spread = 100 * stats["iqr"] / stats["median"]
             ratio = "" if entry is entries[0] else f"{median / ours:.1f} x faster"
