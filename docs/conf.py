@@ -1,0 +1,15 @@
+"""Sphinx settings: `sphinx-build -W docs docs/_build`."""
+
+import eigenflow
+
+project = "eigenflow"
+author = "The eigenflow developers"
+version = release = eigenflow.__version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc"]
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {"show_toc_level": 2}
+exclude_patterns = ["_build"]
+numpydoc_show_class_members = False
+autosummary_generate = True
+nitpicky = False
