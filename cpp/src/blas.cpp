@@ -177,8 +177,11 @@ template <class T> void orgqr(matrix_view<T> a, vector_view<T> tau) {
   check_info(info, "orgqr");
 }
 
-template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<T> values) {
-  char job = 'V', tri = letter(uplo);
+namespace {
+
+template <class T>
+void symmetric_eigen(char job, triangle uplo, matrix_view<T> a, vector_view<T> values) {
+  char tri = letter(uplo);
   int n = fortran_int(a.rows), lda = leading_dimension(a), info = 0;
   int size = -1, integer_size = -1, integer_query = 0;
   T query = 0;
@@ -190,6 +193,16 @@ template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<T> va
   routine(&job, &tri, &n, a.data, &lda, values.data, work.data(), &size, integer_work.data(),
           &integer_size, &info);
   check_info(info, "syevd");
+}
+
+} // namespace
+
+template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<T> values) {
+  symmetric_eigen('V', uplo, a, values);
+}
+
+template <class T> void syevd_values(triangle uplo, matrix_view<T> a, vector_view<T> values) {
+  symmetric_eigen('N', uplo, a, values);
 }
 
 template <class T>
@@ -217,6 +230,7 @@ void gesdd(matrix_view<T> a, matrix_view<T> u, vector_view<T> s, matrix_view<T> 
   template void geqrf<T>(matrix_view<T>, vector_view<T>);                                          \
   template void orgqr<T>(matrix_view<T>, vector_view<T>);                                          \
   template void syevd<T>(triangle, matrix_view<T>, vector_view<T>);                                \
+  template void syevd_values<T>(triangle, matrix_view<T>, vector_view<T>);                         \
   template void gesdd<T>(matrix_view<T>, matrix_view<T>, vector_view<T>, matrix_view<T>);
 EF_INSTANTIATE(float)
 EF_INSTANTIATE(double)

@@ -3,7 +3,7 @@
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from eigenflow import _core
 
@@ -33,4 +33,25 @@ def random_words(
 
     out = np.empty(shape, np.uint32)
     _core.rng.fill_words(key, first_row, first_col, out, resolve_workers(workers))
+    return out
+
+
+def random_normals(
+    key: int,
+    shape: tuple[int, int],
+    dtype: DTypeLike = np.float64,
+    *,
+    first_row: int = 0,
+    first_col: int = 0,
+    workers: int | None = None,
+) -> NDArray[Any]:
+    """Standard normals for a block of an infinite matrix that only `key` and the dtype determine.
+
+    Box-Muller on the words of `random_words`' generator; float32 and float64 draw different
+    numbers.
+    """
+    from eigenflow._threads import resolve_workers
+
+    out = np.empty(shape, dtype)
+    _core.rng.fill_normals(key, first_row, first_col, out, resolve_workers(workers))
     return out

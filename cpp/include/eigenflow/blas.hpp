@@ -49,6 +49,9 @@ template <class T> void orgqr(matrix_view<T> a, vector_view<T> tau);
 // Eigenvalues in ascending order and eigenvectors of a symmetric matrix, in place (syevd).
 template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<T> values);
 
+// Eigenvalues only, in ascending order; the matrix is overwritten.
+template <class T> void syevd_values(triangle uplo, matrix_view<T> a, vector_view<T> values);
+
 // Thin SVD by divide and conquer (gesdd); a is overwritten. u: m x k, s: k, vt: k x n, k = min(m,
 // n).
 template <class T>

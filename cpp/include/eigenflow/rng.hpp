@@ -13,4 +13,10 @@ namespace eigenflow::rng {
 void fill_words(std::uint64_t key, index first_row, index first_col, matrix_view<std::uint32_t> out,
                 int workers = 0);
 
+// out(i, j) = standard normal of entry (first_row + i, first_col + j), T = float or double. The two
+// types draw different numbers. The levels v3 and v4 agree to the bit, others to a few ulp.
+template <class T>
+void fill_normals(std::uint64_t key, index first_row, index first_col, matrix_view<T> out,
+                  int workers = 0);
+
 } // namespace eigenflow::rng

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "rng.hpp"
 
+#include <eigenflow/hd/gaussian.hpp>
 #include <eigenflow/hd/philox.hpp>
 
 namespace {
@@ -16,6 +17,19 @@ void words(std::uint64_t key, std::uint64_t row, std::uint64_t first_col, std::i
   }
 }
 
+template <class T>
+void normals(std::uint64_t key, std::uint64_t row, std::uint64_t first_col, std::int64_t n, T *out,
+             std::int64_t stride) {
+  std::int64_t done = 0;
+  while (done < n) {
+    const std::uint64_t col = first_col + static_cast<std::uint64_t>(done);
+    T block[4];
+    eigenflow::hd::normals(key, row, col / 4, block);
+    for (std::uint64_t lane = col % 4; lane < 4 && done < n; ++lane, ++done)
+      out[done * stride] = block[lane];
+  }
+}
+
 } // namespace
 
-EF_ISA_DEFINE(rng, {words})
+EF_ISA_DEFINE(rng, {words, normals<float>, normals<double>})

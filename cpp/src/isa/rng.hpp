@@ -12,6 +12,11 @@ struct rng_kernels {
   // whose counter is (j / 4, i).
   void (*words)(std::uint64_t key, std::uint64_t row, std::uint64_t first_col, std::int64_t n,
                 std::uint32_t *out, std::int64_t stride);
+  // Standard normals of the same entries.
+  void (*normals_float)(std::uint64_t key, std::uint64_t row, std::uint64_t first_col,
+                        std::int64_t n, float *out, std::int64_t stride);
+  void (*normals_double)(std::uint64_t key, std::uint64_t row, std::uint64_t first_col,
+                         std::int64_t n, double *out, std::int64_t stride);
 };
 
 } // namespace eigenflow::isa

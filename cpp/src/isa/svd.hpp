@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include "levels.hpp"
+
+#include <cstdint>
+
+namespace eigenflow::isa {
+
+struct svd_kernels {
+  // Sum of (scale x)^2 over n entries that lie `stride` apart, in 16 double lanes and a fixed tree.
+  double (*sum_squares_float)(const float *x, std::int64_t n, std::int64_t stride, double scale);
+  double (*sum_squares_double)(const double *x, std::int64_t n, std::int64_t stride, double scale);
+};
+
+} // namespace eigenflow::isa
+
+EF_ISA_DECLARE(svd)

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The basis of the short space. Block Krylov (Musco and Musco 2015) with small blocks, kept on one
+// side: only V is orthogonalised, Y = A V never is. The space of A^T A grows by one block for each
+// sweep over A, and stops growing when the leading Ritz values have stopped moving.
+#include "svd_detail.hpp"
+
+#include <eigenflow/errors.hpp>
+#include <eigenflow/rng.hpp>
+
+#include <numeric>
+
+namespace eigenflow::svd {
+namespace {
+
+// The missing energy of the leading values, relative to the error's square, at which to stop.
+constexpr double missing_energy = 2e-5;
+
+index block_width(index rank, index short_side) {
+  const index width = rank >= 0 && rank <= 16 ? 16 : 32;
+  return std::clamp<index>(short_side / 8, 1, width);
+}
+
+// How the energy captured by the leading j values has grown over the last three bases.
+class history {
+public:
+  void add(const std::vector<double> &squares) {
+    older_.swap(old_);
+    old_.swap(now_);
+    now_.resize(squares.size() + 1);
+    now_[0] = 0;
+    std::partial_sum(squares.begin(), squares.end(), now_.begin() + 1);
+  }
+  double captured(index j) const { return now_[as_size(j)]; }
+  index count() const { return static_cast<index>(now_.size()) - 1; }
+
+  // What the next blocks can still add to the leading j, by extending the gains as a geometric
+  // series: the true gains fall faster. Infinite until two gains are known.
+  double remaining(index j) const {
+    if (as_size(j) >= older_.size())
+      return std::numeric_limits<double>::infinity();
+    const double gain = now_[as_size(j)] - old_[as_size(j)];
+    const double before = old_[as_size(j)] - older_[as_size(j)];
+    if (gain <= 0)
+      return 0;
+    const double ratio = gain / before;
+    return ratio < 0.9 ? gain * ratio / (1 - ratio) : std::numeric_limits<double>::infinity();
+  }
+
+private:
+  std::vector<double> older_, old_, now_;
+};
+
+template <class T> class krylov {
+public:
+  krylov(const linear_operator<T> &a, const target &wanted, std::uint64_t key, int workers,
+         subspace<T> &space)
+      : a_(a), wanted_(wanted), key_(key), workers_(workers), space_(space),
+        width_(block_width(wanted.rank, a.cols())) {}
+
+  // True when the basis holds what is wanted; false when the exact way is the cheaper one.
+  bool run() {
+    const index limit = a_.cols() / 2;
+    const bool by_rank = wanted_.tolerance < 0;
+    const index first = by_rank ? wanted_.rank + wanted_.oversampling + 2 * width_ : 4 * width_;
+    reserve(std::min(limit, first) + width_);
+    start_block(width_);
+    for (;;) {
+      sweep();
+      if (done())
+        return true;
+      if (space_.size + width_ > limit)
+        return false;
+    }
+  }
+
+private:
+  void reserve(index size) {
+    if (space_.v.capacity() == 0) {
+      space_.v = columns<T>(a_.cols(), size);
+      space_.y = columns<T>(a_.rows(), size);
+    }
+    space_.v.grow(size);
+    space_.y.grow(size);
+  }
+
+  // Fills the columns behind the basis with a fresh Gaussian block, orthogonal to it.
+  void start_block(index width) {
+    reserve(space_.size + width);
+    const matrix_view<T> block = space_.v.view(space_.size, space_.size + width);
+    rng::fill_normals<T>(key_, 0, space_.size, block, workers_);
+    orthogonalise(block);
+  }
+
+  // Twice is enough for a block that is not in the basis's span to working precision; what is left
+  // of one that is points anywhere, and gets a third turn.
+  void orthogonalise(matrix_view<T> block) {
+    const matrix_view<const T> v = space_.v.view(0, space_.size);
+    columns<T> coefficients(std::max<index>(1, v.cols), block.cols);
+    factor_.assign(as_size(block.cols * block.cols), 0.0);
+    std::vector<double> before, step(factor_.size());
+    for (int turn = 0; turn < 4; ++turn) {
+      project_out<T>(v, block, coefficients.view(0, block.cols));
+      if (turn == 0 && v.cols > 0)
+        keep_projection(coefficients.view(0, block.cols));
+      orthonormalise<T>(block, {step.data(), block.cols, block.cols, 1, block.cols});
+      combine(step, turn == 0);
+      if (turn > 0 && least_diagonal(step, block.cols) > 0.5)
+        return;
+    }
+  }
+
+  void combine(const std::vector<double> &step, bool first) {
+    if (first) {
+      factor_ = step;
+      return;
+    }
+    const index n = static_cast<index>(std::lround(std::sqrt(static_cast<double>(step.size()))));
+    std::vector<double> product(step.size());
+    blas::gemm<double>(blas::transpose::no, blas::transpose::no, 1.0, col_major(step.data(), n, n),
+                       col_major<const double>(factor_.data(), n, n), 0.0,
+                       col_major(product.data(), n, n));
+    factor_.swap(product);
+  }
+
+  static double least_diagonal(const std::vector<double> &r, index n) {
+    double least = std::numeric_limits<double>::infinity();
+    for (index j = 0; j < n; ++j)
+      least = std::min(least, std::abs(r[as_size(j * n + j)]));
+    return least;
+  }
+
+  // V^T A^T Y_i is the block column i of Y^T Y: the Ritz values come from it at no further cost.
+  void keep_projection(matrix_view<T> h) {
+    projection_.assign(as_size(h.rows * h.cols), 0.0);
+    for (index j = 0; j < h.cols; ++j)
+      for (index i = 0; i < h.rows; ++i)
+        projection_[as_size(j * h.rows + i)] = static_cast<double>(h(i, j));
+  }
+
+  // One sweep over A: the image of the newest block, and from it the next block.
+  void sweep() {
+    const index begin = space_.size, width = width_;
+    reserve(begin + 2 * width);
+    const matrix_view<T> w = space_.v.view(begin + width, begin + 2 * width);
+    a_.apply_both(space_.v.view(begin, begin + width), space_.y.view(begin, begin + width), w);
+    space_.passes += 2;
+    space_.size = begin + width;
+    orthogonalise(w);
+    append_projection();
+    space_.next = factor_;
+    space_.next_rows = space_.next_cols = width;
+    if (exhausted())
+      refill();
+  }
+
+  void append_projection() {
+    const index size = space_.size, old = size - width_;
+    std::vector<double> larger(as_size(size * size));
+    for (index j = 0; j < old; ++j)
+      std::copy_n(&gram_[as_size(j * old)], old, &larger[as_size(j * size)]);
+    for (index j = 0; j < width_; ++j)
+      for (index i = 0; i < size; ++i) {
+        const double entry = projection_[as_size(j * size + i)];
+        larger[as_size((old + j) * size + i)] = entry;
+        larger[as_size(i * size + old + j)] = entry;
+      }
+    gram_.swap(larger);
+  }
+
+  // The newest block led nowhere: the basis is invariant to working precision.
+  bool exhausted() const {
+    double sum = 0;
+    for (const double entry : factor_)
+      sum += entry * entry;
+    return std::sqrt(sum) <= 64 * epsilon<T>() * trace();
+  }
+
+  void refill() {
+    std::fill(space_.next.begin(), space_.next.end(), 0.0);
+    rng::fill_normals<T>(key_, 0, space_.size, space_.v.view(space_.size, space_.size + width_),
+                         workers_);
+    orthogonalise(space_.v.view(space_.size, space_.size + width_));
+    invariant_ = true;
+  }
+
+  double trace() const {
+    double sum = 0;
+    for (index j = 0; j < space_.size; ++j)
+      sum += gram_[as_size(j * space_.size + j)];
+    return sum;
+  }
+
+  bool done() {
+    const double left = wanted_.norm_squared - trace();
+    const double rounding = wanted_.floor * wanted_.norm_squared;
+    if (wanted_.tolerance >= 0) {
+      // The least error that this basis allows, before any eigenvalue is computed.
+      if (left > wanted_.tolerance * wanted_.tolerance && left > rounding)
+        return false;
+    } else if (space_.size < wanted_.rank + std::min(wanted_.oversampling, width_)) {
+      return false;
+    }
+    const bool all = left <= rounding;
+    invariant_ = false;
+    return ritz_converged() || all;
+  }
+
+  bool ritz_converged() {
+    const index size = space_.size;
+    std::vector<double> work(gram_), squares(as_size(size));
+    const matrix_view<double> g = col_major(work.data(), size, size);
+    require_finite(g);
+    blas::syevd_values<double>(blas::triangle::upper, g, {squares.data(), size, 1});
+    std::reverse(squares.begin(), squares.end());
+    past_.add(squares);
+    if (wanted_.tolerance < 0)
+      return settled(wanted_.rank);
+    const index rank = rank_for(squares.data(), size, wanted_);
+    if (rank < 0)
+      return false;
+    if (rank == 0)
+      return true;
+    // The rank is final when one less cannot come within the tolerance any more.
+    const double below = wanted_.norm_squared - past_.captured(rank - 1);
+    const bool least = below - past_.remaining(rank - 1) > wanted_.tolerance * wanted_.tolerance;
+    return settled(rank) && (least || settled(rank - 1));
+  }
+
+  bool settled(index rank) const {
+    const double error = std::max(wanted_.norm_squared - past_.captured(rank), 0.0);
+    const double rounding = 0.01 * wanted_.floor * wanted_.norm_squared;
+    return past_.remaining(rank) <= std::max(missing_energy * error, rounding);
+  }
+
+  const linear_operator<T> &a_;
+  const target &wanted_;
+  std::uint64_t key_;
+  int workers_;
+  subspace<T> &space_;
+  index width_;
+  bool invariant_ = false;
+  std::vector<double> factor_;     // of the newest orthogonalised block
+  std::vector<double> projection_; // of the newest block on the basis
+  std::vector<double> gram_;       // Y^T Y, size x size
+  history past_;
+};
+
+// Orthonormal basis of the range after `steps` steps of subspace iteration; returns the products.
+template <class T>
+int iterate(const linear_operator<T> &a, int steps, std::uint64_t key, int workers,
+            matrix_view<T> q) {
+  columns<T> other(a.cols(), q.cols);
+  columns<double> factor(q.cols, q.cols);
+  const matrix_view<T> x = other.view(0, q.cols);
+  const matrix_view<double> r = factor.view(0, q.cols);
+  rng::fill_normals<T>(key, 0, 0, x, workers);
+  a.apply(x, q);
+  orthonormalise<T>(q, r);
+  for (int step = 0; step < steps; ++step) {
+    a.apply_adjoint(q, x);
+    orthonormalise<T>(x, r);
+    a.apply(x, q);
+    orthonormalise<T>(q, r);
+  }
+  return 2 * steps + 1;
+}
+
+} // namespace
+
+template <class T>
+bool build_krylov(const linear_operator<T> &a, const target &wanted, std::uint64_t key, int workers,
+                  subspace<T> &space) {
+  return krylov<T>(a, wanted, key, workers, space).run();
+}
+
+template <class T>
+void build_subspace(const linear_operator<T> &a, index size, int power_iterations,
+                    std::uint64_t key, int workers, subspace<T> &space) {
+  space.size = size;
+  space.v = columns<T>(a.rows(), size);
+  space.y = columns<T>(a.cols(), size);
+  space.next_rows = 0;
+  space.passes += iterate(a, power_iterations, key, workers, space.v.view(0, size)) + 1;
+  a.apply_adjoint(space.v.view(0, size), space.y.view(0, size));
+}
+
+template <class T>
+void range_finder(const linear_operator<T> &a, int power_iterations, std::uint64_t key, int workers,
+                  matrix_view<T> q) {
+  require(q.cols <= std::min(a.rows(), a.cols()), "size: want at most the smaller side of A");
+  if (q.cols > 0)
+    iterate(a, power_iterations, key, workers, q);
+}
+
+#define EF_INSTANTIATE(T)                                                                          \
+  template bool build_krylov<T>(const linear_operator<T> &, const target &, std::uint64_t, int,    \
+                                subspace<T> &);                                                    \
+  template void build_subspace<T>(const linear_operator<T> &, index, int, std::uint64_t, int,      \
+                                  subspace<T> &);                                                  \
+  template void range_finder<T>(const linear_operator<T> &, int, std::uint64_t, int,               \
+                                matrix_view<T>);
+EF_INSTANTIATE(float)
+EF_INSTANTIATE(double)
+
+} // namespace eigenflow::svd
