@@ -1,1 +1,7 @@
 """Randomized SVD with an honest error, and rank selection across layers."""
+
+from eigenflow.lowrank.allocation import Allocation, allocate_ranks
+from eigenflow.lowrank.perturbation import Perturbation, perturb
+from eigenflow.lowrank.selection import select_rank
+
+__all__ = ["Allocation", "Perturbation", "allocate_ranks", "perturb", "select_rank"]
