@@ -87,6 +87,46 @@ EF_HD float abs(float x) {
 #endif
 }
 
+// The nearest integer, ties to even, for any x. Without the instruction (the x86-64 baseline) the
+// sum with 2^52 or 2^23 rounds |x|: exact below that constant, and larger values are integers.
+EF_HD double rint(double x) {
+#if defined(__CUDA_ARCH__)
+  return ::rint(x);
+#elif defined(__SSE4_1__) || defined(__aarch64__)
+  return __builtin_rint(x);
+#else
+  const double big = 4503599627370496.0, a = __builtin_fabs(x), rounded = (a + big) - big;
+  return __builtin_copysign(a < big ? rounded : a, x);
+#endif
+}
+
+EF_HD float rint(float x) {
+#if defined(__CUDA_ARCH__)
+  return ::rintf(x);
+#elif defined(__SSE4_1__) || defined(__aarch64__)
+  return __builtin_rintf(x);
+#else
+  const float big = 8388608.0f, a = __builtin_fabsf(x), rounded = (a + big) - big;
+  return __builtin_copysignf(a < big ? rounded : a, x);
+#endif
+}
+
+EF_HD double copysign(double size, double sign) {
+#if defined(__CUDA_ARCH__)
+  return ::copysign(size, sign);
+#else
+  return __builtin_copysign(size, sign);
+#endif
+}
+
+EF_HD float copysign(float size, float sign) {
+#if defined(__CUDA_ARCH__)
+  return ::copysignf(size, sign);
+#else
+  return __builtin_copysignf(size, sign);
+#endif
+}
+
 // Bit copies. NVRTC has no <bit>; the union form is defined behaviour in GCC, Clang and nvcc.
 template <class To, class From> EF_HD To bit_cast(From from) {
   static_assert(sizeof(To) == sizeof(From), "equal sizes");
