@@ -1,8 +1,69 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "arrays.hpp"
 #include "modules.hpp"
 
-namespace eigenflow::bindings {
+#include <eigenflow/sine.hpp>
 
-void register_sine(pybind11::module_ &m) { m.doc() = "Kernels of eigenflow.sine."; }
+namespace eigenflow::bindings {
+namespace {
+
+py::tuple phase_accuracy(const py::array &U, const py::array &V, double omega, bool exact_phase) {
+  return with_float_type(U, [&](auto zero) {
+    using real = decltype(zero);
+    const auto u = matrix_of<const real>(U, "U"), v = matrix_of<const real>(V, "V");
+    sine::accuracy result;
+    {
+      const py::gil_scoped_release release;
+      result = sine::phase_accuracy<real>(u, v, {.omega = omega, .exact_phase = exact_phase});
+    }
+    return py::make_tuple(result.max_half_turns, result.error_bound, result.overflows);
+  });
+}
+
+void apply(const py::array &U, const py::array &V, const py::array &X, const py::array &out,
+           double omega, double gain, bool exact_phase, bool transposed, int workers) {
+  with_float_type(U, [&](auto zero) {
+    using real = decltype(zero);
+    const auto u = matrix_of<const real>(U, "U"), v = matrix_of<const real>(V, "V");
+    const auto x = matrix_of<const real>(X, "X");
+    const auto y = matrix_of<real>(out, "out");
+    const sine::options opts{omega, gain, exact_phase, workers};
+    const py::gil_scoped_release release;
+    transposed ? sine::apply_transposed<real>(u, v, x, y, opts)
+               : sine::apply<real>(u, v, x, y, opts);
+  });
+}
+
+void entries(const py::array &U, const py::array &V, const py::array &out, double omega,
+             double gain, bool exact_phase, int workers) {
+  with_float_type(U, [&](auto zero) {
+    using real = decltype(zero);
+    const auto u = matrix_of<const real>(U, "U"), v = matrix_of<const real>(V, "V");
+    const auto to = matrix_of<real>(out, "out");
+    const py::gil_scoped_release release;
+    sine::entries<real>(u, v, to, {omega, gain, exact_phase, workers});
+  });
+}
+
+void sincospi(const py::array &t, const py::array &sine_out, const py::array &cosine_out) {
+  with_float_type(t, [&](auto zero) {
+    using real = decltype(zero);
+    sine::sincospi<real>(vector_of<const real>(t, "t"), vector_of<real>(sine_out, "sine"),
+                         vector_of<real>(cosine_out, "cosine"));
+  });
+}
+
+} // namespace
+
+void register_sine(py::module_ &m) {
+  m.doc() = "Kernels of eigenflow.sine.";
+  m.def("phase_accuracy", &phase_accuracy, py::arg("U"), py::arg("V"), py::arg("omega"),
+        py::arg("exact_phase"));
+  m.def("apply", &apply, py::arg("U"), py::arg("V"), py::arg("X"), py::arg("out"), py::arg("omega"),
+        py::arg("gain"), py::arg("exact_phase"), py::arg("transposed"), py::arg("workers"));
+  m.def("entries", &entries, py::arg("U"), py::arg("V"), py::arg("out"), py::arg("omega"),
+        py::arg("gain"), py::arg("exact_phase"), py::arg("workers"));
+  m.def("sincospi", &sincospi, py::arg("t"), py::arg("sine"), py::arg("cosine"));
+}
 
 } // namespace eigenflow::bindings

@@ -1,1 +1,360 @@
-"""Sine-activated low-rank matrices that are never stored."""
+"""Sine-activated low-rank matrices: how much rank can one frequency add for no parameters?
+
+``sin(omega U V^T) / gain`` has the ``k (m + n)`` parameters of ``U V^T`` and, once the frequency
+spreads the phases, the stable rank of a dense random matrix (Ji et al., "Sine activated low-rank
+matrices for parameter efficient learning", arXiv 2403.19243).
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal, Self, SupportsIndex, TypeAlias
+
+import numpy as np
+
+from eigenflow import _arrays
+from eigenflow._threads import resolve_workers
+
+__all__ = ["PhaseWarning", "SineInfo", "SineLowRank"]
+
+_METHODS = ("auto", "fused")
+_DEFAULT_RTOL = 1e-2
+
+Index: TypeAlias = "SupportsIndex | slice | list[Any] | _arrays.Array"
+
+
+class PhaseWarning(UserWarning):
+    """Phases are so large that rounding may change a sine by more than the tolerance."""
+
+
+@dataclass(frozen=True, eq=False)
+class SineInfo:
+    """How a `SineLowRank` computes, and how well.
+
+    Attributes
+    ----------
+    method : str
+        "fused": tiles of the matrix are made and used in cache.
+    reason : str
+        Why this method.
+    max_half_turns : float
+        No phase ``|omega u_i . v_j| / pi`` is larger.
+    error_bound : float
+        Largest error of one entry of the operator, from rounding in its dtype. It is a bound, not
+        an estimate: errors grow like the square root of the number of columns, the bound like the
+        number.
+    """
+
+    method: str
+    reason: str
+    max_half_turns: float
+    error_bound: float
+
+
+class SineLowRank:
+    r"""The matrix ``sin(omega U V^T) / gain``, applied without being stored.
+
+    .. math:: S_{ij} = \sin\Big(\omega \sum_{l=1}^{k} U_{il} V_{jl}\Big) \Big/ \mathrm{gain}
+
+    Parameters
+    ----------
+    U : array_like, shape (m, k)
+        Left factor, float32 or float64 (integers and lists become float64). If the dtypes of `U`
+        and `V` differ, both are taken to the NumPy promotion of the two. The arrays are kept, not
+        copied: do not change them while the operator is in use.
+    V : array_like, shape (n, k)
+        Right factor; the same kind of array as `U` (NumPy, CPU tensor with DLPack, or CuPy).
+    omega : float
+        Frequency, in radians per unit of ``U V^T``.
+    gain : float, optional
+        Divisor; the authors' ``sqrt(in_features)``, that is ``sqrt(n)``, by default. ``op.T`` and
+        submatrices keep the gain of the operator that they come from.
+    method : {"auto", "fused"}
+        How products are computed. "fused" makes tiles of sines in cache and multiplies them there.
+    rtol : float, optional
+        Tolerated error of a sine, relative to its amplitude. When the bound of the rounding error
+        is larger, a `PhaseWarning` states it. 0.01 by default.
+    exact_phase : bool
+        Drop whole turns of the phase term by term. The error is then small whatever the frequency,
+        up to phases of 2**24 (float32) or 2**53 (float64) half-turns; five times the operations.
+    workers : int, optional
+        Threads of the products, unless a call says otherwise; ``-1`` means all CPUs, None the
+        default (``EIGENFLOW_NUM_THREADS``, else ``OMP_NUM_THREADS``, else all CPUs).
+    check_finite : bool
+        Refuse NaN and infinity in `U` and `V`.
+
+    Attributes
+    ----------
+    shape, dtype, U, V, omega, gain, exact_phase, info
+        As described above; `info` is a `SineInfo`.
+
+    Raises
+    ------
+    TypeError
+        For complex or object arrays, and for `U` and `V` of different array libraries.
+    ValueError
+        For wrong shapes, NaN or infinity, an unknown method, and phases that leave the dtype's
+        range.
+
+    Warns
+    -----
+    PhaseWarning
+        If rounding may change a sine by more than `rtol`.
+
+    Notes
+    -----
+    A product with T right-hand sides costs about ``m n (k + 16 + T)`` fused multiply-adds and no
+    memory beyond 4 MiB for each worker. It gives the same bytes for any number of workers. A
+    product with an array of higher precision is computed in that precision throughout.
+
+    With phases in half-turns the range reduction is exact; what remains is the rounding of the
+    phase itself, about ``|phase| eps sqrt(k) / 2``, bounded by ``(k + 3) eps / 2 |phase|``.
+
+    The operator has `matvec`, `matmat`, `rmatvec` and `rmatmat`, so
+    ``scipy.sparse.linalg.aslinearoperator(op)`` works.
+
+    Examples
+    --------
+    >>> import numpy as np, eigenflow as ef
+    >>> rng = np.random.default_rng(0)
+    >>> U, V = rng.uniform(-1, 1, (200, 2)), rng.uniform(-1, 1, (100, 2))
+    >>> op = ef.sine.SineLowRank(U, V, omega=30.0)
+    >>> op
+    <200x100 SineLowRank of float64, k=2, omega=30, gain=10>
+    >>> bool(np.allclose(op @ np.ones(100), (np.sin(30.0 * U @ V.T) / 10).sum(axis=1)))
+    True
+    >>> int(np.linalg.matrix_rank(U @ V.T)), int(np.linalg.matrix_rank(op.toarray()))
+    (2, 100)
+    """
+
+    # NumPy arrays leave `array @ op` to __rmatmul__ below.
+    __array_ufunc__ = None
+
+    def __init__(
+        self,
+        U: Any,
+        V: Any,
+        omega: float,
+        *,
+        gain: float | None = None,
+        method: Literal["auto", "fused"] = "auto",
+        rtol: float | None = None,
+        exact_phase: bool = False,
+        workers: int | None = None,
+        check_finite: bool = True,
+    ) -> None:
+        if method not in _METHODS:
+            msg = f"method: got {method!r}, which is not available; want one of {_METHODS}"
+            raise ValueError(msg)
+        resolve_workers(workers)
+        self._kind = _arrays.common_kind(U=U, V=V)
+        self._original = U if self._kind == "dlpack" else V
+        self._backend = _backend(self._kind)
+        self.U, self.V = self._backend.factors(U, V, check_finite)
+        if self.U.shape[1] != self.V.shape[1]:
+            msg = f"V: got {self.V.shape[1]} columns, want {self.U.shape[1]} as in U"
+            raise ValueError(msg)
+        self._dtype: np.dtype[Any] = np.dtype(self.U.dtype)
+        self.omega = _finite_number(omega, "omega")
+        self.gain = max(self.V.shape[0], 1) ** 0.5 if gain is None else _finite_number(gain, "gain")
+        if self.gain == 0:
+            msg = "gain: got 0, want a finite number other than 0"
+            raise ValueError(msg)
+        self.exact_phase = bool(exact_phase)
+        self._rtol = _DEFAULT_RTOL if rtol is None else _finite_number(rtol, "rtol")
+        self._workers = workers
+        self._scaled_left = True
+        self.info = self._describe()
+
+    def _describe(self) -> SineInfo:
+        half_turns, bound, overflows = self._backend.phase_accuracy(
+            self.U, self.V, self.omega, self.exact_phase
+        )
+        if overflows:
+            msg = (
+                f"omega: got {self.omega:g}, with which phases reach {half_turns:.3g} half-turns "
+                f"and leave the range of {self.dtype}; want a smaller omega or smaller factors"
+            )
+            raise ValueError(msg)
+        if bound > self._rtol:
+            advice = "exact_phase=True, " if not self.exact_phase else ""
+            advice += "float64 factors or " if self.dtype == np.float32 else ""
+            warnings.warn(
+                f"omega: phases reach up to {half_turns:.3g} half-turns, where rounding in "
+                f"{self.dtype} may change a sine by up to {bound:.2g}, more than rtol="
+                f"{self._rtol:g}; want {advice}a smaller omega",
+                PhaseWarning,
+                stacklevel=3,
+            )
+        reason = "the only method so far; it is exact up to rounding"
+        return SineInfo("fused", reason, half_turns, bound / abs(self.gain))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return self.U.shape[0], self.V.shape[0]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64: the dtype of the entries."""
+        return self._dtype
+
+    ndim = 2
+
+    def __repr__(self) -> str:
+        m, n = self.shape
+        return (
+            f"<{m}x{n} SineLowRank of {self.dtype}, k={self.U.shape[1]}, "
+            f"omega={self.omega:g}, gain={self.gain:g}>"
+        )
+
+    def _variant(self, **changes: Any) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, **changes)
+        return other
+
+    @property
+    def T(self) -> Self:
+        """The transposed operator: the same entries to the bit, the same gain, nothing copied."""
+        return self._variant(U=self.V, V=self.U, _scaled_left=not self._scaled_left)
+
+    def transpose(self) -> Self:
+        """Return `op.T`."""
+        return self.T
+
+    adjoint = transpose
+
+    def submatrix(self, rows: Index, cols: Index) -> Self:
+        """Return the operator of the chosen rows and columns (slices, or index or mask arrays).
+
+        Gain and error bound are those of the whole operator.
+        """
+        return self._variant(U=_rows_of(self.U, rows, "rows"), V=_rows_of(self.V, cols, "cols"))
+
+    def toarray(self, *, out: Any = None, workers: int | None = None) -> Any:
+        """Return the matrix itself, shape (m, n), for as much memory as that takes."""
+        return self._finish(self._backend.entries(self, out, self._threads(workers)))
+
+    def __getitem__(self, key: Any) -> Any:
+        """Entries, as NumPy indexing gives them: ``op[rows]``, ``op[:, cols]``, ``op[i, j]``.
+
+        Each index is an integer, a slice, or a one-dimensional index or mask array. Two arrays at
+        once are ambiguous and refused: `submatrix` chooses rows and columns independently.
+        """
+        keys = key if isinstance(key, tuple) else (key,)
+        if len(keys) > 2:
+            msg = f"op[...]: got {len(keys)} indices, want at most 2"
+            raise IndexError(msg)
+        keys = (*keys, slice(None))[:2]
+        if not any(_is_integer(k) or isinstance(k, slice) for k in keys):
+            msg = "op[rows, cols]: got two index arrays, want op.submatrix(rows, cols).toarray()"
+            raise IndexError(msg)
+        chosen = (
+            _as_range(k, n, axis) for axis, (k, n) in enumerate(zip(keys, self.shape, strict=True))
+        )
+        block = self.submatrix(*chosen).toarray()
+        return block[tuple(0 if _is_integer(k) else slice(None) for k in keys)]
+
+    def matmat(
+        self, X: Any, *, out: Any = None, workers: int | None = None, check_finite: bool = True
+    ) -> Any:
+        """Return ``op @ X`` for `X` of shape (n, T), or (n,).
+
+        Parameters
+        ----------
+        X : array_like, shape (n, T) or (n,)
+            Right-hand sides in any memory order.
+        out : ndarray, shape (m, T) or (m,), optional
+            C-contiguous array of the result's dtype for the result.
+        workers : int, optional
+            Threads of this call; the operator's own by default.
+        check_finite : bool
+            Refuse NaN and infinity in `X`; when False they spread through the sums.
+
+        Returns
+        -------
+        ndarray, shape (m, T) or (m,)
+            In the promoted dtype of the operator and `X`, and of the kind of array that `X` is.
+        """
+        if getattr(X, "__array_ufunc__", 0) is None and not hasattr(X, "__array__"):
+            msg = f"X: got {type(X).__name__}, want an array"
+            raise TypeError(msg)
+        _arrays.common_kind(X=X, **{"the operator": self.U if self._kind == "cupy" else X})
+        result = self._backend.product(self, X, out, self._threads(workers), check_finite)
+        return result if out is not None else self._finish(result, X)
+
+    def rmatmat(
+        self, Y: Any, *, out: Any = None, workers: int | None = None, check_finite: bool = True
+    ) -> Any:
+        """Return ``op.T @ Y`` for `Y` of shape (m, T), or (m,); parameters as in `matmat`."""
+        return self.T.matmat(Y, out=out, workers=workers, check_finite=check_finite)
+
+    matvec = dot = matmat
+    rmatvec = rmatmat
+
+    def __matmul__(self, X: Any) -> Any:
+        return self.matmat(X)
+
+    def __rmatmul__(self, Y: Any) -> Any:
+        Y = np.asarray(Y) if isinstance(Y, list) else Y
+        result = self.T.matmat(Y if Y.ndim == 1 else Y.T)
+        return result if Y.ndim == 1 else result.T
+
+    def __array__(self, *_: Any, **__: Any) -> _arrays.Array:
+        msg = "op: is never stored, so it is no array; want op.toarray()"
+        raise TypeError(msg)
+
+    def _threads(self, workers: int | None) -> int:
+        return resolve_workers(self._workers if workers is None else workers)
+
+    def _finish(self, result: Any, like: Any = None) -> Any:
+        original = self._original if like is None or _arrays.kind_of(like) == "numpy" else like
+        return _arrays.like(result, original)
+
+
+def _backend(kind: _arrays.Kind) -> Any:
+    if kind == "cupy":
+        from eigenflow._gpu import sine as gpu
+
+        return gpu
+    from eigenflow import _sine_cpu
+
+    return _sine_cpu
+
+
+def _finite_number(x: Any, name: str) -> float:
+    try:
+        value = float(x)
+    except (TypeError, ValueError):
+        msg = f"{name}: got {x!r}, want a number"
+        raise TypeError(msg) from None
+    if not np.isfinite(value):
+        msg = f"{name}: got {value}, want a finite number"
+        raise ValueError(msg)
+    return value
+
+
+def _is_integer(key: Any) -> bool:
+    return hasattr(key, "__index__") and getattr(key, "ndim", 0) == 0 and not isinstance(key, bool)
+
+
+def _as_range(key: Any, size: int, axis: int) -> Any:
+    """Turn an integer into the slice that holds it; leave slices and arrays alone."""
+    if not _is_integer(key):
+        return key
+    i = int(key.__index__())
+    if not -size <= i < size:
+        msg = f"index {i} is out of bounds for axis {axis} with size {size}"
+        raise IndexError(msg)
+    return slice(i % size, i % size + 1)
+
+
+def _rows_of(factor: Any, key: Any, name: str) -> Any:
+    if isinstance(key, slice):
+        return factor[key]
+    index = np.asarray(key) if isinstance(key, (list, tuple)) else key
+    if getattr(index, "ndim", None) != 1:
+        msg = f"{name}: got {key!r}, want a slice, or a one-dimensional index or mask array"
+        raise IndexError(msg)
+    if index.size == 0 and index.dtype.kind == "f":  # an empty list
+        index = index.astype(np.intp)
+    return factor[index]

@@ -1,0 +1,28 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+def phase_accuracy(
+    U: NDArray[Any], V: NDArray[Any], omega: float, exact_phase: bool
+) -> tuple[float, float, bool]: ...
+def apply(
+    U: NDArray[Any],
+    V: NDArray[Any],
+    X: NDArray[Any],
+    out: NDArray[Any],
+    omega: float,
+    gain: float,
+    exact_phase: bool,
+    transposed: bool,
+    workers: int,
+) -> None: ...
+def entries(
+    U: NDArray[Any],
+    V: NDArray[Any],
+    out: NDArray[Any],
+    omega: float,
+    gain: float,
+    exact_phase: bool,
+    workers: int,
+) -> None: ...
+def sincospi(t: NDArray[Any], sine: NDArray[Any], cosine: NDArray[Any]) -> None: ...

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The sine-activated low-rank matrix S = sin(omega U V^T) / gain of Ji et al., arXiv 2403.19243,
+// applied without ever being stored: tiles of it are made and used in cache. Scratch memory is
+// under 4 MiB for each worker, whatever the sizes.
+//
+// Phases are computed in half-turns with one fused multiply-add for each of the k columns of U, so
+// the range reduction is exact and the only large error is the rounding of the phase itself:
+// (k + 3) half ulps of the phase. `exact_phase` drops whole turns term by term and keeps a small
+// error up to phases of 2^24 (float) or 2^53 (double) half-turns, for five times the operations.
+//
+// Each entry of a result is one chain of operations that depends on the inputs only: the bytes are
+// the same for any number of workers, and for v3, v4 and NEON.
+#pragma once
+
+#include <eigenflow/views.hpp>
+
+namespace eigenflow::sine {
+
+struct options {
+  double omega = 1;
+  double gain = 1; // not zero
+  bool exact_phase = false;
+  int workers = 0;
+};
+
+struct accuracy {
+  double max_half_turns; // |omega| / pi max_i |u_i| max_j |v_j|: no phase is larger
+  double error_bound;    // of any sine before the division by gain, at most 2
+  bool overflows;        // omega U or a phase may leave the range of Real: results may be NaN
+};
+
+// A bound from the row norms, in O(k (m + n)). U is m x k, V is n x k.
+template <class Real>
+accuracy phase_accuracy(matrix_view<const Real> U, matrix_view<const Real> V, const options &opts);
+
+// Y = S X for X n x T and Y m x T, which must not overlap. Costs about m n (k + 16 + T) fused
+// multiply-adds; work is split over blocks of rows of Y.
+template <class Real>
+void apply(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<const Real> X,
+           matrix_view<Real> Y, const options &opts);
+
+// X = S^T Y, with the very entries of S that `apply` uses.
+template <class Real>
+void apply_transposed(matrix_view<const Real> U, matrix_view<const Real> V,
+                      matrix_view<const Real> Y, matrix_view<Real> X, const options &opts);
+
+// out = S, m x n: the entries that `apply` uses.
+template <class Real>
+void entries(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<Real> out,
+             const options &opts);
+
+// Elementwise sin(pi t) and cos(pi t), within 3 ulp (4 without fused multiply-add).
+template <class Real>
+void sincospi(vector_view<const Real> t, vector_view<Real> sine, vector_view<Real> cosine);
+
+} // namespace eigenflow::sine

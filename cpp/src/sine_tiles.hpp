@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the drivers in sine.cpp share: the scaled factors, packed copies of their rows, and the
+// loop over the columns of U in blocks.
+#pragma once
+
+#include "isa/sine.hpp"
+
+#include <eigenflow/hd/sine.hpp>
+#include <eigenflow/parallel.hpp>
+#include <eigenflow/sine.hpp>
+#include <eigenflow/views.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <memory>
+#include <type_traits>
+
+namespace eigenflow::sine::detail {
+
+constexpr index tile_cols = hd::sine_tile_cols;
+constexpr index depth_block = 512; // columns of U and V that are packed at once
+
+template <class Real> const isa::sine_panel_kernels<Real> &kernels() {
+  if constexpr (std::is_same_v<Real, float>)
+    return isa::sine().single;
+  else
+    return isa::sine().twice;
+}
+
+// omega / pi as an unevaluated sum, and a factor split by it. The low part of a scaled entry is
+// what its rounding lost, which only the exact mode needs.
+class half_turn_scale {
+public:
+  explicit half_turn_scale(double omega) {
+    constexpr double inverse_pi = 0.31830988618379069, rest = -1.9678676675182486e-17;
+    high_ = omega * inverse_pi;
+    low_ = std::fma(omega, inverse_pi, -high_) + omega * rest;
+  }
+  float round(float u) const { return static_cast<float>(u * high_); }
+  double round(double u) const { return u * high_; }
+  float lost(float u, float rounded) const {
+    return static_cast<float>(std::fma(static_cast<double>(u), high_, -double{rounded}) + u * low_);
+  }
+  double lost(double u, double rounded) const { return std::fma(u, high_, -rounded) + u * low_; }
+
+private:
+  double high_, low_;
+};
+
+// One of the two factors, and whether it is the one that carries omega / pi.
+template <class Real> struct factor {
+  matrix_view<const Real> rows;
+  bool scaled;
+};
+
+// Copies rows [first, first + count) and columns [depth_begin, depth_begin + depth) to
+// to[r * row_step + l * depth_step].
+template <class Real>
+void pack(const factor<Real> &from, const half_turn_scale &scale, index first, index count,
+          index depth_begin, index depth, Real *to, Real *low, index row_step, index depth_step) {
+  for (index r = 0; r < count; ++r)
+    for (index l = 0; l < depth; ++l) {
+      const Real u = from.rows(first + r, depth_begin + l);
+      const index place = r * row_step + l * depth_step;
+      to[place] = from.scaled ? scale.round(u) : u;
+      if (low != nullptr && from.scaled)
+        low[place] = scale.lost(u, to[place]);
+    }
+}
+
+template <class Real> std::unique_ptr<Real[]> uninitialised(index n) {
+  return std::make_unique_for_overwrite<Real[]>(static_cast<std::size_t>(std::max<index>(n, 1)));
+}
+
+// Tiles of sines for `n_panels` panels of one factor against up to tile_cols rows of the
+// other.
+template <class Real> class tile_maker {
+public:
+  tile_maker(factor<Real> panel_side, factor<Real> block_side, const options &opts, index n_panels)
+      : panel_side_(panel_side), block_side_(block_side), scale_(opts.omega),
+        exact_(opts.exact_phase), inverse_gain_(static_cast<Real>(1 / opts.gain)),
+        depth_(panel_side.rows.cols), depth_step_(std::min(depth_, depth_block)),
+        panels_(uninitialised<Real>(n_panels * panel_size())),
+        block_(uninitialised<Real>(tile_cols * depth_step_)),
+        sines_(uninitialised<Real>(n_panels * tile_size())) {
+    if (exact_) {
+      panels_low_ = uninitialised<Real>(n_panels * panel_size());
+      block_low_ = uninitialised<Real>(tile_cols * depth_step_);
+    }
+  }
+
+  // Chooses the panels of rows [first, first + count) of the panel side.
+  void set_panels(index first, index count) {
+    first_ = first;
+    count_ = count;
+    if (depth_ <= depth_block)
+      pack_panels(0, depth_);
+  }
+
+  // Makes the tiles against rows [first, first + count) of the block side, and hands each to
+  // use(panel, sines), sines[c][lane], while it is in cache.
+  template <class Use> void make(index first, index count, Use &&use) {
+    for (index l = 0; l == 0 || l < depth_; l += depth_block) {
+      const index depth = std::min(depth_block, depth_ - l);
+      pack(block_side_, scale_, first, count, l, depth, block_.get(), block_low_.get(), depth,
+           index{1});
+      if (depth_ > depth_block)
+        pack_panels(l, depth);
+      for (index p = 0; p * lanes() < count_; ++p) {
+        extend(p, depth, count, l == 0);
+        if (l + depth < depth_)
+          continue;
+        Real *sines = sines_.get() + p * tile_size();
+        kernels<Real>().sines(sines, count * lanes(), inverse_gain_);
+        use(p, sines);
+      }
+    }
+  }
+
+  static index lanes() { return kernels<Real>().lanes; }
+
+private:
+  index panel_size() const { return lanes() * depth_step_; }
+  static index tile_size() { return lanes() * tile_cols; }
+
+  void pack_panels(index depth_begin, index depth) {
+    for (index p = 0; p * lanes() < count_; ++p) {
+      const index rows = std::min(lanes(), count_ - p * lanes());
+      Real *panel = panels_.get() + p * panel_size();
+      Real *low = exact_ ? panels_low_.get() + p * panel_size() : nullptr;
+      if (rows < lanes()) {
+        std::fill_n(panel, depth * lanes(), Real(0));
+        if (exact_)
+          std::fill_n(low, depth * lanes(), Real(0));
+      }
+      pack(panel_side_, scale_, first_ + p * lanes(), rows, depth_begin, depth, panel, low,
+           index{1}, lanes());
+    }
+  }
+
+  void extend(index p, index depth, index count, bool fresh) {
+    const Real *panel = panels_.get() + p * panel_size();
+    Real *out = sines_.get() + p * tile_size();
+    if (exact_)
+      kernels<Real>().phases_exact(
+          panel, panel_side_.scaled ? panels_low_.get() + p * panel_size() : nullptr, block_.get(),
+          panel_side_.scaled ? nullptr : block_low_.get(), depth, count, fresh, out);
+    else
+      kernels<Real>().phases(panel, block_.get(), depth, count, fresh, out);
+  }
+
+  factor<Real> panel_side_, block_side_;
+  half_turn_scale scale_;
+  bool exact_;
+  Real inverse_gain_;
+  index depth_, depth_step_;
+  index first_ = 0, count_ = 0;
+  std::unique_ptr<Real[]> panels_, panels_low_, block_, block_low_, sines_;
+};
+
+// Lets worker 0 look for Ctrl-C between tiles, and tells the others to leave their chunk: a chunk
+// can last for seconds when n is large.
+class tile_stop {
+public:
+  // True: leave the chunk; the exception is on its way.
+  bool check(int worker, interrupt_poll &poll) {
+    if (worker != 0)
+      return stop_.load(std::memory_order_relaxed);
+    try {
+      poll();
+    } catch (...) {
+      stop_.store(true);
+      throw;
+    }
+    return false;
+  }
+
+private:
+  std::atomic<bool> stop_{false};
+};
+
+} // namespace eigenflow::sine::detail
