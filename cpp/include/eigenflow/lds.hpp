@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Linear Gaussian systems x' = A x + c + w, y = C x + d + v with w ~ N(0, Q), v ~ N(0, R):
+// filter, smoother, likelihood, steady state. Everything is double: a covariance in single
+// precision loses definiteness. NaN is a missing observation, and one row may be missing in part.
+#pragma once
+
+#include <eigenflow/views.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace eigenflow::lds {
+
+// n states, p observed series. Empty offsets are zero. Q and R are symmetric positive
+// semidefinite; only shapes are checked here.
+struct model {
+  matrix_view<const double> transition;        // A, n x n
+  matrix_view<const double> observation;       // C, p x n
+  matrix_view<const double> state_noise;       // Q, n x n
+  matrix_view<const double> obs_noise;         // R, p x p
+  vector_view<const double> state_offset = {}; // c
+  vector_view<const double> obs_offset = {};   // d
+};
+
+// Law of the state before it is observed: N(mean, cov), plus an infinite variance along the
+// n_diffuse columns of `diffuse`. All are row-major.
+struct belief {
+  std::vector<double> mean, cov, diffuse;
+  index n_diffuse = 0;
+};
+
+// Matrices stored once for each distinct value: the one of step t starts at values[index[t] *
+// size].
+struct covariance_sequence {
+  std::vector<double> values;
+  std::vector<std::int32_t> index;
+};
+
+struct filter_options {
+  bool store_predicted_cov = false;
+  bool store_filtered_cov = false;
+  bool store_innovation_cov = false;
+  bool switch_to_steady = true; // false runs every covariance step and no lanes
+  bool check_finite = true;     // an infinite observation throws argument_error
+  int workers = 0;
+};
+
+// Where to write, one row a step; a view of no rows is not written.
+struct filter_outputs {
+  matrix_view<double> filtered_mean, predicted_mean; // T x n
+  matrix_view<double> innovations;                   // T x p, NaN where missing
+  vector_view<double> log_likelihood_terms;          // T
+};
+
+struct filter_result {
+  // Exact diffuse: each observed number counts -(log 2 pi) / 2, also those that a diffuse
+  // direction absorbs, which give -(log F_infinity) / 2 besides (Durbin and Koopman 2012, 7.2.5).
+  double log_likelihood = 0;
+  index n_diffuse = 0;    // steps that began with a diffuse direction left
+  index steady_from = -1; // first step with the steady covariance; -1 for none
+  // First-order bound on the error that the switch and the lanes add to a mean, in steady
+  // predicted standard deviations and for standardised innovations of size one.
+  double error_bound = 0;
+  belief final_state; // before the observation that follows the last
+  covariance_sequence predicted_cov, filtered_cov, innovation_cov;
+};
+
+// Cost: about 20 n^3 flops a step until the covariance is steady, then 2 n^2 + 4 n p. Long steady
+// runs are cut into chunks of time that run side by side in SIMD lanes and on workers; the cut
+// depends on the length of the run only, so any number of workers gives the same bytes. During
+// diffuse steps the covariances hold the finite part.
+filter_result filter(const model &system, const belief &start, matrix_view<const double> y,
+                     const filter_outputs &out, const filter_options &options);
+
+struct smoother_options {
+  bool store_cov = false;
+  bool switch_to_steady = true;
+  bool check_finite = true;
+  int workers = 0;
+};
+
+struct smoother_result {
+  double log_likelihood = 0;
+  index n_diffuse = 0;
+  index steady_from = -1;
+  covariance_sequence smoothed_cov;
+};
+
+// Means given all observations, into smoothed_mean (T x n, or no rows). Memory: two rows of n
+// doubles a step, and the covariances of the steps that are not steady.
+smoother_result smooth(const model &system, const belief &start, matrix_view<const double> y,
+                       matrix_view<double> smoothed_mean, const smoother_options &options);
+
+struct steady_result {
+  std::vector<double> predicted_cov;  // P, n x n
+  std::vector<double> gain;           // K, n x p: filtered mean = predicted mean + K innovation
+  std::vector<double> innovation_cov; // S = C P C' + R
+  double spectral_radius = 0;         // of A - A K C
+  double residual = 0; // largest change of one Riccati step, relative to standard deviations
+};
+
+// The stabilising solution of the Riccati equation, by structured doubling. Its relative error
+// grows like eps / (1 - spectral_radius). Throws convergence_error when there is none.
+steady_result steady_state(const model &system);
+
+// In place: row t + 1 becomes A row t + c + row t + 1, for the rows of noise in `states`; row 0 is
+// the first state.
+void propagate(matrix_view<const double> transition, vector_view<const double> offset,
+               matrix_view<double> states);
+
+} // namespace eigenflow::lds

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lds_filter.hpp"
+
+#include <eigenflow/errors.hpp>
+#include <eigenflow/parallel.hpp>
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <string>
+
+namespace eigenflow::lds {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+const double log_two_pi = std::log(2 * std::numbers::pi);
+
+void check_row(matrix_view<const double> y, index t) {
+  for (index k = 0; k < y.cols; ++k)
+    require(!std::isinf(y(t, k)), "y: got " + std::string(y(t, k) > 0 ? "inf" : "-inf") +
+                                      " at position (" + std::to_string(t) + ", " +
+                                      std::to_string(k) +
+                                      "), want finite values, or NaN for a missing one");
+}
+
+bool row_is_finite(matrix_view<const double> y, index t) {
+  for (index k = 0; k < y.cols; ++k)
+    if (!std::isfinite(y(t, k)))
+      return false;
+  return true;
+}
+
+// First row in [begin, end) with a number that is not finite, else end.
+index next_gap(matrix_view<const double> y, index begin, index end) {
+  constexpr index width = 256;
+  index t = begin;
+  // x - x is zero for finite x and NaN for others; a sum of them needs no branch.
+  for (; y.cols == 1 && t + width <= end; t += width) {
+    const double *column = &y(t, 0);
+    double lanes[8] = {};
+    for (index s = 0; s < width; s += 8)
+      for (index l = 0; l < 8; ++l) {
+        const double x = column[(s + l) * y.row_stride];
+        lanes[l] += x - x;
+      }
+    double sum = 0;
+    for (const double lane : lanes)
+      sum += lane;
+    if (!(sum == 0))
+      break;
+  }
+  while (t < end && row_is_finite(y, t))
+    ++t;
+  return t;
+}
+
+class recorder {
+public:
+  recorder(const dense_model &system, index n_steps, const filter_options &options,
+           filter_result &result)
+      : system_(system), options_(options), result_(result), work_(count(system.p * system.n)),
+        innovation_cov_(count(system.p * system.p)) {
+    reserve(options.store_predicted_cov, result.predicted_cov, n_steps);
+    reserve(options.store_filtered_cov, result.filtered_cov, n_steps);
+    reserve(options.store_innovation_cov, result.innovation_cov, n_steps);
+  }
+
+  // `settled` says that P is the steady covariance, which is stored once.
+  void before(const steady_filter &f, const buffer &P, bool settled) {
+    if (options_.store_predicted_cov)
+      settled ? repeat(result_.predicted_cov, f.P, 1) : append(result_.predicted_cov, P);
+    if (options_.store_innovation_cov && settled)
+      repeat(result_.innovation_cov, f.S, 1);
+    else if (options_.store_innovation_cov) {
+      small::congruence(system_.p, system_.n, system_.C.data(), P.data(), system_.R.data(),
+                        innovation_cov_.data(), work_.data());
+      append(result_.innovation_cov, innovation_cov_);
+    }
+  }
+
+  void after(const buffer &P) {
+    if (options_.store_filtered_cov)
+      append(result_.filtered_cov, P);
+  }
+
+  void steady(const steady_filter &f, index n_steps) {
+    if (options_.store_predicted_cov)
+      repeat(result_.predicted_cov, f.P, n_steps);
+    if (options_.store_filtered_cov)
+      repeat(result_.filtered_cov, f.filtered, n_steps);
+    if (options_.store_innovation_cov)
+      repeat(result_.innovation_cov, f.S, n_steps);
+  }
+
+private:
+  static void reserve(bool wanted, covariance_sequence &sequence, index n_steps) {
+    if (wanted)
+      sequence.index.reserve(count(n_steps));
+  }
+  static std::int32_t size_of(const covariance_sequence &sequence, const buffer &value) {
+    const std::size_t n = sequence.values.size() / value.size();
+    require(n < 0x7fffffff, "y: too many distinct covariances to store, want store without them");
+    return static_cast<std::int32_t>(n);
+  }
+  static void append(covariance_sequence &sequence, const buffer &value) {
+    const std::int32_t place = size_of(sequence, value);
+    const bool same =
+        place > 0 && std::equal(value.begin(), value.end(),
+                                sequence.values.end() - static_cast<std::ptrdiff_t>(value.size()));
+    if (!same)
+      sequence.values.insert(sequence.values.end(), value.begin(), value.end());
+    sequence.index.push_back(same ? place - 1 : place);
+  }
+  void repeat(covariance_sequence &sequence, const buffer &value, index n_steps) {
+    const std::int32_t place = steady_place(sequence, value);
+    sequence.index.insert(sequence.index.end(), count(n_steps), place);
+  }
+  std::int32_t steady_place(covariance_sequence &sequence, const buffer &value) {
+    std::int32_t &place = &sequence == &result_.predicted_cov  ? places_[0]
+                          : &sequence == &result_.filtered_cov ? places_[1]
+                                                               : places_[2];
+    if (place < 0) {
+      place = size_of(sequence, value);
+      sequence.values.insert(sequence.values.end(), value.begin(), value.end());
+    }
+    return place;
+  }
+
+  const dense_model &system_;
+  const filter_options &options_;
+  filter_result &result_;
+  buffer work_, innovation_cov_;
+  std::int32_t places_[3] = {-1, -1, -1};
+};
+
+void write_row(matrix_view<double> out, index t, const buffer &row) {
+  if (out.rows > 0)
+    for (index i = 0; i < out.cols; ++i)
+      out(t, i) = row[count(i)];
+}
+
+class series_filter {
+public:
+  series_filter(const dense_model &system, const steady_filter &steady, const belief &start,
+                matrix_view<const double> y, const filter_outputs &out,
+                const filter_options &options, filter_trace *trace)
+      : system_(system), steady_(steady), y_(y), out_(out), options_(options), trace_(trace),
+        step_(system), rows_(system), record_(system, y.rows, options, result_), state_(start) {}
+
+  filter_result run() {
+    interrupt_poll poll;
+    index t = 0;
+    while (t < y_.rows) {
+      poll();
+      const bool settled = settle(t);
+      if (settled) {
+        const index end = next_gap(y_, t, y_.rows);
+        constant_gain(t, end);
+        t = end;
+      }
+      if (t < y_.rows)
+        full_step(t++, settled);
+    }
+    settle(t);
+    result_.error_bound = error_;
+    result_.final_state = std::move(state_);
+    return std::move(result_);
+  }
+
+private:
+  // True when the predicted covariance is the steady one, to rounding; from then on it is exactly.
+  bool settle(index t) {
+    if (!options_.switch_to_steady || !steady_.usable || state_.n_diffuse > 0)
+      return false;
+    const double gap = distance(steady_, state_.cov);
+    if (!(gap <= steady_.tolerance))
+      return false;
+    if (gap > 0)
+      state_.cov = steady_.P;
+    error_ = std::max(error_, (gap + steady_.residual) * steady_.forgetting);
+    if (result_.steady_from < 0 && t < y_.rows)
+      result_.steady_from = t;
+    return true;
+  }
+
+  void constant_gain(index begin, index end) {
+    if (begin == end)
+      return;
+    double mismatch = 0;
+    const double squares =
+        run_steady(system_, steady_, y_, begin, end, out_, options_.workers, state_.mean, mismatch);
+    error_ = std::max(error_, mismatch);
+    const double steps = static_cast<double>(end - begin);
+    result_.log_likelihood -=
+        0.5 * (steps * (static_cast<double>(system_.p) * log_two_pi + steady_.log_det) + squares);
+    record_.steady(steady_, end - begin);
+    if (trace_ != nullptr)
+      trace_->steady.insert(trace_->steady.end(), count(end - begin), 1);
+  }
+
+  void full_step(index t, bool settled) {
+    if (options_.check_finite)
+      check_row(y_, t);
+    rows_.read(y_.row(t));
+    record_.before(steady_, state_.cov, settled);
+    write_row(out_.predicted_mean, t, state_.mean);
+    write_innovation(t);
+    if (trace_ != nullptr)
+      trace_->steady.push_back(0);
+    if (state_.n_diffuse > 0) {
+      ++result_.n_diffuse;
+      if (trace_ != nullptr)
+        trace_->diffuse_steps.push_back(state_);
+    }
+    const double term = step_.update(state_, rows_, nullptr);
+    result_.log_likelihood += term;
+    if (out_.log_likelihood_terms.size > 0)
+      out_.log_likelihood_terms[t] = term;
+    write_row(out_.filtered_mean, t, state_.mean);
+    record_.after(state_.cov);
+    step_.predict(state_);
+  }
+
+  void write_innovation(index t) {
+    if (out_.innovations.rows == 0)
+      return;
+    for (index k = 0; k < system_.p; ++k)
+      out_.innovations(t, k) =
+          std::isnan(y_(t, k))
+              ? nan
+              : y_(t, k) - system_.d[count(k)] -
+                    small::dot(system_.n, system_.C.data() + k * system_.n, state_.mean.data());
+  }
+
+  const dense_model &system_;
+  const steady_filter &steady_;
+  matrix_view<const double> y_;
+  const filter_outputs &out_;
+  const filter_options &options_;
+  filter_trace *trace_;
+  filter_result result_;
+  stepper step_;
+  observed_rows rows_;
+  recorder record_;
+  belief state_;
+  double error_ = 0;
+};
+
+void check_start(const dense_model &s, const belief &start) {
+  const bool fits = start.mean.size() == count(s.n) && start.cov.size() == count(s.n * s.n) &&
+                    start.n_diffuse >= 0 && start.diffuse.size() == count(s.n * start.n_diffuse);
+  require(fits, "start: want mean (n), cov (n x n), diffuse (n x n_diffuse)");
+}
+
+void check_outputs(const dense_model &s, index n_steps, const filter_outputs &out) {
+  const auto fits = [&](matrix_view<double> m, index width) {
+    return m.rows == 0 || (m.rows == n_steps && m.cols == width);
+  };
+  require(fits(out.filtered_mean, s.n) && fits(out.predicted_mean, s.n) &&
+              fits(out.innovations, s.p) &&
+              (out.log_likelihood_terms.size == 0 || out.log_likelihood_terms.size == n_steps),
+          "out: want one row for each row of y, or none");
+}
+
+} // namespace
+
+filter_result filter(const dense_model &system, const steady_filter &steady, const belief &start,
+                     matrix_view<const double> y, const filter_outputs &out,
+                     const filter_options &options, filter_trace *trace) {
+  require(y.cols == system.p, "y: want one column for each row of C");
+  check_start(system, start);
+  check_outputs(system, y.rows, out);
+  return series_filter(system, steady, start, y, out, options, trace).run();
+}
+
+filter_result filter(const model &system, const belief &start, matrix_view<const double> y,
+                     const filter_outputs &out, const filter_options &options) {
+  const dense_model dense(system);
+  // A fixed point that plain steps need longer for than the series lasts is of no use.
+  const steady_filter steady = options.switch_to_steady && y.rows > 0
+                                   ? solve_steady(dense, std::min<index>(y.rows, 2000))
+                                   : steady_filter{};
+  return filter(dense, steady, start, y, out, options, nullptr);
+}
+
+void propagate(matrix_view<const double> transition, vector_view<const double> offset,
+               matrix_view<double> states) {
+  const index n = states.cols;
+  require(transition.rows == n && transition.cols == n, "transition: want n x n");
+  require(offset.size == n, "offset: want n numbers");
+  interrupt_poll poll;
+  for (index t = 1; t < states.rows; ++t) {
+    if (t % 1024 == 0)
+      poll();
+    for (index i = 0; i < n; ++i) {
+      double sum = offset[i];
+      for (index j = 0; j < n; ++j)
+        sum += transition(i, j) * states(t - 1, j);
+      states(t, i) += sum;
+    }
+  }
+}
+
+} // namespace eigenflow::lds

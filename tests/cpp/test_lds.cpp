@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "check.hpp"
+
+#include <eigenflow/errors.hpp>
+#include <eigenflow/lds.hpp>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace {
+
+using eigenflow::col_major;
+using eigenflow::index;
+using eigenflow::row_major;
+namespace lds = eigenflow::lds;
+
+constexpr double missing = std::numeric_limits<double>::quiet_NaN();
+
+struct local_level {
+  double a = 1, c = 1, q, r;
+  local_level(double state_noise, double obs_noise) : q(state_noise), r(obs_noise) {}
+  lds::model view() const {
+    return {row_major(&a, 1, 1), row_major(&c, 1, 1), row_major(&q, 1, 1), row_major(&r, 1, 1)};
+  }
+};
+
+lds::belief diffuse_level() { return {{0.0}, {0.0}, {1.0}, 1}; }
+
+// Any smooth series will do.
+std::vector<double> wave(index n_steps) {
+  std::vector<double> y;
+  for (index t = 0; t < n_steps; ++t)
+    y.push_back(std::sin(0.7 * static_cast<double>(t)) + 0.01 * static_cast<double>(t % 17));
+  return y;
+}
+
+} // namespace
+
+TEST(steady_state_of_the_local_level_is_the_closed_form) {
+  const local_level level(1469.1, 15099);
+  const lds::steady_result s = lds::steady_state(level.view());
+  const double want = level.q / 2 + std::sqrt(level.q * level.q / 4 + level.q * level.r);
+  CHECK_CLOSE(s.predicted_cov[0], want, 1e-14);
+  CHECK_CLOSE(s.gain[0], want / (want + level.r), 1e-14);
+  CHECK_CLOSE(s.innovation_cov[0], want + level.r, 1e-14);
+  CHECK_CLOSE(s.spectral_radius, level.r / (want + level.r), 1e-12);
+  CHECK(s.residual < 1e-14);
+}
+
+TEST(a_mode_that_no_noise_reaches_has_no_steady_state) {
+  const local_level level(0, 1);
+  CHECK_THROWS(lds::steady_state(level.view()), eigenflow::convergence_error);
+}
+
+TEST(two_observations_of_a_diffuse_level) {
+  // y1 fixes the level; y2 - y1 has variance q + 2 r.
+  const local_level level(3, 2);
+  const std::vector<double> y{5, 8};
+  std::vector<double> filtered(2), terms(2);
+  lds::filter_outputs out;
+  out.filtered_mean = row_major(filtered.data(), 2, 1);
+  out.log_likelihood_terms = {terms.data(), 2, 1};
+  lds::filter_options options;
+  options.store_predicted_cov = true;
+  const auto result =
+      lds::filter(level.view(), diffuse_level(), row_major(y.data(), 2, 1), out, options);
+  const double log_two_pi = std::log(2 * std::acos(-1.0));
+  CHECK_CLOSE(terms[0], -0.5 * log_two_pi, 1e-15);
+  CHECK_CLOSE(terms[1], -0.5 * (log_two_pi + std::log(7.0) + 9.0 / 7), 1e-14);
+  CHECK_CLOSE(result.log_likelihood, terms[0] + terms[1], 1e-14);
+  CHECK_CLOSE(filtered[0], 5, 1e-15);
+  CHECK_CLOSE(filtered[1], 5 + 3 * 5.0 / 7, 1e-15);
+  CHECK(result.n_diffuse == 1);
+  CHECK(result.final_state.n_diffuse == 0);
+  CHECK_CLOSE(result.predicted_cov.values[static_cast<std::size_t>(result.predicted_cov.index[1])],
+              5, 1e-15);
+}
+
+TEST(strided_rows_and_workers_give_the_same_bytes) {
+  const index n_steps = 40000;
+  const local_level level(0.1, 1);
+  const std::vector<double> y = wave(n_steps);
+  std::vector<double> spread(static_cast<std::size_t>(2 * n_steps)), one(y.size()), two(y.size());
+  for (std::size_t t = 0; t < y.size(); ++t)
+    spread[2 * t] = y[t];
+  lds::filter_options options;
+  options.workers = 1;
+  lds::filter_outputs out;
+  out.filtered_mean = row_major(one.data(), n_steps, 1);
+  const auto first =
+      lds::filter(level.view(), diffuse_level(), row_major(y.data(), n_steps, 1), out, options);
+  options.workers = 3;
+  out.filtered_mean = col_major(two.data(), n_steps, 1);
+  const auto second =
+      lds::filter(level.view(), diffuse_level(), {spread.data(), n_steps, 1, 2, 1}, out, options);
+  CHECK(one == two);
+  CHECK(first.log_likelihood == second.log_likelihood);
+  CHECK(first.steady_from == second.steady_from && first.steady_from > 0);
+}
+
+TEST(chunks_in_lanes_agree_with_the_full_recursion) {
+  const index n_steps = 30011;
+  const local_level level(0.02, 1);
+  std::vector<double> y = wave(n_steps);
+  y[12345] = missing;
+  std::vector<double> fast(y.size()), full(y.size());
+  lds::filter_options options;
+  lds::filter_outputs out;
+  out.predicted_mean = row_major(fast.data(), n_steps, 1);
+  const auto a =
+      lds::filter(level.view(), diffuse_level(), row_major(y.data(), n_steps, 1), out, options);
+  options.switch_to_steady = false;
+  out.predicted_mean = row_major(full.data(), n_steps, 1);
+  const auto b =
+      lds::filter(level.view(), diffuse_level(), row_major(y.data(), n_steps, 1), out, options);
+  CHECK_CLOSE(a.log_likelihood, b.log_likelihood, 1e-12);
+  CHECK(a.steady_from > 0 && b.steady_from == -1);
+  for (std::size_t t = 0; t < y.size(); ++t)
+    CHECK_CLOSE(fast[t], full[t], 1e-12);
+}
+
+TEST(smoother_reaches_the_closed_form_inside) {
+  const local_level level(0.1, 1);
+  const std::vector<double> y = wave(400);
+  std::vector<double> smoothed(y.size());
+  lds::smoother_options options;
+  options.store_cov = true;
+  const auto result = lds::smooth(level.view(), diffuse_level(), row_major(y.data(), 400, 1),
+                                  row_major(smoothed.data(), 400, 1), options);
+  const double rho = lds::steady_state(level.view()).spectral_radius;
+  const auto at = static_cast<std::size_t>(result.smoothed_cov.index[200]);
+  CHECK_CLOSE(result.smoothed_cov.values[at], (1 - rho) / (1 + rho), 1e-12);
+  // The smoothed level solves a tridiagonal system: (y - x_t)/r = (2 x_t - x_t-1 - x_t+1)/q.
+  const double bend = 2 * smoothed[200] - smoothed[199] - smoothed[201];
+  CHECK_CLOSE((y[200] - smoothed[200]) / level.r, bend / level.q, 1e-11);
+}
+
+TEST(wrong_shapes_and_infinite_numbers_are_refused) {
+  const local_level level(1, 1);
+  std::vector<double> y{1, std::numeric_limits<double>::infinity()};
+  const lds::filter_options options;
+  CHECK_THROWS(lds::filter(level.view(), diffuse_level(), row_major(y.data(), 2, 1), {}, options),
+               eigenflow::argument_error);
+  CHECK_THROWS(lds::filter(level.view(), diffuse_level(), row_major(y.data(), 1, 2), {}, options),
+               eigenflow::argument_error);
+  CHECK_THROWS(lds::filter(level.view(), {}, row_major(y.data(), 1, 1), {}, options),
+               eigenflow::argument_error);
+  lds::model odd = level.view();
+  odd.observation = row_major(y.data(), 1, 2);
+  CHECK_THROWS(lds::steady_state(odd), eigenflow::argument_error);
+}
+
+TEST(propagate_adds_up_a_random_walk) {
+  const double one = 1;
+  const std::vector<double> offset{0.5};
+  std::vector<double> x{1, 2, 3};
+  lds::propagate(row_major(&one, 1, 1), {offset.data(), 1, 1}, row_major(x.data(), 3, 1));
+  CHECK(x[1] == 3.5 && x[2] == 7);
+}
