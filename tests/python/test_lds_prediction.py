@@ -318,6 +318,44 @@ def test_growth_of_the_truncation_error(A, base, power):
     assert each == pytest.approx(expected, abs=0.01)
 
 
+# ---- properties
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_limit_does_not_depend_on_the_basis(seed):
+    # Rounding in the change of basis splits the chain's eigenvalue 1 by up to about 1e-3.
+    A, V = change_basis(CHAIN.A, seed)
+    Q = np.linalg.solve(V, np.linalg.solve(V, CHAIN.Q).T)
+    turned = lds.LinearSystem(A, CHAIN.C @ V, Q, CHAIN.R)
+    limit = lds.fir_predictor(turned, 5)
+    assert limit.excess == pytest.approx(lds.fir_predictor(CHAIN, 5).excess, rel=1e-6)
+    np.testing.assert_allclose(limit.weights, lds.fir_predictor(CHAIN, 5).weights, atol=1e-6)
+    with pytest.raises(ValueError, match=r"^length: got 3, want at least 4"):
+        lds.fir_predictor(turned, 3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(1, 3),
+    p=st.integers(1, 2),
+    radius=st.floats(0.3, 1.2),
+    seed=st.integers(0, 10**6),
+)
+def test_random_systems(n, p, radius, seed):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((n, n))
+    A *= radius / np.abs(np.linalg.eigvals(A)).max()
+    noise = rng.standard_normal((n, n))
+    system = lds.LinearSystem(
+        A, rng.standard_normal((p, n)), noise @ noise.T + 0.1 * np.eye(n), np.eye(p)
+    )
+    excesses = [lds.fir_predictor(system, h, horizon=20).excess for h in (1, 2, 4)]
+    assert excesses[0] >= excesses[1] >= excesses[2] >= 0
+    assert excesses[1] <= lds.fir_predictor(system, 2, horizon=40).excess * (1 + 1e-12)
+    truncated = lds.truncated_kalman(system, 2)
+    assert lds.risk(system, truncated, 20).mean >= excesses[1] * (1 - 1e-12)
+
+
 # ---- what is refused
 
 
@@ -360,6 +398,8 @@ def test_bad_systems_and_arguments_are_refused():
     for system in (unseen, unexcited, exploding_unexcited):
         with pytest.raises(ValueError, match=r"^system: got no steady filter"):
             lds.truncated_kalman(system, 1)
+    with pytest.raises(TypeError, match=r"^system: got tuple, want a LinearSystem"):
+        lds.fir_predictor((1.0, 1.0, 1.0, 1.0), 1)
     with pytest.raises(ValueError, match=r"^tol: got 0"):
         lds.filter_length_for(WALK, 10, tol=0)
     with pytest.raises(ValueError, match=r"^tol: got nan"):

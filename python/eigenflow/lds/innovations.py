@@ -53,6 +53,9 @@ class Innovations:
 
 def plain(system: Any) -> PlainSystem:
     """Read one time-invariant system; a batch, or matrices that change in time, are refused."""
+    if not all(hasattr(system, name) for name in "ACQR"):
+        msg = f"system: got {type(system).__name__}, want a LinearSystem"
+        raise TypeError(msg)
     matrices = {name: np.asarray(getattr(system, name), np.float64) for name in "ACQR"}
     if getattr(system, "time_varying", False) or any(m.ndim != 2 for m in matrices.values()):
         msg = "system: got a batch or time-varying matrices, want one time-invariant system"

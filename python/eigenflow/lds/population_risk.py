@@ -128,7 +128,7 @@ def risk(
     >>> from eigenflow.lds import LinearSystem, TopLeftBlock, risk
     >>> walk = LinearSystem(np.eye(2) + np.eye(2, k=1), np.eye(2), np.eye(2), np.zeros((2, 2)))
     >>> [round(risk(walk, TopLeftBlock(k), 10).mean, 6) for k in (1, 2)]
-    [3.444444, 0.0]
+    [7.264957, 0.0]
     """
     resolve_workers(workers)
     _require_learner(learner)

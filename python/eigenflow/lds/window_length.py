@@ -131,7 +131,7 @@ def filter_length_for(
     >>> [filter_length_for(walk, 10**k, tol=0.01) for k in (3, 6, 9)]
     [15, 15, 15]
     >>> [filter_length_for(walk, 10**k, tol=1.0, criterion="total") for k in (3, 6, 9)]
-    [26, 61, 95]
+    [26, 61, 96]
     """
     resolve_workers(workers)
     matrices = plain(system)
