@@ -137,6 +137,11 @@ def test_design_is_the_brute_force_optimum(system, length, horizon):
         best = truth.best_filter(blocks, length)
         excess = float(truth.mean_excess(blocks, best, length))
         best = np.array(best.tolist(), dtype=float)
+        prior = truth.steady_prior(system.A, system.C, system.Q, system.R)
+        prior = np.array(prior.tolist(), dtype=float)
+    error_cov = system.C @ prior @ system.C.T + system.R
+    np.testing.assert_allclose(predictor.innovation_cov, error_cov, rtol=1e-13)
+    assert predictor.mse == pytest.approx(np.trace(error_cov) + excess, rel=1e-13)
     if horizon > length + 1:  # one window alone starts at x = 0, and many filters are optimal
         np.testing.assert_allclose(flat(predictor.weights), best, rtol=1e-10, atol=1e-12)
     assert predictor.excess == pytest.approx(excess, rel=1e-10, abs=1e-30)
