@@ -1,8 +1,108 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Coordinates arrive as matrices, one shape for all, broadcast by zero strides; results are packed
+// arrays of times x rows x cols.
+#include "arrays.hpp"
 #include "modules.hpp"
 
-namespace eigenflow::bindings {
+#include <eigenflow/flow.hpp>
 
-void register_flow(pybind11::module_ &m) { m.doc() = "Kernels of eigenflow.flow."; }
+namespace eigenflow::bindings {
+namespace {
+
+flow::options options_of(int depth, bool separate, int workers) {
+  return {depth, separate ? flow::coupling::separate : flow::coupling::shared, workers};
+}
+
+template <class T>
+flow::coordinates<T> coordinates_of(const py::array &z, const py::array &eigenvalues,
+                                    const py::object &b0) {
+  flow::coordinates<T> in{matrix_of<const T>(z, "z"),
+                          matrix_of<const T>(eigenvalues, "eigenvalues"), {}};
+  if (!b0.is_none())
+    in.b0 = matrix_of<const T>(b0.cast<py::array>(), "b0");
+  return in;
+}
+
+template <class T> T *result_of(const py::object &out, const char *name, index size) {
+  if (out.is_none())
+    return nullptr;
+  const auto array = out.cast<py::array>();
+  T *data = data_of<T>(array, name, array.ndim());
+  require(array.size() == size && (array.flags() & py::array::c_style) != 0,
+          std::string(name) + ": want packed memory of times x coordinates");
+  return data;
+}
+
+void evolve(const py::array &z, const py::array &eigenvalues, const py::object &b0,
+            const py::array &times, int depth, bool separate, const py::dict &out, int workers) {
+  with_float_type(z, [&](auto zero) {
+    using T = decltype(zero);
+    const auto in = coordinates_of<T>(z, eigenvalues, b0);
+    const auto t = vector_of<const double>(times, "times");
+    const index size = t.size * in.z.rows * in.z.cols;
+    const auto field = [&](const char *name) -> T * {
+      return out.contains(name) ? result_of<T>(out[name], name, size) : nullptr;
+    };
+    const flow::fields<T> fields{field("theta"), field("residual"), field("a"),
+                                 field("b"),     field("beta"),     field("learned_eigenvalues"),
+                                 field("gradient")};
+    const py::gil_scoped_release release;
+    flow::evolve(options_of(depth, separate, workers), in, t, fields);
+  });
+}
+
+void vanilla(const py::array &z, const py::array &eigenvalues, const py::array &times,
+             const py::array &out, int workers) {
+  with_float_type(z, [&](auto zero) {
+    using T = decltype(zero);
+    const auto in = coordinates_of<T>(z, eigenvalues, py::none());
+    const auto t = vector_of<const double>(times, "times");
+    T *theta = result_of<T>(out, "out", t.size * in.z.rows * in.z.cols);
+    const py::gil_scoped_release release;
+    flow::vanilla(options_of(0, false, workers), in, t, theta);
+  });
+}
+
+void learned_eigenvalues(const py::array &theta, const py::array &eigenvalues, const py::object &b0,
+                         int depth, bool separate, const py::array &out, int workers) {
+  with_float_type(theta, [&](auto zero) {
+    using T = decltype(zero);
+    const auto in = coordinates_of<T>(theta, eigenvalues, b0);
+    T *learned = result_of<T>(out, "out", in.z.rows * in.z.cols);
+    const py::gil_scoped_release release;
+    flow::learned_eigenvalues(options_of(depth, separate, workers), in, learned);
+  });
+}
+
+void sure(const py::array &z, const py::array &eigenvalues, const py::object &b0,
+          const py::array &noise_variance, const py::array &times, int depth, bool separate,
+          const py::array &out, int workers) {
+  with_float_type(z, [&](auto zero) {
+    using T = decltype(zero);
+    const auto in = coordinates_of<T>(z, eigenvalues, b0);
+    const auto variance = matrix_of<const T>(noise_variance, "noise_variance");
+    require(variance.rows == in.z.rows && variance.cols == in.z.cols,
+            "noise_variance: want the shape of z");
+    const auto t = vector_of<const double>(times, "times");
+    const auto risk = matrix_of<double>(out, "out");
+    const py::gil_scoped_release release;
+    flow::sure(options_of(depth, separate, workers), in, variance, t, risk);
+  });
+}
+
+} // namespace
+
+void register_flow(py::module_ &m) {
+  m.doc() = "Kernels of eigenflow.flow.";
+  m.def("evolve", &evolve, py::arg("z"), py::arg("eigenvalues"), py::arg("b0"), py::arg("times"),
+        py::arg("depth"), py::arg("separate"), py::arg("out"), py::arg("workers"));
+  m.def("vanilla", &vanilla, py::arg("z"), py::arg("eigenvalues"), py::arg("times"), py::arg("out"),
+        py::arg("workers"));
+  m.def("learned_eigenvalues", &learned_eigenvalues, py::arg("theta"), py::arg("eigenvalues"),
+        py::arg("b0"), py::arg("depth"), py::arg("separate"), py::arg("out"), py::arg("workers"));
+  m.def("sure", &sure, py::arg("z"), py::arg("eigenvalues"), py::arg("b0"),
+        py::arg("noise_variance"), py::arg("times"), py::arg("depth"), py::arg("separate"),
+        py::arg("out"), py::arg("workers"));
+}
 
 } // namespace eigenflow::bindings

@@ -1,0 +1,37 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+def evolve(
+    z: Array,
+    eigenvalues: Array,
+    b0: Array | None,
+    times: Array,
+    depth: int,
+    separate: bool,
+    out: dict[str, Array],
+    workers: int,
+) -> None: ...
+def vanilla(z: Array, eigenvalues: Array, times: Array, out: Array, workers: int) -> None: ...
+def learned_eigenvalues(
+    theta: Array,
+    eigenvalues: Array,
+    b0: Array | None,
+    depth: int,
+    separate: bool,
+    out: Array,
+    workers: int,
+) -> None: ...
+def sure(
+    z: Array,
+    eigenvalues: Array,
+    b0: Array | None,
+    noise_variance: Array,
+    times: Array,
+    depth: int,
+    separate: bool,
+    out: Array,
+    workers: int,
+) -> None: ...

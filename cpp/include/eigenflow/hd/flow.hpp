@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Gradient flow of one coordinate where a closed form exists: theta' = K(theta) (z - theta) with
+// K = lambda (vanilla) or sqrt(lambda^2 + 4 theta^2) (theta = a beta, depth 0). No branches: these
+// loops vectorise. Every sum below has terms of one sign, so nothing cancels.
+#pragma once
+
+#include <eigenflow/hd/exponential.hpp>
+
+EF_HD_BEGIN
+
+// theta = (1 - exp(-lambda t)) z, relatively accurate while lambda t is a normal number.
+EF_HD double vanilla_flow(double z, double lambda, double t) {
+  const double x = lambda * t;
+  // The select also catches 0 * inf: an eigenvalue of zero never moves.
+  return lambda == 0 ? 0 : z * exp_minus(x < 1500 ? x : 1500).one_minus_exp;
+}
+
+// theta = z / (1 + R), R = 2 q / N, with r = hypot(2 z, lambda), rho = lambda / r, q = exp(-r t),
+// m = 1 - q, N = rho m ((1 + q) + rho m): the Riccati solution of s' = z - lambda s - z s^2.
+// rho and q may both be far below the smallest double while their ratio decides: both are kept as
+// mantissa and exponent, and enter as n = N 2^j and two_q = 2 q 2^j.
+struct closed_form {
+  double n;       // after both shrink factors, for the denominator
+  double n_full;  // before them
+  double two_q;   //
+  double shrink1; // n = n_full shrink1 shrink2; both are 1 unless q / rho > 1
+  double shrink2; //
+  double x;       // r t, at most 1500, where q / rho is below 2^-60 for every double
+  double q, m;    // exp(-x), 1 - exp(-x)
+  double rho;     //
+  double span;    // m ((1 + q) + rho m)
+  double k;       // 4 z^2 / r^2
+};
+
+EF_HD closed_form closed_form_parts(double z, double lambda, double t) {
+  const double size = abs(z) > lambda ? abs(z) : lambda;
+  const uint64 power_bits =
+      bit_cast<uint64>(clamp(size, smallest_normal, 0x1p1022)) & 0x7ff0000000000000u;
+  const double power = bit_cast<double>(power_bits);
+  const double inverse = bit_cast<double>(0x7fe0000000000000u - power_bits);
+  const double two_z = 2 * (z * inverse);
+  const double scaled = lambda * inverse;
+  const double root = sqrt(fma(two_z, two_z, scaled * scaled));
+  const double r = root == 0 ? 1 : root;
+
+  const double rt = (t * power) * r;
+  const double x = rt < 1500 ? rt : 1500;
+  const exp_parts e = exp_minus(x);
+
+  const double lift = lambda < smallest_normal ? 54 : 0;
+  const double normal = lambda * (lambda < smallest_normal ? 0x1p54 : 1.0);
+  const double mantissa = bit_cast<double>(
+      (bit_cast<uint64>(normal) & 0x000fffffffffffffu) | 0x3ff0000000000000u);
+  const double rho_exponent = (exponent_of(normal) - lift) - exponent_of(power);
+  const double rho_mantissa = mantissa / r;
+  const double rho = rho_mantissa * power_of_two(rho_exponent > -1022 ? rho_exponent : -1022);
+
+  const double span = e.one_minus_exp * fma(rho, e.one_minus_exp, 1 + e.exp);
+  const double shift = -rho_exponent - e.k; // q / rho has this exponent
+  const double up = shift > 0 ? shift : 0;
+  const double up1 = round_to_integer(0.5 * up);
+  const double down = shift < 0 ? shift : 0;
+  const double q_power = power_of_two(down > -1022 ? down : -1022);
+  closed_form out;
+  out.shrink1 = power_of_two(-up1);
+  out.shrink2 = power_of_two(up1 - up);
+  out.n_full = rho_mantissa * span;
+  out.n = out.n_full * out.shrink1 * out.shrink2;
+  out.two_q = down > -1022 ? 2 * fma(q_power, e.em1, q_power) : 0;
+  out.x = x;
+  out.q = e.exp;
+  out.m = e.one_minus_exp;
+  out.rho = rho;
+  out.span = span;
+  out.k = (two_z / r) * (two_z / r);
+  return out;
+}
+
+EF_HD double closed_form_theta(double z, double lambda, const closed_form &c) {
+  const double theta = ((z * c.shrink1) * (c.n_full / (c.n + c.two_q))) * c.shrink2;
+  return lambda == 0 ? 0 : theta;
+}
+
+// z - theta, relatively accurate until it is 2^-1021 of z, where it becomes 0.
+EF_HD double closed_form_residual(double z, double lambda, const closed_form &c) {
+  return lambda == 0 ? z : z * (c.two_q / (c.n + c.two_q));
+}
+
+// d theta / d z = F (1 + (1 - F) G), F = theta / z, G = -z d ln R / dz >= 0 up to rounding.
+EF_HD double closed_form_gradient(double lambda, const closed_form &c) {
+  const double total = c.n + c.two_q;
+  const double top = fma(2 * c.x * c.q, fma(c.rho, c.m, c.q), -(c.rho * c.m * c.m));
+  const double bottom = c.span > 1e-300 ? c.span : 1e-300;
+  const double g = c.k * ((c.x - 1) + top / bottom);
+  const double gradient = (c.n / total) * fma(c.two_q / total, g, 1.0);
+  return lambda == 0 ? 0 : gradient;
+}
+
+// a^2 at depth 0: (lambda + hypot(lambda, 2 theta)) / 2, scaled against overflow of the squares.
+EF_HD double closed_form_eigenvalue(double theta, double lambda) {
+  const double size = abs(theta) > lambda ? abs(theta) : lambda;
+  const uint64 power_bits =
+      bit_cast<uint64>(clamp(size, smallest_normal, 0x1p1022)) & 0x7ff0000000000000u;
+  const double inverse = bit_cast<double>(0x7fe0000000000000u - power_bits);
+  const double two_theta = 2 * (theta * inverse), scaled = lambda * inverse;
+  const double root = sqrt(fma(two_theta, two_theta, scaled * scaled));
+  return (0.5 * (scaled + root)) * bit_cast<double>(power_bits);
+}
+
+EF_HD_END

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "flow_tiles.hpp"
+
+#include <eigenflow/errors.hpp>
+#include <eigenflow/parallel.hpp>
+
+#include <cmath>
+#include <string>
+
+namespace eigenflow::flow {
+namespace {
+
+constexpr index closed_tile = 512; // inputs and results of a tile stay in the first cache
+constexpr index march_tile = 128;  // about 30 us of work for one time
+
+void check(const options &opts) {
+  require(opts.depth >= 0 && opts.depth <= max_depth, "depth: got " + std::to_string(opts.depth) +
+                                                          ", want 0 to " +
+                                                          std::to_string(max_depth));
+}
+
+template <class T> void check(const options &opts, const coordinates<T> &in, bool with_b0) {
+  check(opts);
+  const auto same = [&](matrix_view<const T> v) {
+    return v.rows == in.z.rows && v.cols == in.z.cols;
+  };
+  require(same(in.eigenvalues), "eigenvalues: want the shape of z");
+  require(!with_b0 || same(in.b0), "b0: want the shape of z");
+}
+
+void check(vector_view<const double> times) {
+  for (index i = 0; i < times.size; ++i)
+    require(times[i] >= 0, "times: want non-negative values");
+}
+
+// Coordinates per chunk: whole tiles, and at least some 100 us of work if there is that much.
+index grain_of(index tile, index n_times) {
+  return tile * std::max<index>(1, (tile == closed_tile ? 64 : 4) / std::max<index>(1, n_times));
+}
+
+// All fields of one tile in double, [time][coordinate]; only what is wanted has memory.
+struct tile_fields {
+  std::vector<double> theta, residual, a, b, beta, eigenvalue, gradient;
+
+  template <class T> tile_fields(const fields<T> &wanted, index size) {
+    const auto make = [size](std::vector<double> &v, bool want) {
+      if (want)
+        v.resize(static_cast<std::size_t>(size));
+    };
+    const bool any_state = wanted.a != nullptr || wanted.b != nullptr || wanted.beta != nullptr;
+    make(theta, true);
+    make(residual, true);
+    make(gradient, true);
+    make(a, any_state);
+    make(b, any_state);
+    make(beta, any_state);
+    make(eigenvalue, any_state || wanted.learned_eigenvalues != nullptr);
+  }
+};
+
+double *pointer(std::vector<double> &v) { return v.empty() ? nullptr : v.data(); }
+
+void closed_tile_fields(const isa::flow_tile &tile, const isa::flow_times &times, tile_fields &f) {
+  for (index i = 0; i < times.n; ++i) {
+    const index at = times.row[i] * tile.n;
+    isa::flow().closed_fields(tile, times.t[i], &f.theta[0] + at, &f.residual[0] + at,
+                              &f.gradient[0] + at);
+    if (!f.eigenvalue.empty())
+      isa::flow().closed_eigenvalue(&f.theta[0] + at, tile.lambda, tile.n, &f.eigenvalue[0] + at);
+    for (index j = 0; j < tile.n && !f.a.empty(); ++j) {
+      const auto k = static_cast<std::size_t>(at + j);
+      f.a[k] = std::sqrt(f.eigenvalue[k]);
+      f.b[k] = 1;
+      f.beta[k] = f.a[k] > 0 ? f.theta[k] / f.a[k] : 0;
+    }
+  }
+}
+
+void march_tile_fields(const options &opts, const isa::flow_tile &tile,
+                       const isa::flow_times &times, bool with_gradient, tile_fields &f) {
+  const double rate = b_rate(opts);
+  isa::flow().march(opts.depth, rate, tile, times,
+                    {pointer(f.theta), pointer(f.residual), pointer(f.beta), pointer(f.eigenvalue),
+                     with_gradient ? pointer(f.gradient) : nullptr, tile.n});
+  const auto size = static_cast<std::size_t>(times.n * tile.n);
+  for (std::size_t k = 0; k < size; ++k) {
+    const auto j = static_cast<index>(k) % tile.n;
+    const bool stuck = tile.lambda[j] == 0 || tile.b0[j] == 0;
+    if (!f.a.empty()) {
+      f.a[k] = std::hypot(std::sqrt(tile.lambda[j]), f.beta[k]);
+      f.b[k] = std::hypot(tile.b0[j], std::sqrt(rate) * f.beta[k]);
+    }
+    if (stuck && !f.eigenvalue.empty())
+      f.eigenvalue[k] = 0;
+  }
+}
+
+template <class T>
+void store(const std::vector<double> &from, index n_times, index n, T *to, index begin,
+           index total) {
+  if (to == nullptr)
+    return;
+  for (index i = 0; i < n_times; ++i) {
+    const double *row = from.data() + i * n;
+    T *out = to + i * total + begin;
+    if constexpr (std::is_same_v<T, float>)
+      isa::flow().narrow(row, n, out);
+    else
+      std::copy(row, row + n, out);
+  }
+}
+
+// Results of double that need theta only go straight to their place.
+bool solve_in_place(const options &opts, const isa::flow_tile &tile, const isa::flow_times &times,
+                    const fields<double> &out, index begin, index total) {
+  if (out.residual != nullptr || out.a != nullptr || out.b != nullptr || out.beta != nullptr ||
+      out.learned_eigenvalues != nullptr || out.gradient != nullptr)
+    return false;
+  if (out.theta == nullptr)
+    return true;
+  if (opts.depth > 0) {
+    isa::flow_fields theta_only;
+    theta_only.theta = out.theta + begin;
+    theta_only.stride = total;
+    isa::flow().march(opts.depth, b_rate(opts), tile, times, theta_only);
+    return true;
+  }
+  for (index i = 0; i < times.n; ++i)
+    isa::flow().closed_theta(tile, times.t[i], out.theta + times.row[i] * total + begin);
+  return true;
+}
+
+template <class T>
+void evolve_tile(const options &opts, const isa::flow_tile &tile, const isa::flow_times &times,
+                 const fields<T> &out, index begin, index total) {
+  if constexpr (std::is_same_v<T, double>) {
+    if (solve_in_place(opts, tile, times, out, begin, total))
+      return;
+  }
+  tile_fields f(out, times.n * tile.n);
+  if (opts.depth == 0)
+    closed_tile_fields(tile, times, f);
+  else
+    march_tile_fields(opts, tile, times, out.gradient != nullptr, f);
+  store(f.theta, times.n, tile.n, out.theta, begin, total);
+  store(f.residual, times.n, tile.n, out.residual, begin, total);
+  store(f.a, times.n, tile.n, out.a, begin, total);
+  store(f.b, times.n, tile.n, out.b, begin, total);
+  store(f.beta, times.n, tile.n, out.beta, begin, total);
+  store(f.eigenvalue, times.n, tile.n, out.learned_eigenvalues, begin, total);
+  store(f.gradient, times.n, tile.n, out.gradient, begin, total);
+}
+
+// Calls body(begin, n, inputs) on tiles of all coordinates, on all workers.
+template <class T, class Body>
+void for_tiles(const options &opts, const coordinates<T> &in, bool with_b0, index tile,
+               index n_times, Body &&body) {
+  const auto chunk = [&](index begin, index end, int) {
+    tile_inputs<T> inputs(in, with_b0);
+    for (index at = begin; at < end; at += tile) {
+      const index n = std::min(tile, end - at);
+      body(at, inputs.load(at, n));
+    }
+  };
+  parallel_for(in.z.rows * in.z.cols, grain_of(tile, n_times), chunk, opts.workers);
+}
+
+double pairwise_sum(const double *x, index n, index stride) {
+  if (n <= 8) {
+    double sum = 0;
+    for (index i = 0; i < n; ++i)
+      sum += x[i * stride];
+    return sum;
+  }
+  const index half = n / 2;
+  return pairwise_sum(x, half, stride) + pairwise_sum(x + half * stride, n - half, stride);
+}
+
+} // namespace
+
+template <class T>
+void evolve(const options &opts, const coordinates<T> &in, vector_view<const double> times,
+            const fields<T> &out) {
+  check(opts, in, opts.depth > 0);
+  check(times);
+  if (times.size == 0)
+    return;
+  const sorted_times sorted(times);
+  const index total = in.z.rows * in.z.cols;
+  for_tiles(opts, in, opts.depth > 0, opts.depth == 0 ? closed_tile : march_tile, times.size,
+            [&](index begin, const isa::flow_tile &tile) {
+              evolve_tile(opts, tile, sorted.view(), out, begin, total);
+            });
+}
+
+template <class T>
+void vanilla(const options &opts, const coordinates<T> &in, vector_view<const double> times,
+             T *theta) {
+  check(opts, in, false);
+  check(times);
+  const index total = in.z.rows * in.z.cols;
+  for_tiles(opts, in, false, closed_tile, times.size, [&](index begin, const isa::flow_tile &tile) {
+    double buffer[closed_tile];
+    for (index i = 0; i < times.size; ++i) {
+      T *out = theta + i * total + begin;
+      if constexpr (std::is_same_v<T, double>) {
+        isa::flow().vanilla(tile, times[i], out);
+      } else {
+        isa::flow().vanilla(tile, times[i], buffer);
+        isa::flow().narrow(buffer, tile.n, out);
+      }
+    }
+  });
+}
+
+template <class T>
+void learned_eigenvalues(const options &opts, const coordinates<T> &in, T *out) {
+  check(opts, in, opts.depth > 0);
+  for_tiles(opts, in, opts.depth > 0, closed_tile, 1, [&](index begin, const isa::flow_tile &tile) {
+    double buffer[closed_tile];
+    if (opts.depth == 0)
+      isa::flow().closed_eigenvalue(tile.z, tile.lambda, tile.n, buffer);
+    else
+      isa::flow().march_eigenvalue(opts.depth, b_rate(opts), tile, buffer);
+    for (index i = 0; i < tile.n; ++i)
+      out[begin + i] = static_cast<T>(buffer[i]);
+  });
+}
+
+template <class T>
+void sure(const options &opts, const coordinates<T> &in, matrix_view<const T> noise_variance,
+          vector_view<const double> times, matrix_view<double> out) {
+  check(opts, in, opts.depth > 0);
+  check(times);
+  require(out.rows == times.size && out.cols == in.z.rows, "out: want times x rows");
+  const sorted_times sorted(times);
+  const index tile = opts.depth == 0 ? closed_tile : march_tile;
+  const index per_row = (in.z.cols + tile - 1) / tile, n_times = times.size;
+  // Tiles never straddle rows, and their partial sums meet in a fixed tree.
+  std::vector<double> partial(static_cast<std::size_t>(in.z.rows * per_row * n_times));
+  const auto chunk = [&](index begin, index end, int) {
+    tile_inputs<T> inputs(in, opts.depth > 0);
+    tile_input<T> variances(noise_variance);
+    tile_fields f(fields<T>{}, n_times * tile);
+    for (index at = begin; at < end; ++at) {
+      const index col = at % per_row * tile, first = at / per_row * in.z.cols + col;
+      const isa::flow_tile loaded = inputs.load(first, std::min(tile, in.z.cols - col));
+      const double *variance = variances.load(first, loaded.n);
+      if (opts.depth == 0)
+        closed_tile_fields(loaded, sorted.view(), f);
+      else
+        march_tile_fields(opts, loaded, sorted.view(), true, f);
+      for (index i = 0; i < n_times; ++i)
+        partial[static_cast<std::size_t>(at * n_times + i)] = isa::flow().sure_sum(
+            &f.residual[0] + i * loaded.n, &f.gradient[0] + i * loaded.n, variance, loaded.n);
+    }
+  };
+  if (n_times > 0)
+    parallel_for(in.z.rows * per_row, std::max<index>(1, grain_of(tile, n_times) / tile), chunk,
+                 opts.workers);
+  for (index i = 0; i < n_times; ++i)
+    for (index row = 0; row < in.z.rows; ++row)
+      out(i, row) = pairwise_sum(partial.data() + row * per_row * n_times + i, per_row, n_times);
+}
+
+#define EF_INSTANTIATE(T)                                                                          \
+  template void evolve(const options &, const coordinates<T> &, vector_view<const double>,         \
+                       const fields<T> &);                                                         \
+  template void vanilla(const options &, const coordinates<T> &, vector_view<const double>, T *);  \
+  template void learned_eigenvalues(const options &, const coordinates<T> &, T *);                 \
+  template void sure(const options &, const coordinates<T> &, matrix_view<const T>,                \
+                     vector_view<const double>, matrix_view<double>);
+EF_INSTANTIATE(float)
+EF_INSTANTIATE(double)
+
+} // namespace eigenflow::flow

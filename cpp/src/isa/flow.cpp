@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "flow.hpp"
+
+#include "flow_march.hpp"
+
+#include <eigenflow/hd/flow.hpp>
+
+namespace {
+
+namespace hd = eigenflow::hd;
+using eigenflow::isa::flow_tile;
+using std::int64_t;
+
+void closed_theta(const flow_tile &tile, double t, double *__restrict theta) {
+  const double *__restrict z = tile.z;
+  const double *__restrict lambda = tile.lambda;
+  for (int64_t i = 0; i < tile.n; ++i)
+    theta[i] = hd::closed_form_theta(z[i], lambda[i], hd::closed_form_parts(z[i], lambda[i], t));
+}
+
+void closed_fields(const flow_tile &tile, double t, double *__restrict theta,
+                   double *__restrict residual, double *__restrict gradient) {
+  const double *__restrict z = tile.z;
+  const double *__restrict lambda = tile.lambda;
+  for (int64_t i = 0; i < tile.n; ++i) {
+    const hd::closed_form c = hd::closed_form_parts(z[i], lambda[i], t);
+    theta[i] = hd::closed_form_theta(z[i], lambda[i], c);
+    residual[i] = hd::closed_form_residual(z[i], lambda[i], c);
+    gradient[i] = hd::closed_form_gradient(lambda[i], c);
+  }
+}
+
+void closed_eigenvalue(const double *__restrict theta, const double *__restrict lambda, int64_t n,
+                       double *__restrict out) {
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = hd::closed_form_eigenvalue(theta[i], lambda[i]);
+}
+
+void vanilla(const flow_tile &tile, double t, double *__restrict theta) {
+  const double *__restrict z = tile.z;
+  const double *__restrict lambda = tile.lambda;
+  for (int64_t i = 0; i < tile.n; ++i)
+    theta[i] = hd::vanilla_flow(z[i], lambda[i], t);
+}
+
+double sure_sum(const double *__restrict residual, const double *__restrict gradient,
+                const double *__restrict variance, int64_t n) {
+  double lane[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int l = 0; l < 8; ++l) {
+      const double e = residual[i + l];
+      lane[l] = hd::fma(e, e, lane[l]);
+      lane[l] = hd::fma(variance[i + l], 2 * gradient[i + l] - 1, lane[l]);
+    }
+  for (int l = 0; i < n; ++i, ++l)
+    lane[l] += residual[i] * residual[i] + variance[i] * (2 * gradient[i] - 1);
+  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+void widen(const float *__restrict in, int64_t n, double *__restrict out) {
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = in[i];
+}
+
+void narrow(const double *__restrict in, int64_t n, float *__restrict out) {
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = static_cast<float>(in[i]);
+}
+
+} // namespace
+
+EF_ISA_DEFINE(flow, {closed_theta, closed_fields, closed_eigenvalue, vanilla,
+                     eigenflow::isa::EF_LEVEL_NS::march,
+                     eigenflow::isa::EF_LEVEL_NS::march_eigenvalue, sure_sum, widen, narrow})

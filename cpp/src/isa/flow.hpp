@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include "levels.hpp"
+
+#include <cstdint>
+
+namespace eigenflow::isa {
+
+// Where the values of one tile go: entry (time i, coordinate j) at [i * stride + j]. Null is not
+// wanted.
+struct flow_fields {
+  double *theta = nullptr;
+  double *residual = nullptr;
+  double *beta = nullptr;
+  double *eigenvalue = nullptr;
+  double *gradient = nullptr;
+  std::int64_t stride = 0;
+};
+
+struct flow_tile {
+  const double *z;
+  const double *lambda;
+  const double *b0; // null at depth 0
+  std::int64_t n;
+};
+
+// Times in rising order; row[i] is where the results of time i go.
+struct flow_times {
+  const double *t;
+  const std::int64_t *row;
+  std::int64_t n;
+};
+
+struct flow_kernels {
+  // One time, all coordinates of a tile. The first writes theta only and is the fast one.
+  void (*closed_theta)(const flow_tile &tile, double t, double *theta);
+  void (*closed_fields)(const flow_tile &tile, double t, double *theta, double *residual,
+                        double *gradient);
+  void (*closed_eigenvalue)(const double *theta, const double *lambda, std::int64_t n, double *out);
+  void (*vanilla)(const flow_tile &tile, double t, double *theta);
+  // 1 <= depth <= 8; b^2 = b0^2 + b_rate beta^2.
+  void (*march)(int depth, double b_rate, const flow_tile &tile, const flow_times &times,
+                const flow_fields &out);
+  // Learned eigenvalues of the states whose product is tile.z.
+  void (*march_eigenvalue)(int depth, double b_rate, const flow_tile &tile, double *out);
+  // Sum of residual^2 + variance (2 gradient - 1), in 8 lanes and a fixed tree.
+  double (*sure_sum)(const double *residual, const double *gradient, const double *variance,
+                     std::int64_t n);
+  void (*widen)(const float *in, std::int64_t n, double *out);
+  void (*narrow)(const double *in, std::int64_t n, float *out);
+};
+
+} // namespace eigenflow::isa
+
+EF_ISA_DECLARE(flow)

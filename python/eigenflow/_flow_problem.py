@@ -1,0 +1,199 @@
+"""Validation and broadcasting for `eigenflow.flow`."""
+
+import operator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from eigenflow._arrays import Array, as_float_array, common_float_dtype, kind_of
+
+MAX_DEPTH = 8
+_COUPLINGS = ("shared", "separate")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Coordinates as matrices of one shape, broadcast by zero strides where memory allows it."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    arrays: tuple[Array, ...]  # the user's arrays, of the common dtype, broadcast to `shape`
+    z: Array
+    eigenvalues: Array
+    b0: Array | None
+    variance: Array | None
+
+
+def require_known(depth: Any, coupling: Any, rtol: Any, b0: Any) -> None:
+    """Check the options that say which flow it is."""
+    try:
+        levels = operator.index(depth)
+    except TypeError:
+        msg = f"depth: got {depth!r}, want an integer from 0 to {MAX_DEPTH}"
+        raise TypeError(msg) from None
+    if not 0 <= levels <= MAX_DEPTH:
+        msg = f"depth: got {depth}, want 0 to {MAX_DEPTH}"
+        raise ValueError(msg)
+    if coupling not in _COUPLINGS:
+        msg = f"coupling: got {coupling!r}, want 'shared' or 'separate'"
+        raise ValueError(msg)
+    if rtol is not None and not (np.isscalar(rtol) and 0 < rtol < np.inf):  # type: ignore[operator]
+        msg = f"rtol: got {rtol!r}, want a positive number or None"
+        raise ValueError(msg)
+    if levels == 0 and b0 is not None:
+        msg = "b0: got a value at depth 0, which has no factor b; want None"
+        raise ValueError(msg)
+    if levels > 0 and b0 is None:
+        msg = f"b0: got None at depth {levels}, want the initial value of b"
+        raise ValueError(msg)
+
+
+def gpu_only(names: str, **arrays: Any) -> None:
+    """Refuse CuPy arrays where no kernel for them exists yet."""
+    for name, x in arrays.items():
+        if kind_of(x) == "cupy":
+            msg = f"{name}: got a CuPy array, want NumPy (on the GPU there are: {names})"
+            raise TypeError(msg)
+
+
+def as_times(times: Any) -> Array:
+    """Times as float64, non-negative; infinity is a time."""
+    a = as_float_array(times, "times", dtype=np.float64, check_finite=False)
+    _require_non_negative(a, "times")
+    return np.ascontiguousarray(a) if a.ndim else a
+
+
+def _require_non_negative(a: Array, name: str, *, nan_too: bool = True) -> None:
+    # One reduction without a temporary in the good case; NaN makes the comparison false.
+    if a.size == 0 or np.min(a) >= 0:
+        return
+    bad = np.flatnonzero(~(a >= 0) if nan_too else a < 0)
+    if bad.size == 0:
+        return
+    where = tuple(int(i) for i in np.unravel_index(bad[0], a.shape))
+    position = where[0] if len(where) == 1 else where
+    at = f" at position {position}" if where else ""
+    msg = f"{name}: got {a[where]}{at}, want non-negative values"
+    raise ValueError(msg)
+
+
+def numpy_problem(
+    z: Any,
+    eigenvalues: Any,
+    b0: Any,
+    check_finite: bool,
+    *,
+    name: str = "z",
+    variance: Any = None,
+) -> Problem:
+    """Check and broadcast what describes the coordinates."""
+    given = {name: z, "eigenvalues": eigenvalues, "b0": b0, "noise_variance": variance}
+    arrays = {
+        key: as_float_array(value, key, check_finite=check_finite)
+        for key, value in given.items()
+        if value is not None
+    }
+    for key, array in arrays.items():
+        if key != name:
+            _require_non_negative(array, key, nan_too=check_finite)
+    dtype = common_float_dtype(*(a for a in arrays.values() if a.ndim), arrays[name])
+    shape = _broadcast_shape(arrays)
+    full = {k: np.broadcast_to(a.astype(dtype, copy=False), shape) for k, a in arrays.items()}
+    matrices = _as_matrices(list(full.values()))
+    named = dict(zip(full, matrices, strict=True))
+    return Problem(
+        shape,
+        dtype,
+        tuple(full.values()),
+        named[name],
+        named["eigenvalues"],
+        named.get("b0"),
+        named.get("noise_variance"),
+    )
+
+
+def _broadcast_shape(arrays: dict[str, Array]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*(a.shape for a in arrays.values()))
+    except ValueError:
+        shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
+        last = list(arrays)[-1]
+        msg = f"{last}: got shapes that do not broadcast ({shapes}), want compatible ones"
+        raise ValueError(msg) from None
+
+
+def _as_matrices(arrays: list[Array]) -> list[Array]:
+    """View arrays of one shape as matrices of one shape; what no such view fits is copied."""
+    shape = arrays[0].shape
+    size = int(np.prod(shape))
+    if all(_is_uniform(a) for a in arrays):
+        return [_flat(a)[None, :] for a in arrays]
+    cols = shape[-1]
+    rows = size // cols if cols else 0
+    out = []
+    for a in arrays:
+        strides = _matrix_strides(a)
+        if strides is None:
+            out.append(np.ascontiguousarray(a).reshape(rows, cols))
+        else:
+            out.append(np.lib.stride_tricks.as_strided(a, (rows, cols), strides, writeable=False))
+    return out
+
+
+def _is_uniform(a: Array) -> bool:
+    """One stride reaches all entries: packed, a single vector, or one repeated value."""
+    if a.flags.c_contiguous or a.size == 0:
+        return True
+    wide = [s for s, n in zip(a.strides, a.shape, strict=True) if n > 1]
+    return all(s == 0 for s in wide) or len(wide) == 1
+
+
+def _flat(a: Array) -> Array:
+    if a.flags.c_contiguous or a.size == 0:
+        return a.reshape(-1)
+    wide = [s for s, n in zip(a.strides, a.shape, strict=True) if n > 1]
+    return np.lib.stride_tricks.as_strided(a, (a.size,), (wide[0],), writeable=False)
+
+
+def _matrix_strides(a: Array) -> tuple[int, int] | None:
+    """Strides of `a` with its leading axes merged into one, if they can be."""
+    leading = [(n, s) for n, s in zip(a.shape[:-1], a.strides[:-1], strict=True) if n > 1]
+    for (_, outer), (n, inner) in zip(leading[:-1], leading[1:], strict=True):
+        if outer != n * inner:
+            return None
+    return (leading[-1][1] if leading else 0, a.strides[-1])
+
+
+def move_axes_last(
+    problem: Problem, axis: int | tuple[int, ...] | None
+) -> tuple[Problem, tuple[int, ...]]:
+    """Matrices whose rows are summed over `axis`, and the shape of what is left."""
+    ndim = len(problem.shape)
+    axes = tuple(range(ndim)) if axis is None else _normal_axes(axis, ndim)
+    kept = tuple(i for i in range(ndim) if i not in axes)
+    rest = tuple(problem.shape[i] for i in kept)
+    rows = int(np.prod(rest))
+    cols = int(np.prod([problem.shape[i] for i in axes]))
+    moved = [np.transpose(a, kept + axes).reshape(rows, cols) for a in problem.arrays]
+    b0 = moved[2] if problem.b0 is not None else None
+    return replace(problem, z=moved[0], eigenvalues=moved[1], b0=b0, variance=moved[-1]), rest
+
+
+def _normal_axes(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    for i in axes:
+        if not isinstance(i, int | np.integer) or not -ndim <= i < ndim:
+            msg = f"axis: got {axis!r}, want axes of coordinates with {ndim} dimensions"
+            raise ValueError(msg)
+    normal = tuple(sorted({int(i) % ndim for i in axes}))
+    if len(normal) != len(axes):
+        msg = f"axis: got {axis!r}, want different axes"
+        raise ValueError(msg)
+    return normal
+
+
+def noise_like(problem: Problem) -> Array:
+    """Return the noise variance, which `sure` always has."""
+    assert problem.variance is not None
+    return problem.variance
