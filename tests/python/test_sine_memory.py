@@ -1,0 +1,52 @@
+"""Peak memory of whole processes: the kernels' own allocations are invisible to tracemalloc."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="needs /proc/self/status"
+)
+
+SCRIPT = """
+import numpy as np
+import eigenflow as ef
+
+def kib(field):
+    with open("/proc/self/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(field))
+
+m, n, k, t, transposed, dtype, exact = {case}
+rng = np.random.default_rng(0)
+U, V = (rng.standard_normal((rows, k)).astype(dtype) for rows in (m, n))
+op = ef.sine.SineLowRank(U, V, 0.01, exact_phase=exact)
+op = op.T if transposed else op
+X = np.ones((op.shape[1], t), dtype)
+out = np.ones((op.shape[0], t), dtype)
+small = ef.sine.SineLowRank(np.ones((2, 1), dtype), np.ones((2, 1), dtype), 1.0)
+small.matmat(np.ones((2, 1), dtype), workers={workers})
+with open("/proc/self/clear_refs", "w") as f:
+    f.write("5")  # resets the peak
+before = kib("VmRSS")
+op.matmat(X, out=out, workers={workers}, check_finite=False)
+print(kib("VmHWM") - before)
+"""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (1_000_000, 20, 8, 1, False, "float32", False),
+        (1_000_000, 20, 8, 1, True, "float32", False),
+        (3_000, 50, 3_000, 4, False, "float64", True),
+        (200, 300, 4, 5_000, False, "float64", True),
+    ],
+)
+def test_scratch_stays_under_four_mebibytes_for_each_worker(case):
+    workers = 2
+    code = SCRIPT.format(case=case, workers=workers)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert int(run.stdout) < workers * 4 * 1024
