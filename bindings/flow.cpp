@@ -16,8 +16,8 @@ flow::options options_of(int depth, bool separate, int workers) {
 template <class T>
 flow::coordinates<T> coordinates_of(const py::array &z, const py::array &eigenvalues,
                                     const py::object &b0) {
-  flow::coordinates<T> in{matrix_of<const T>(z, "z"),
-                          matrix_of<const T>(eigenvalues, "eigenvalues"), {}};
+  flow::coordinates<T> in{
+      matrix_of<const T>(z, "z"), matrix_of<const T>(eigenvalues, "eigenvalues"), {}};
   if (!b0.is_none())
     in.b0 = matrix_of<const T>(b0.cast<py::array>(), "b0");
   return in;
@@ -43,8 +43,8 @@ void evolve(const py::array &z, const py::array &eigenvalues, const py::object &
     const auto field = [&](const char *name) -> T * {
       return out.contains(name) ? result_of<T>(out[name], name, size) : nullptr;
     };
-    const flow::fields<T> fields{field("theta"), field("residual"), field("a"),
-                                 field("b"),     field("beta"),     field("learned_eigenvalues"),
+    const flow::fields<T> fields{field("theta"),   field("residual"), field("a"),
+                                 field("b"),       field("beta"),     field("learned_eigenvalues"),
                                  field("gradient")};
     const py::gil_scoped_release release;
     flow::evolve(options_of(depth, separate, workers), in, t, fields);

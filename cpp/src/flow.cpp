@@ -14,9 +14,8 @@ constexpr index closed_tile = 512; // inputs and results of a tile stay in the f
 constexpr index march_tile = 128;  // about 30 us of work for one time
 
 void check(const options &opts) {
-  require(opts.depth >= 0 && opts.depth <= max_depth, "depth: got " + std::to_string(opts.depth) +
-                                                          ", want 0 to " +
-                                                          std::to_string(max_depth));
+  require(opts.depth >= 0 && opts.depth <= max_depth,
+          "depth: got " + std::to_string(opts.depth) + ", want 0 to " + std::to_string(max_depth));
 }
 
 template <class T> void check(const options &opts, const coordinates<T> &in, bool with_b0) {
@@ -213,8 +212,7 @@ void vanilla(const options &opts, const coordinates<T> &in, vector_view<const do
   });
 }
 
-template <class T>
-void learned_eigenvalues(const options &opts, const coordinates<T> &in, T *out) {
+template <class T> void learned_eigenvalues(const options &opts, const coordinates<T> &in, T *out) {
   check(opts, in, opts.depth > 0);
   for_tiles(opts, in, opts.depth > 0, closed_tile, 1, [&](index begin, const isa::flow_tile &tile) {
     double buffer[closed_tile];

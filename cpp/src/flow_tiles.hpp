@@ -79,9 +79,8 @@ public:
   explicit sorted_times(vector_view<const double> times)
       : row_(static_cast<std::size_t>(times.size)) {
     std::iota(row_.begin(), row_.end(), std::int64_t{0});
-    std::stable_sort(row_.begin(), row_.end(), [&](std::int64_t a, std::int64_t b) {
-      return times[a] < times[b];
-    });
+    std::stable_sort(row_.begin(), row_.end(),
+                     [&](std::int64_t a, std::int64_t b) { return times[a] < times[b]; });
     for (const std::int64_t row : row_)
       t_.push_back(times[row]);
   }

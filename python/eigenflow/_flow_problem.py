@@ -2,6 +2,7 @@
 
 import operator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -159,7 +160,7 @@ def _flat(a: Array) -> Array:
 def _matrix_strides(a: Array) -> tuple[int, int] | None:
     """Strides of `a` with its leading axes merged into one, if they can be."""
     leading = [(n, s) for n, s in zip(a.shape[:-1], a.strides[:-1], strict=True) if n > 1]
-    for (_, outer), (n, inner) in zip(leading[:-1], leading[1:], strict=True):
+    for (_, outer), (n, inner) in pairwise(leading):
         if outer != n * inner:
             return None
     return (leading[-1][1] if leading else 0, a.strides[-1])

@@ -6,11 +6,11 @@ import mpmath as mp
 import numpy as np
 from scipy.integrate import solve_ivp
 
-DIGITS = 40
+DIGITS = 30
 
 
 def closed_form(z, eigenvalue, t):
-    """Depth 0 from the Riccati equation s' = z - lambda s - z s^2, s = tanh(asinh(2 theta / lambda) / 2).
+    """Depth 0 from s' = z - lambda s - z s^2, where s = tanh(asinh(2 theta / lambda) / 2).
 
     Any number of digits: the caller sets mp.dps.
     """
@@ -59,13 +59,13 @@ class Deep:
         points = [mp.mpf(0)]
         while scale < beta / 2:
             points.append(scale)
-            scale *= 2
-        gap = beta / 2
-        while gap > beta * mp.mpf("1e-17"):
+            scale *= 3
+        gap, rest = beta / 2, self.beta_at(mp.mpf(1)) - beta
+        while gap > rest / 2 and gap > beta * mp.mpf("1e-17"):
             points.append(beta - gap)
             gap /= 4
         points = sorted({p for p in points if p < beta} | {beta})
-        return sum(mp.quad(integrand, [a, b], maxdegree=6) for a, b in pairwise(points))
+        return sum(mp.quad(integrand, [a, b], maxdegree=5) for a, b in pairwise(points))
 
     def time_of(self, beta):
         """Integrate ds / (g (z - s g)) from 0 to beta."""
@@ -107,5 +107,3 @@ def all_factors(z, eigenvalue, b0, depth, times, coupling="shared"):
     ).y
     theta = answer[0] * np.prod(answer[1:-1] ** power, axis=0) * answer[-1]
     return theta, answer
-
-

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One coordinate marches at a time with its 16 nodes side by side in the vector registers, so no
-// coordinate waits for a stiffer neighbour. The last step, finding the point of a panel that belongs
-// to a time, has no nodes to spread: eight (coordinate, time) pairs are collected and solved side by
-// side. Lanes never mix, so a result depends on its own coordinate only.
+// coordinate waits for a stiffer neighbour. The last step, finding the point of a panel that
+// belongs to a time, has no nodes to spread: eight (coordinate, time) pairs are collected and
+// solved side by side. Lanes never mix, so a result depends on its own coordinate only.
 #include "flow_march.hpp"
 
 #include <eigenflow/hd/flow_march.hpp>
@@ -303,8 +303,7 @@ void march_tile(double b_rate, const flow_tile &tile, const flow_times &times,
     solve_pairs<depth>(p, out);
 }
 
-template <int depth>
-void eigenvalues_of(double b_rate, const flow_tile &tile, double *out) {
+template <int depth> void eigenvalues_of(double b_rate, const flow_tile &tile, double *out) {
   for (int64_t i = 0; i < tile.n; ++i) {
     const double theta = tile.z[i], lambda = tile.lambda[i], b0 = tile.b0[i];
     const hd::march_shape m = hd::march_setup(theta, lambda, b0, depth, b_rate);

@@ -49,22 +49,23 @@ EF_HD closed_form closed_form_parts(double z, double lambda, double t) {
 
   const double lift = lambda < smallest_normal ? 54 : 0;
   const double normal = lambda * (lambda < smallest_normal ? 0x1p54 : 1.0);
-  const double mantissa = bit_cast<double>(
-      (bit_cast<uint64>(normal) & 0x000fffffffffffffu) | 0x3ff0000000000000u);
+  const double mantissa =
+      bit_cast<double>((bit_cast<uint64>(normal) & 0x000fffffffffffffu) | 0x3ff0000000000000u);
   const double rho_exponent = (exponent_of(normal) - lift) - exponent_of(power);
   const double rho_mantissa = mantissa / r;
   const double rho = rho_mantissa * power_of_two(rho_exponent > -1022 ? rho_exponent : -1022);
 
   const double span = e.one_minus_exp * fma(rho, e.one_minus_exp, 1 + e.exp);
   const double shift = -rho_exponent - e.k; // q / rho has this exponent
-  const double up = shift > 0 ? shift : 0;
+  const double rise = shift > 0 ? shift : 0;
+  const double up = rise < 2044 ? rise : 2044; // two normal factors; the mantissa takes the rest
   const double up1 = round_to_integer(0.5 * up);
   const double down = shift < 0 ? shift : 0;
   const double q_power = power_of_two(down > -1022 ? down : -1022);
   closed_form out;
   out.shrink1 = power_of_two(-up1);
   out.shrink2 = power_of_two(up1 - up);
-  out.n_full = rho_mantissa * span;
+  out.n_full = rho_mantissa * power_of_two(up - rise) * span;
   out.n = out.n_full * out.shrink1 * out.shrink2;
   out.two_q = down > -1022 ? 2 * fma(q_power, e.em1, q_power) : 0;
   out.x = x;

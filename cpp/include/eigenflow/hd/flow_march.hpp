@@ -69,9 +69,9 @@ EF_HD double root_step(double beta, double v, double l, double b_squared, int de
 }
 
 // Lengths are measured in 2^e, about max(b0, |z|^(1/(D+2))), by the scaling symmetry
-// (beta, sqrt(lambda), b0) -> u, z -> u^(D+2), t -> u^-(2D+2). What is then below 1e-280 (lambda,
-// z) or 1e-140 (b0) is raised to that: no factor underflows, and no result can tell, as long as the
-// ratios themselves are above these bounds. beta_inf by Newton on ln(theta(beta) / z), convex in
+// (beta, sqrt(lambda), b0) -> u, z -> u^(D+2), t -> u^-(2D+2). What is then below 1e-280 (lambda),
+// 1e-140 (b0) or 1e-150 (z) is raised to that, so that nothing underflows; it takes times of 1e100
+// and more in these units to tell. beta_inf by Newton on ln(theta(beta) / z), convex in
 // ln beta, from the least of four upper bounds; seven steps reach round-off from all of them.
 EF_HD march_shape march_setup(double z, double lambda, double b0, int depth, double c) {
   const double size = clamp(abs(z), smallest_normal, 0x1p1023);
@@ -79,7 +79,7 @@ EF_HD march_shape march_setup(double z, double lambda, double b0, int depth, dou
   const double root_exponent = round_to_integer(exponent_of(size) / (depth + 2));
   const double base_exponent = exponent_of(base);
   const double e = root_exponent > base_exponent ? root_exponent : base_exponent;
-  const double v = clamp(scale_by_power(abs(z), -e * (depth + 2)), 1e-280, 1e280);
+  const double v = clamp(scale_by_power(abs(z), -e * (depth + 2)), 1e-150, 1e150);
   const double l = clamp(scale_by_power(lambda, -2 * e), 1e-280, 1e200);
   const double b = clamp(scale_by_power(b0, -e), 1e-140, 4.0);
 
@@ -232,8 +232,7 @@ template <class V> EF_HD chebyshev_value<V> chebyshev(const V *c, const V &x) {
 
 // u in [0, width] where u mean(u) = target, by Newton from the secant. The integrand varies by a
 // bounded factor over half a unit, so five steps converge from anywhere.
-template <class V>
-EF_HD void invert_mean(const V *mean, const V &width, const V &target, V &u) {
+template <class V> EF_HD void invert_mean(const V *mean, const V &width, const V &target, V &u) {
   const V zero = width - width, scale = 2 / width;
   u = target / chebyshev<V>(mean, zero + 1).value;
   u = u < width ? u : width;

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "check.hpp"
+
+#include <eigenflow/errors.hpp>
+#include <eigenflow/flow.hpp>
+
+#include <limits>
+#include <string>
+
+namespace flow = eigenflow::flow;
+using eigenflow::index;
+using eigenflow::row_major;
+
+namespace {
+
+struct problem {
+  std::vector<double> z, lambda, b0;
+  index rows, cols;
+
+  problem(index n_rows, index n_cols) : rows(n_rows), cols(n_cols) {
+    for (index i = 0; i < rows * cols; ++i) {
+      z.push_back(std::sin(1.0 + static_cast<double>(i)));
+      lambda.push_back(std::pow(1.0 + static_cast<double>(i), -1.5));
+      b0.push_back(0.4);
+    }
+  }
+  flow::coordinates<double> in() const {
+    return {row_major(z.data(), rows, cols), row_major(lambda.data(), rows, cols),
+            row_major(b0.data(), rows, cols)};
+  }
+};
+
+const std::vector<double> times{7.0, 0.0, 1.5, std::numeric_limits<double>::infinity()};
+eigenflow::vector_view<const double> view(const std::vector<double> &v) {
+  return {v.data(), static_cast<index>(v.size()), 1};
+}
+
+} // namespace
+
+TEST(thirty_digit_values) {
+  const double z[] = {0.5, 0.5}, lambda[] = {1e-4, 1e-4}, b0[] = {0.3, 0.3};
+  const flow::coordinates<double> in{row_major(z, 1, 2), row_major(lambda, 1, 2),
+                                     row_major(b0, 1, 2)};
+  double theta[2];
+  flow::solve({0, flow::coupling::shared, 1}, in, view({30.0}), theta);
+  CHECK_CLOSE(theta[0], .49999999906433141, 1e-15);
+  flow::solve({1, flow::coupling::shared, 1}, in, view({30.0}), theta);
+  CHECK_CLOSE(theta[1], .28306046672084099, 1e-14);
+  flow::solve({2, flow::coupling::shared, 1}, in, view({60.0}), theta);
+  CHECK_CLOSE(theta[0], 6.4130532813339158e-4, 1e-17);
+}
+
+TEST(fields_agree_with_each_other_at_every_depth) {
+  const problem p(3, 211);
+  const std::size_t size = times.size() * p.z.size();
+  for (int depth = 0; depth <= flow::max_depth; ++depth)
+    for (const auto factors : {flow::coupling::shared, flow::coupling::separate}) {
+      std::vector<double> theta(size), residual(size), a(size), b(size), beta(size), learned(size),
+          gradient(size), alone(size);
+      const flow::options opts{depth, factors, 2};
+      flow::evolve(opts, p.in(), view(times),
+                   flow::fields<double>{theta.data(), residual.data(), a.data(), b.data(),
+                                        beta.data(), learned.data(), gradient.data()});
+      flow::solve(opts, p.in(), view(times), alone.data());
+      CHECK(theta == alone);
+      const double rate = factors == flow::coupling::shared ? depth : 1;
+      for (std::size_t i = 0; i < size; ++i) {
+        const double product = a[i] * std::pow(b[i], depth);
+        CHECK_CLOSE(product * beta[i], theta[i], 1e-13);
+        CHECK_CLOSE(product * product, learned[i], 1e-13);
+        CHECK_CLOSE(theta[i] + residual[i], p.z[i % p.z.size()], 1e-15);
+        CHECK_CLOSE(a[i] * a[i] - beta[i] * beta[i], p.lambda[i % p.z.size()], 1e-13);
+        if (depth > 0)
+          CHECK_CLOSE(b[i] * b[i] - rate * beta[i] * beta[i], 0.16, 1e-13);
+      }
+      for (std::size_t j = 0; j < p.z.size(); ++j) {
+        CHECK(theta[p.z.size() + j] == 0);
+        CHECK(theta[3 * p.z.size() + j] == p.z[j]);
+        CHECK_CLOSE(gradient[3 * p.z.size() + j], 1, 1e-13);
+      }
+    }
+}
+
+TEST(the_gradient_is_the_slope_in_z) {
+  for (const int depth : {0, 1, 4}) {
+    problem p(1, 40), up = p, down = p;
+    const double h = 1e-6;
+    for (std::size_t j = 0; j < p.z.size(); ++j) {
+      up.z[j] += h;
+      down.z[j] -= h;
+    }
+    std::vector<double> gradient(40), high(40), low(40);
+    const flow::options opts{depth, flow::coupling::shared, 1};
+    flow::fields<double> wanted;
+    wanted.gradient = gradient.data();
+    flow::evolve(opts, p.in(), view({3.0}), wanted);
+    flow::solve(opts, up.in(), view({3.0}), high.data());
+    flow::solve(opts, down.in(), view({3.0}), low.data());
+    for (std::size_t j = 0; j < 40; ++j)
+      CHECK_CLOSE(gradient[j], (high[j] - low[j]) / (2 * h), 1e-8);
+  }
+}
+
+TEST(sure_sums_rows_of_a_broadcast_problem) {
+  const problem p(4, 700);
+  const double variance = 0.25;
+  const eigenflow::matrix_view<const double> noise{&variance, 4, 700, 0, 0};
+  for (const int depth : {0, 2}) {
+    const flow::options opts{depth, flow::coupling::shared, 3};
+    std::vector<double> risk(8), residual(2 * 2800), gradient(2 * 2800);
+    flow::sure(opts, p.in(), noise, view({2.0, 5.0}), row_major(risk.data(), 2, 4));
+    flow::fields<double> wanted;
+    wanted.residual = residual.data();
+    wanted.gradient = gradient.data();
+    flow::evolve(opts, p.in(), view({2.0, 5.0}), wanted);
+    for (std::size_t row = 0; row < 8; ++row) {
+      double sum = 0;
+      for (std::size_t j = row * 700; j < (row + 1) * 700; ++j)
+        sum += residual[j] * residual[j] + variance * (2 * gradient[j] - 1);
+      CHECK_CLOSE(risk[row], sum, 1e-12);
+    }
+  }
+}
+
+TEST(float_is_double_rounded) {
+  const problem p(1, 300);
+  std::vector<float> z(p.z.begin(), p.z.end()), lambda(p.lambda.begin(), p.lambda.end());
+  std::vector<float> b0(300, 0.5f), theta(300);
+  const std::vector<double> wide_z(z.begin(), z.end()), wide_lambda(lambda.begin(), lambda.end());
+  const std::vector<double> wide_b0(300, 0.5);
+  std::vector<double> wide(300);
+  for (const int depth : {0, 3}) {
+    const flow::options opts{depth, flow::coupling::shared, 1};
+    flow::solve<float>(opts,
+                       {row_major<const float>(z.data(), 1, 300),
+                        row_major<const float>(lambda.data(), 1, 300),
+                        row_major<const float>(b0.data(), 1, 300)},
+                       view({4.0}), theta.data());
+    flow::solve<double>(opts,
+                        {row_major(wide_z.data(), 1, 300), row_major(wide_lambda.data(), 1, 300),
+                         row_major(wide_b0.data(), 1, 300)},
+                        view({4.0}), wide.data());
+    for (std::size_t j = 0; j < 300; ++j)
+      CHECK(theta[j] == static_cast<float>(wide[j]));
+  }
+}
+
+TEST(wrong_arguments_are_named) {
+  const problem p(1, 4);
+  double theta[4];
+  const auto solve = [&](int depth, double t) {
+    flow::solve({depth, flow::coupling::shared, 1}, p.in(), view({t}), theta);
+  };
+  CHECK_THROWS(solve(9, 1.0), eigenflow::argument_error);
+  CHECK_THROWS(solve(-1, 1.0), eigenflow::argument_error);
+  CHECK_THROWS(solve(0, -1.0), eigenflow::argument_error);
+  CHECK_THROWS(solve(0, std::nan("")), eigenflow::argument_error);
+}
