@@ -278,7 +278,8 @@ class SineLowRank:
         if getattr(X, "__array_ufunc__", 0) is None and not hasattr(X, "__array__"):
             msg = f"X: got {type(X).__name__}, want an array"
             raise TypeError(msg)
-        _arrays.common_kind(X=X, **{"the operator": self.U if self._kind == "cupy" else X})
+        if "cupy" in (self._kind, _arrays.kind_of(X)):
+            _arrays.common_kind(X=X, U=self.U)
         result = self._backend.product(self, X, out, self._threads(workers), check_finite)
         return result if out is not None else self._finish(result, X)
 

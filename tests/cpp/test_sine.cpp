@@ -2,6 +2,7 @@
 #include "check.hpp"
 
 #include <eigenflow/errors.hpp>
+#include <eigenflow/parallel.hpp>
 #include <eigenflow/rng.hpp>
 #include <eigenflow/sine.hpp>
 
@@ -126,6 +127,16 @@ TEST(the_bound_tells_about_overflow) {
   CHECK(!sine::phase_accuracy<float>(V, V, {1e20, 1, false, 1}).overflows);
   CHECK(sine::phase_accuracy<float>(U, V, {1e20, 1, false, 1}).overflows);
   CHECK(sine::phase_accuracy<float>(B, B, {1, 1, false, 1}).overflows);
+}
+
+TEST(a_long_product_notices_the_interrupt_hook) {
+  const problem<float> p{256, 4000000, 1, 1};
+  std::vector<float> y(256);
+  eigenflow::set_interrupt_hook([] { return true; });
+  CHECK_THROWS(
+      sine::apply<float>(p.U(), p.V(), p.X(), row_major(y.data(), 256, 1), {1, 1, false, 2}),
+      eigenflow::interrupted);
+  eigenflow::set_interrupt_hook(nullptr);
 }
 
 TEST(wrong_arguments_are_refused) {

@@ -304,6 +304,15 @@ def test_unchecked_nan_spreads_and_the_operator_is_no_array():
         np.asarray(op)
 
 
+def test_arrays_of_another_memory_are_refused():
+    class ndarray:  # noqa: N801
+        __module__ = "cupy"
+
+    op = SineLowRank(*factors(3, 4, 2)[:2], 1.0)
+    with pytest.raises(TypeError, match="got arrays of different libraries"):
+        op @ ndarray()
+
+
 def test_nothing_is_modified():
     U, V, rng = factors(50, 60, 3)
     X = rng.normal(size=(60, 4))

@@ -20,6 +20,7 @@ _INVERSE_PI, _INVERSE_PI_LOW = 1 / math.pi, -1.9678676675182486e-17
 def _float_array(x: Any, name: str, ndim: tuple[int, ...], check_finite: bool) -> Any:
     import cupy
 
+    x = cupy.asarray(x)
     if x.dtype.kind not in "biuf":
         msg = f"{name}: got dtype {x.dtype}, want real numbers (float32 or float64)"
         raise TypeError(msg)
@@ -30,17 +31,17 @@ def _float_array(x: Any, name: str, ndim: tuple[int, ...], check_finite: bool) -
     single = x.dtype.kind == "f" and x.dtype.itemsize <= 4
     a = cupy.ascontiguousarray(x, dtype=np.float32 if single else np.float64)
     if check_finite and not bool(cupy.isfinite(a).all()):
-        msg = f"{name}: got NaN or infinity, want finite values"
+        where = np.unravel_index(int(cupy.argmin(cupy.isfinite(a).ravel())), a.shape)
+        position = tuple(int(i) for i in where) if a.ndim > 1 else int(where[0])
+        msg = f"{name}: got {float(a[where])} at position {position}, want finite values"
         raise ValueError(msg)
     return a
 
 
 def factors(U: Any, V: Any, check_finite: bool) -> tuple[Any, Any]:
     """Both factors in their common dtype, C-contiguous."""
-    import cupy
-
-    left = _float_array(cupy.asarray(U), "U", (2,), check_finite)
-    right = _float_array(cupy.asarray(V), "V", (2,), check_finite)
+    left = _float_array(U, "U", (2,), check_finite)
+    right = _float_array(V, "V", (2,), check_finite)
     dtype = np.result_type(left.dtype, right.dtype)
     return left.astype(dtype, copy=False), right.astype(dtype, copy=False)
 
