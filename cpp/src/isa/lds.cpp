@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lds.hpp"
 
-#include <eigenflow/hd/config.hpp>
+#include "vectors.hpp"
 
 namespace {
 
@@ -11,65 +11,72 @@ using eigenflow::isa::lds_max_dim;
 using eigenflow::isa::lds_tile;
 using std::int64_t;
 namespace hd = eigenflow::hd;
+namespace simd = eigenflow::isa::EF_LEVEL_NS;
 
-// A lane does not depend on another, so with N and P fixed the loop over lanes around a whole step
-// becomes vector instructions with the state in registers.
-template <int N> struct rows {
-  double at[N][lds_lanes];
+// The state stays in registers only if the loop over vectors is unrolled.
+#if defined(__clang__)
+#define EF_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define EF_UNROLL _Pragma("GCC unroll 8")
+#else
+#define EF_UNROLL
+#endif
+
+using vec = decltype(simd::broadcast(0.0));
+constexpr int width = simd::vector_bytes / static_cast<int>(sizeof(double));
+constexpr int n_vectors = lds_lanes / width;
+
+// A row of `count` numbers for `width` lanes.
+template <int count> struct column {
+  vec at[count];
 };
 
-template <int N> EF_HD void load(const double *x, rows<N> &r) {
+template <int N> EF_HD void load(const double *x, int lane, column<N> &r) {
   for (int i = 0; i < N; ++i)
-    for (int l = 0; l < lds_lanes; ++l)
-      r.at[i][l] = x[i * lds_lanes + l];
+    r.at[i] = simd::load(x + i * lds_lanes + lane);
 }
 
-template <int N> EF_HD void store(const rows<N> &r, double *x) {
-  if (x == nullptr)
-    return;
+template <int N> EF_HD void store(const column<N> &r, double *x, int lane) {
   for (int i = 0; i < N; ++i)
-    for (int l = 0; l < lds_lanes; ++l)
-      x[i * lds_lanes + l] = r.at[i][l];
+    simd::store(x + i * lds_lanes + lane, r.at[i]);
 }
 
 // What y adds comes first: it does not wait for the step before.
-template <int N, int P>
-EF_HD void move_lane(const lds_gain &g, const double *y, const rows<N> &x, rows<N> &next, int l) {
+template <int N, int P> EF_HD void move_state(const lds_gain &g, const column<P> &y, column<N> &x) {
+  column<N> next;
   for (int i = 0; i < N; ++i) {
-    double sum = g.c[i];
+    vec sum = simd::broadcast(g.c[i]);
     for (int k = 0; k < P; ++k)
-      sum = hd::fma(g.L[i * P + k], y[k * lds_lanes + l], sum);
+      sum = simd::fma(simd::broadcast(g.L[i * P + k]), y.at[k], sum);
     for (int j = 0; j < N; ++j)
-      sum = hd::fma(g.F[i * N + j], x.at[j][l], sum);
-    next.at[i][l] = sum;
+      sum = simd::fma(simd::broadcast(g.F[i * N + j]), x.at[j], sum);
+    next.at[i] = sum;
   }
+  x = next;
 }
 
-// The innovations of one lane; returns their squared standardised size.
+// Innovations, and `total` plus their squared standardised size.
 template <int N, int P>
-EF_HD double innovate_lane(const lds_gain &g, const double *y, const rows<N> &x, rows<P> &v,
-                           int l) {
-  double square = 0;
+EF_HD vec innovate(const lds_gain &g, const column<P> &y, const column<N> &x, column<P> &v,
+                   vec total) {
   for (int k = 0; k < P; ++k) {
-    double value = y[k * lds_lanes + l];
+    v.at[k] = y.at[k];
     for (int j = 0; j < N; ++j)
-      value = hd::fma(-g.C[k * N + j], x.at[j][l], value);
-    v.at[k][l] = value;
-    double e = 0;
+      v.at[k] = simd::fma(simd::broadcast(g.C[k * N + j]), x.at[j], v.at[k]);
+    vec e = simd::broadcast(0.0);
     for (int j = 0; j <= k; ++j)
-      e = hd::fma(g.whiten[k * P + j], v.at[j][l], e);
-    square = hd::fma(e, e, square);
+      e = simd::fma(simd::broadcast(g.whiten[k * P + j]), v.at[j], e);
+    total = simd::fma(e, e, total);
   }
-  return square;
+  return total;
 }
 
 template <int N, int P>
-EF_HD void filter_lane(const lds_gain &g, const rows<N> &x, const rows<P> &v, rows<N> &f, int l) {
+EF_HD void filter_state(const lds_gain &g, const column<N> &x, const column<P> &v, column<N> &f) {
   for (int i = 0; i < N; ++i) {
-    double sum = x.at[i][l];
+    f.at[i] = x.at[i];
     for (int k = 0; k < P; ++k)
-      sum = hd::fma(g.K[i * P + k], v.at[k][l], sum);
-    f.at[i][l] = sum;
+      f.at[i] = simd::fma(simd::broadcast(g.K[i * P + k]), v.at[k], f.at[i]);
   }
 }
 
@@ -81,6 +88,8 @@ template <int N, int P> struct gain_copy {
     copy(g.L, L, N * P);
     copy(g.c, c, N);
     copy(g.C, C, P * N);
+    for (double &c_kj : C) // innovations take C x off
+      c_kj = -c_kj;
     copy(g.K, K, N * P);
     copy(g.whiten, whiten, P * P);
   }
@@ -97,84 +106,73 @@ template <int N, int P>
 void advance(const lds_gain &gain, const double *y, int64_t steps, double *state) {
   const gain_copy<N, P> own(gain);
   const lds_gain g = own.view();
-  rows<N> x, next;
-  load<N>(state, x);
-  for (int64_t s = 0; s < steps; ++s) {
-    for (int l = 0; l < lds_lanes; ++l)
-      move_lane<N, P>(g, y + s * P * lds_lanes, x, next, l);
-    x = next;
+  column<N> x[n_vectors];
+  for (int b = 0; b < n_vectors; ++b)
+    load<N>(state, b * width, x[b]);
+  for (int64_t s = 0; s < steps; ++s)
+    EF_UNROLL
+  for (int b = 0; b < n_vectors; ++b) {
+    column<P> row;
+    load<P>(y + s * P * lds_lanes, b * width, row);
+    move_state<N, P>(g, row, x[b]);
   }
-  store<N>(x, state);
-}
-
-template <int N, int P>
-void likelihood(const lds_gain &gain, const double *y, int64_t steps, double *state, double *sums) {
-  const gain_copy<N, P> own(gain);
-  const lds_gain g = own.view();
-  rows<N> x, next;
-  rows<P> v;
-  rows<1> total{};
-  load<N>(state, x);
-  for (int64_t s = 0; s < steps; ++s) {
-    const double *row = y + s * P * lds_lanes;
-    for (int l = 0; l < lds_lanes; ++l) {
-      total.at[0][l] += innovate_lane<N, P>(g, row, x, v, l);
-      move_lane<N, P>(g, row, x, next, l);
-    }
-    x = next;
-  }
-  store<N>(x, state);
-  for (int l = 0; l < lds_lanes; ++l)
-    sums[l] += total.at[0][l];
+  for (int b = 0; b < n_vectors; ++b)
+    store<N>(x[b], state, b * width);
 }
 
 template <int N, int P>
 void observe(const lds_gain &gain, const double *y, int64_t steps, double *state,
              const lds_tile &out, double *sums) {
-  const bool nothing = out.predicted == nullptr && out.filtered == nullptr &&
-                       out.innovations == nullptr && out.squares == nullptr;
-  if (nothing)
-    return likelihood<N, P>(gain, y, steps, state, sums);
   const gain_copy<N, P> own(gain);
   const lds_gain g = own.view();
-  const auto place = [](double *base, int64_t offset) {
-    return base == nullptr ? base : base + offset;
-  };
-  rows<N> x, next, filtered;
-  rows<P> v;
-  rows<1> square, total{};
-  load<N>(state, x);
-  for (int64_t s = 0; s < steps; ++s) {
-    const double *row = y + s * P * lds_lanes;
-    for (int l = 0; l < lds_lanes; ++l) {
-      square.at[0][l] = innovate_lane<N, P>(g, row, x, v, l);
-      total.at[0][l] += square.at[0][l];
-      filter_lane<N, P>(g, x, v, filtered, l);
-      move_lane<N, P>(g, row, x, next, l);
-    }
-    store<N>(x, place(out.predicted, s * N * lds_lanes));
-    store<N>(filtered, place(out.filtered, s * N * lds_lanes));
-    store<P>(v, place(out.innovations, s * P * lds_lanes));
-    store<1>(square, place(out.squares, s * lds_lanes));
-    x = next;
+  column<N> x[n_vectors];
+  vec total[n_vectors];
+  for (int b = 0; b < n_vectors; ++b) {
+    load<N>(state, b * width, x[b]);
+    total[b] = simd::load(sums + b * width);
   }
-  store<N>(x, state);
-  for (int l = 0; l < lds_lanes; ++l)
-    sums[l] += total.at[0][l];
+  for (int64_t s = 0; s < steps; ++s)
+    EF_UNROLL
+  for (int b = 0; b < n_vectors; ++b) {
+    const int lane = b * width;
+    column<P> row, v;
+    load<P>(y + s * P * lds_lanes, lane, row);
+    const vec square = innovate<N, P>(g, row, x[b], v, simd::broadcast(0.0));
+    total[b] = simd::add(total[b], square);
+    if (out.predicted != nullptr)
+      store<N>(x[b], out.predicted + s * N * lds_lanes, lane);
+    if (out.filtered != nullptr) {
+      column<N> filtered;
+      filter_state<N, P>(g, x[b], v, filtered);
+      store<N>(filtered, out.filtered + s * N * lds_lanes, lane);
+    }
+    if (out.innovations != nullptr)
+      store<P>(v, out.innovations + s * P * lds_lanes, lane);
+    if (out.squares != nullptr)
+      simd::store(out.squares + s * lds_lanes + lane, square);
+    move_state<N, P>(g, row, x[b]);
+  }
+  for (int b = 0; b < n_vectors; ++b) {
+    store<N>(x[b], state, b * width);
+    simd::store(sums + b * width, total[b]);
+  }
 }
 
-// out = start + sign a x over all lanes, a of m x n with rows `stride` apart; start may be null.
+// out += sign a x over all lanes, a of m x n with rows `stride` apart.
 EF_HD void add_product(int64_t m, int64_t n, const double *a, int64_t stride, double sign,
                        const double *x, double *out) {
-  for (int64_t i = 0; i < m; ++i)
+  for (int64_t i = 0; i < m; ++i) {
+    vec sum[n_vectors];
+    for (int b = 0; b < n_vectors; ++b)
+      sum[b] = simd::load(out + i * lds_lanes + b * width);
     for (int64_t j = 0; j < n; ++j) {
-      const double factor = sign * a[i * stride + j];
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC unroll 1
-#endif
-      for (int l = 0; l < lds_lanes; ++l)
-        out[i * lds_lanes + l] = hd::fma(factor, x[j * lds_lanes + l], out[i * lds_lanes + l]);
+      const vec factor = simd::broadcast(sign * a[i * stride + j]);
+      for (int b = 0; b < n_vectors; ++b)
+        sum[b] = simd::fma(factor, simd::load(x + j * lds_lanes + b * width), sum[b]);
     }
+    for (int b = 0; b < n_vectors; ++b)
+      simd::store(out + i * lds_lanes + b * width, sum[b]);
+  }
 }
 
 EF_HD void copy_lanes(int64_t n, const double *from, double *to) {
@@ -249,6 +247,10 @@ template <int P> pair choose(int64_t n) {
     return {advance<5, P>, observe<5, P>};
   case 6:
     return {advance<6, P>, observe<6, P>};
+  case 7:
+    return {advance<7, P>, observe<7, P>};
+  case 8:
+    return {advance<8, P>, observe<8, P>};
   default:
     return {advance_any, observe_any};
   }

@@ -145,7 +145,7 @@ def filter(  # noqa: A001
     >>> level = LinearSystem(1.0, 1.0, 1469.1, 15099.0)
     >>> result = filter(level, [1120.0, 1160.0, float("nan"), 1210.0])
     >>> result.filtered_mean[:, 0].round(2)
-    array([1120.  , 1140.93, 1140.93, 1167.5 ])
+    array([1120.  , 1140.93, 1140.93, 1169.79])
     """
     refuse_inputs(inputs)
     arrays = packed(system)
