@@ -16,9 +16,17 @@ import scipy.linalg
 from eigenflow._arrays import Array
 from eigenflow.lds import extended
 from eigenflow.lds.extended import Extended, identity, quadratic, solve, symmetrized, zeros
-from eigenflow.lds.structure import UnstableStructure
+from eigenflow.lds.structure import (
+    UnstableStructure,
+    observability_stages,
+    unstable_structure,
+)
 
 _MOST_DOUBLINGS = 80
+_NO_STEADY_FILTER = (
+    "system: got no steady filter that forgets its start, want every mode with modulus at least 1 "
+    "observed and excited by noise"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +84,7 @@ def innovations_form(system: PlainSystem) -> Innovations:
         If R is singular, or if no steady filter forgets its start: a mode with modulus at least 1
         is not observed, or no noise excites it.
     """
+    _require_observed(system)
     A, C, Q, R, N = (
         extended.extend(m) for m in (system.A, system.C, system.Q, system.R, system.cross_cov)
     )
@@ -108,11 +117,17 @@ def _riccati(A: Extended, g: Extended, h: Extended) -> Extended:
         done = done and extended.largest(a) <= small
         if extended.largest(h).adjusted() > 10**6 or extended.largest(a).adjusted() > 10**6:
             break
-    msg = (
-        "system: got no steady filter that forgets its start, want every mode with modulus at "
-        "least 1 observed and excited by noise"
-    )
-    raise ValueError(msg)
+    raise ValueError(_NO_STEADY_FILTER)
+
+
+def _require_observed(system: PlainSystem) -> None:
+    """Refuse unseen unstable modes: in rounding, the doubling may seem to converge on them."""
+    found = unstable_structure(system.A)
+    if found.count:
+        zero = 1e3 * len(system.A) * float(np.finfo(np.float64).eps)
+        _, unseen = observability_stages(found.restriction, system.C @ found.basis, zero)
+        if unseen:
+            raise ValueError(_NO_STEADY_FILTER)
 
 
 def summed(A: Extended, G: Extended, n_steps: int) -> tuple[Extended, Extended, Extended]:

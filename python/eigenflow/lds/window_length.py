@@ -8,6 +8,7 @@ off without a refit. The mean risk of a refitted filter needs only `min_filter_l
 the horizon.
 """
 
+import functools
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from eigenflow._arrays import as_float_array
 from eigenflow._threads import resolve_workers
 from eigenflow.lds import extended
 from eigenflow.lds.fixed_filters import excess_of_best, truncated_excess
-from eigenflow.lds.innovations import PlainSystem, innovations_form, plain
+from eigenflow.lds.innovations import Innovations, PlainSystem, innovations_form, plain
 from eigenflow.lds.local_level import LocalLevel, as_local_level
 from eigenflow.lds.structure import as_count, as_square, observability_stages, unstable_structure
 
@@ -157,8 +158,12 @@ def _excess_by_length(
             _level_excess(level, length, horizon, criterion) / level.innovation_variance
         )
 
+    @functools.cache
+    def form_at(digits: int) -> Innovations:
+        return innovations_form(matrices)
+
     def compute(length: int) -> tuple[Decimal, list[Decimal]]:
-        form = innovations_form(matrices)
+        form = form_at(extended.current_digits())
         unit = extended.trace(form.innovation_cov)
         if criterion == "truncated":
             return Decimal(1), [truncated_excess(form, length, horizon) / unit]
