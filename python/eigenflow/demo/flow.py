@@ -224,7 +224,8 @@ def draw_risk(outcomes: list[Outcome]) -> report.Picture:
         ax.plot(o.grid, o.loss, color=report.COLOURS["grey"], lw=4, alpha=0.5, label="true loss")
         ax.plot(o.grid, o.sure, color=colour, label="SURE")
         ax.plot(o.grid[o.chosen], o.sure[o.chosen], "o", color=colour, label="chosen time")
-        ax.set(xscale="log", yscale="log", xlabel="time", title=o.name, ylim=(3e-3, 0.05))
+        ax.set(xscale="log", xlabel="time", title=o.name, ylim=(0, 0.026))
+        ax.label_outer()
         ax.legend(fontsize=8)
     axes[0].set_ylabel("risk per coefficient")
     caption = (
