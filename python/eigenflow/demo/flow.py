@@ -1,7 +1,7 @@
 """Denoise a photograph: which of its DCT eigenvalues should grow?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 import eigenflow as ef
 from eigenflow.demo import report
 
-N_STEPS = 6
+N_STEPS = 7
 
 Array = NDArray[np.float64]
 
 _NOISE_STD = 0.1  # of pixels between 0 and 1
 _DECAY = 1.0  # eigenvalues (1 + |m|^2)^-decay
-_CROP = (slice(60, 180), slice(170, 350))  # of the picture, for the figure
+_CROP = (slice(60, 180), slice(130, 310))  # of the picture, for the figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +55,15 @@ def run(step: Callable[[str], None]) -> report.Section:
     for depth in range(3):
         step(f"flow: following the flow of depth {depth}")
         outcomes.append(follow(picture, depth))
+    step("flow: forgetting the order of the frequencies")
+    order = np.random.default_rng(2).permutation(picture.z.size)
+    mixed = replace(
+        picture, eigenvalues=picture.eigenvalues.ravel()[order].reshape(picture.z.shape)
+    )
+    without_order = [follow_vanilla(mixed), follow(mixed, 0)]
     step("flow: thresholding and drawing")
     outcomes.append(threshold(picture))
-    return section(picture, outcomes)
+    return section(picture, outcomes, without_order)
 
 
 def load() -> Picture:
@@ -65,7 +71,7 @@ def load() -> Picture:
     from scipy.fft import dctn
     from sklearn.datasets import load_sample_image
 
-    pixels = load_sample_image("china.jpg")[50:370, 60:540] / 255
+    pixels = load_sample_image("china.jpg")[50:290, 100:460] / 255
     clean = pixels @ np.array([0.2126, 0.7152, 0.0722])
     noisy = clean + _NOISE_STD * np.random.default_rng(0).normal(size=clean.shape)
     rows, cols = (np.arange(n, dtype=float) for n in clean.shape)
@@ -80,7 +86,7 @@ def start_of_b(depth: int) -> float | None:
 
 def follow(picture: Picture, depth: int) -> Outcome:
     """Over-parameterised flow along a grid of times."""
-    times = np.geomspace(0.5, 500, 40) * (1, 3, 10)[depth]
+    times = np.geomspace(2, 300, 25) * (1, 2, 3)[depth]
     b0 = start_of_b(depth)
     z, eigenvalues = picture.z, picture.eigenvalues
     risk = ef.flow.sure(z, eigenvalues, times, _NOISE_STD**2, depth=depth, b0=b0)
@@ -92,7 +98,7 @@ def follow(picture: Picture, depth: int) -> Outcome:
 
 def follow_vanilla(picture: Picture) -> Outcome:
     """Flow with fixed eigenvalues, whose estimate of risk is elementary."""
-    times = np.geomspace(1, 1e6, 60)
+    times = np.geomspace(10, 1e6, 41)
     z = picture.z
     gain = ef.flow.vanilla(1.0, picture.eigenvalues, times)
     terms = ((1 - gain) * z) ** 2 + _NOISE_STD**2 * (2 * gain - 1)
@@ -123,7 +129,9 @@ def psnr(loss: float) -> float:
     return float(-10 * np.log10(loss))
 
 
-def section(picture: Picture, outcomes: list[Outcome]) -> report.Section:
+def section(
+    picture: Picture, outcomes: list[Outcome], without_order: list[Outcome]
+) -> report.Section:
     """Put numbers and figures into words."""
     noisy = psnr(float(np.mean((picture.z - picture.signal) ** 2)))
     reached = {o.name: psnr(float(o.loss[o.chosen])) for o in outcomes}
@@ -135,6 +143,16 @@ def section(picture: Picture, outcomes: list[Outcome]) -> report.Section:
     rows += [
         (o.name, f"{o.grid[o.chosen]:.3g}", f"{reached[o.name]:.2f}", f"{psnr(o.loss.min()):.2f}")
         for o in outcomes
+    ]
+    lost = [psnr(float(o.loss[o.chosen])) for o in without_order]
+    rows += [
+        (
+            f"{o.name}, order shuffled",
+            f"{o.grid[o.chosen]:.3g}",
+            f"{x:.2f}",
+            f"{psnr(o.loss.min()):.2f}",
+        )
+        for o, x in zip(without_order, lost, strict=True)
     ]
     setting = (
         f"A photograph of {picture.z.shape[0]} x {picture.z.shape[1]} pixels gets Gaussian noise of"
@@ -148,12 +166,23 @@ def section(picture: Picture, outcomes: list[Outcome]) -> report.Section:
         " that knowledge of the clean picture would have allowed."
     )
     result = (
-        f"With fixed eigenvalues the flow reaches {fixed:.2f} dB; letting the eigenvalues grow,"
-        f" {best_flow} reaches {reached[best_flow]:.2f} dB. Soft thresholding, which ignores the"
+        f"With fixed eigenvalues the flow reaches {fixed:.2f} dB; where they grow, the best"
+        f" is {best_flow}, with {reached[best_flow]:.2f} dB. Soft thresholding, which ignores the"
         f" order of the frequencies, reaches {soft:.2f} dB. The best here is {winner}."
+    )
+    order = (
+        "A photograph's coefficients fall with the frequency, so the fixed sequence already has"
+        " them in the right order. What growing eigenvalues buy shows when that order is wrong:"
+        " with the same eigenvalues dealt out at random, the fixed flow falls from"
+        f" {fixed:.2f} to {lost[0]:.2f} dB and the flow of depth 0 from"
+        f" {reached['flow, depth 0']:.2f} to {lost[1]:.2f} dB."
     )
     summary = [("noisy picture", f"{noisy:.2f} dB")]
     summary += [(name, f"{value:.2f} dB") for name, value in reached.items()]
+    summary += [
+        ("eigenvalues shuffled: fixed", f"{lost[0]:.2f} dB"),
+        ("eigenvalues shuffled: depth 0", f"{lost[1]:.2f} dB"),
+    ]
     table = report.Table(
         ("method", "time or threshold", "PSNR, stopped by SURE (dB)", "PSNR, best stop (dB)"),
         rows,
@@ -162,7 +191,7 @@ def section(picture: Picture, outcomes: list[Outcome]) -> report.Section:
     return report.Section(
         "flow",
         "which eigenvalues should grow?",
-        [setting, stopping, result],
+        [setting, stopping, result, order],
         summary,
         [table],
         [draw_images(picture, outcomes), draw_risk(outcomes), draw_eigenvalues(picture, outcomes)],
@@ -175,13 +204,13 @@ def draw_images(picture: Picture, outcomes: list[Outcome]) -> report.Picture:
 
     shown = [("clean", picture.signal), ("noisy", picture.z)]
     shown += [(o.name, o.estimate) for o in outcomes]
-    figure, axes = report.subplots(3, n_rows=3, width=9.0, height=6.6)
+    figure, axes = report.subplots(4, n_rows=2, width=11.0, height=4.4)
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, (name, coefficients) in zip(axes.flat, shown, strict=False):
         ax.imshow(idctn(coefficients, norm="ortho")[_CROP], cmap="gray", vmin=0, vmax=1)
         error = float(np.mean((coefficients - picture.signal) ** 2))
-        ax.set_title(name if error == 0 else f"{name}: {psnr(error):.2f} dB", fontsize=10)
+        ax.set_title(name if error == 0 else f"{name}: {psnr(error):.2f} dB", fontsize=9)
     caption = "A detail of the photograph, each method stopped by SURE; PSNR of the whole picture."
     return report.Picture("flow-images", figure, caption)
 
@@ -195,7 +224,8 @@ def draw_risk(outcomes: list[Outcome]) -> report.Picture:
         ax.plot(o.grid, o.loss, color=report.COLOURS["grey"], lw=4, alpha=0.5, label="true loss")
         ax.plot(o.grid, o.sure, color=colour, label="SURE")
         ax.plot(o.grid[o.chosen], o.sure[o.chosen], "o", color=colour, label="chosen time")
-        ax.set(xscale="log", yscale="log", xlabel="time", title=o.name, ylim=(8e-4, 0.1))
+        ax.set(xscale="log", xlabel="time", title=o.name, ylim=(0, 0.026))
+        ax.label_outer()
         ax.legend(fontsize=8)
     axes[0].set_ylabel("risk per coefficient")
     caption = (
@@ -211,8 +241,9 @@ def draw_eigenvalues(picture: Picture, outcomes: list[Outcome]) -> report.Pictur
     pick = np.random.default_rng(1).permutation(picture.z.size)[:20_000]
     strong = np.abs(picture.signal.ravel()[pick]) > 3 * _NOISE_STD
     before = picture.eigenvalues.ravel()[pick]
+    shares: list[tuple[float, float]] = []
     for depth, ax in enumerate(axes):
-        o = outcomes[1 + depth]
+        o = next(x for x in outcomes if x.name == f"flow, depth {depth}")
         learned = ef.flow.learned_eigenvalues(
             o.estimate, picture.eigenvalues, depth=depth, b0=start_of_b(depth)
         ).ravel()[pick]
@@ -226,10 +257,14 @@ def draw_eigenvalues(picture: Picture, outcomes: list[Outcome]) -> report.Pictur
         ends = [start.min(), start.max()]
         ax.plot(ends, ends, color="black", lw=1, label="unchanged")
         ax.set(xscale="log", yscale="log", xlabel="initial eigenvalue", title=o.name)
+        grown = learned > 10 * start
+        shares.append((float(np.mean(grown[strong])), float(np.mean(grown[~strong]))))
     axes[0].set_ylabel("learned eigenvalue")
-    axes[0].legend(fontsize=8, markerscale=4)
+    axes[0].legend(fontsize=7, markerscale=4, loc="lower right")
+    listed = ", ".join(f"{100 * a:.0f} % and {100 * b:.0f} %" for a, b in shares)
     caption = (
-        f"Learned against initial eigenvalues, {pick.size} coefficients: where the picture is, they"
-        " grow far above where they began; elsewhere they mostly stay."
+        f"Learned against initial eigenvalues, {pick.size} coefficients, at the chosen times."
+        " Shares that grew more than tenfold, among coefficients with signal above 3 noise levels"
+        f" and among the others, for depths 0, 1 and 2: {listed}."
     )
     return report.Picture("flow-eigenvalues", figure, caption)
