@@ -352,7 +352,7 @@ def _as_range(key: Any, size: int, axis: int) -> Any:
 def _rows_of(factor: Any, key: Any, name: str) -> Any:
     if isinstance(key, slice):
         return factor[key]
-    index = np.asarray(key) if isinstance(key, (list, tuple)) else key
+    index = np.asarray(key) if isinstance(key, (list, tuple, range)) else key
     if getattr(index, "ndim", None) != 1:
         msg = f"{name}: got {key!r}, want a slice, or a one-dimensional index or mask array"
         raise IndexError(msg)

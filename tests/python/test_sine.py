@@ -383,3 +383,10 @@ def test_torch_tensors_come_back_as_tensors():
     assert isinstance(op @ torch.from_numpy(X), torch.Tensor)
     assert isinstance(op.toarray(), torch.Tensor)
     np.testing.assert_array_equal((op @ torch.from_numpy(X)).numpy(), SineLowRank(U, V, 2.0) @ X)
+
+
+def test_ranges_and_lists_select_like_slices():
+    rng = np.random.default_rng(0)
+    op = SineLowRank(rng.standard_normal((6, 2)), rng.standard_normal((5, 2)), 3.0)
+    expected = op.toarray()[1:4][:, [0, 3]]
+    np.testing.assert_array_equal(op.submatrix(range(1, 4), [0, 3]).toarray(), expected)
