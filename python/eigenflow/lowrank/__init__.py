@@ -1,5 +1,17 @@
 """Randomized SVD with an honest error, and rank selection across layers."""
 
+from eigenflow.lowrank.allocation import Allocation, allocate_ranks
 from eigenflow.lowrank.decomposition import SVDResult, range_finder, svd
+from eigenflow.lowrank.perturbation import Perturbation, perturb
+from eigenflow.lowrank.selection import select_rank
 
-__all__ = ["SVDResult", "range_finder", "svd"]
+__all__ = [
+    "Allocation",
+    "Perturbation",
+    "SVDResult",
+    "allocate_ranks",
+    "perturb",
+    "range_finder",
+    "select_rank",
+    "svd",
+]
