@@ -22,12 +22,12 @@ def test_the_gradient_of_the_network_is_its_difference_quotient():
     gradient = network.gradient(X, y)
     for i in range(network.vector.size):
         kept = network.vector[i]
-        network.vector[i] = kept + 1e-2
+        network.vector[i] = kept + 1e-3
         above = loss()
-        network.vector[i] = kept - 1e-2
+        network.vector[i] = kept - 1e-3
         below = loss()
         network.vector[i] = kept
-        assert gradient[i] == pytest.approx((above - below) / 2e-2, abs=2e-3)
+        assert gradient[i] == pytest.approx((above - below) / 2e-3, abs=1e-3)
 
 
 @pytest.mark.slow

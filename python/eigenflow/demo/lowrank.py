@@ -251,7 +251,8 @@ def _accuracy_picture(results: Results) -> Picture:
 
 
 def _layer_names() -> list[str]:
-    return [f"{m} × {n}" for m, n in zip(_SIZES[1:], _SIZES[:-1], strict=True)]
+    sizes = zip(_SIZES[1:], _SIZES[:-1], strict=True)
+    return [f"{i}: {m} × {n}" for i, (m, n) in enumerate(sizes, 1)]
 
 
 def _ranks_picture(results: Results) -> Picture:
@@ -265,7 +266,7 @@ def _ranks_picture(results: Results) -> Picture:
                 places + 0.27 * (j - 1), heights, 0.25, color=COLOURS[_LOOK[rule][0]], label=label
             )
             axis.bar_label(bars, fmt="%.1f", fontsize=8, padding=1)
-        axis.set_xticks(places, _layer_names())
+        axis.set_xticks(places, _layer_names(), fontsize=8.5)
         axis.grid(axis="x", visible=False)
         axis.set(xlabel="layer (outputs × inputs)", title=f"budget {uniform_rank * _COST_OF_ONE:,}")
         axis.margins(y=0.12)
