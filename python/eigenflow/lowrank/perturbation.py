@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from eigenflow._arrays import Array, as_float_array, common_float_dtype
 from eigenflow._rng import RNGLike
-from eigenflow._threads import blas_limit
 from eigenflow.lowrank.allocation import _whole
+from eigenflow.lowrank.decomposition import svd
 
 Conv = Literal["kernel-mean", "reshape"]
 _FLOOR = 1e-20  # of the squared norms that are divided by; largest entry 1
@@ -179,8 +179,8 @@ def perturb(
         else change.reshape(base.shape[0], math.prod(base.shape[1:]))
     )
     unreachable = _squared(change - matrix[:, :, None]) if area > 1 else 0.0
-    with blas_limit(workers):
-        left, s, right = _decompose(matrix, limit, rng)
+    kept = min(matrix.shape) if limit is None else min(limit, *matrix.shape)
+    left, s, right = svd(matrix, kept, rng=rng, workers=workers, check_finite=False)
     root = np.sqrt(np.ldexp(s, free_exponent))
     return Perturbation(
         row_scale=_fitting(rows, free_exponent - base_exponent, base.dtype),
@@ -237,13 +237,6 @@ def _mean(change: Array) -> Array:
     if change.shape[2] == 0:
         return np.zeros(change.shape[:2], change.dtype)
     return np.asarray(change.mean(axis=2, dtype=np.float64), change.dtype)
-
-
-def _decompose(matrix: Array, limit: int | None, rng: RNGLike) -> tuple[Array, Array, Array]:
-    """Singular vectors and values, at most `limit` of them."""
-    U, s, Vh = np.linalg.svd(matrix, full_matrices=False)
-    k = s.size if limit is None else min(limit, s.size)
-    return U[:, :k], s[:k], Vh[:k]
 
 
 def _squared(a: Array) -> float:
