@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 import eigenflow as ef
 from eigenflow.demo.network import Network
@@ -112,6 +113,8 @@ def _cut_accuracy(task: _Task, ranks: NDArray[np.int64], seed: int) -> float:
     return network.accuracy(*task.test)
 
 
+# A product of 128 columns is over before a second BLAS thread has woken up.
+@threadpool_limits.wrap(limits=1, user_api="blas")  # type: ignore[untyped-decorator]
 def measure(step: Callable[[str], None], n_seeds: int = N_SEEDS) -> Results:
     """Adapt and cut one network a seed; calls `step` once for each."""
     tasks = []
