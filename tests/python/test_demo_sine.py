@@ -69,6 +69,6 @@ def test_the_section_steps_and_draws(monkeypatch):
     section = sine.run(messages.append)
     assert len(messages) == 3 + len(sine.FREQUENCIES)
     assert sine.N_STEPS == 3 + 8
-    assert [p.name for p in section.pictures] == ["sine_frequency", "sine_images"]
+    assert [p.name for p in section.pictures] == ["sine-frequency", "sine-images"]
     assert len(section.tables[0].rows) == 2 + len(sine.FREQUENCIES)
     assert len(section.summary) == 2

@@ -220,7 +220,7 @@ def _curves(A: Matrix, fits: list[Fit], svd_errors: Matrix, equal: int) -> Pictu
         "Left: below the solid line the sine beats low rank at equal parameter counts. Right: the "
         "frequency alone raises the stable rank; the fit keeps what the photograph needs."
     )
-    return Picture("sine_frequency", figure, caption)
+    return Picture("sine-frequency", figure, caption)
 
 
 def _images(A: Matrix, low_rank: Matrix, best: Fit, last: Fit, svd_error: float) -> Picture:
@@ -239,4 +239,4 @@ def _images(A: Matrix, low_rank: Matrix, best: Fit, last: Fit, svd_error: float)
         f"The photograph, and three matrices with {2 * SIDE * RANK:,} parameters (one more for the "
         "sines)."
     )
-    return Picture("sine_images", figure, caption)
+    return Picture("sine-images", figure, caption)
