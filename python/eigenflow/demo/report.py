@@ -144,8 +144,8 @@ figcaption { color: #57606a; font-size: 0.92rem; }
 <body>
 <h1>How much capacity does a model need, and where?</h1>
 <p>Four systems answer with four numbers: an eigenvalue, a rank, a frequency, a state dimension.
-Every number below was computed by <code>python -m eigenflow demo</code> on data that ships with
-it.</p>
+Every number below was computed by <code>python -m eigenflow demo</code> on pictures and digits that
+ship with scikit-learn, and on the flow of the Nile.</p>
 {body}
 </body>
 </html>

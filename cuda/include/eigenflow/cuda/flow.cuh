@@ -53,7 +53,7 @@ __device__ inline hd::int64 flow_place(const hd::march_shape &m, int depth, doub
                                        double end, hd::sinh_cosh y, bool first_unit, hd::int64 next,
                                        hd::int64 n_times, const double *times, const hd::int64 *row,
                                        hd::int64 n, T *theta) {
-  double values[hd::panel_nodes], mean[hd::panel_nodes];
+  double values[hd::panel_nodes], mean[hd::panel_nodes] = {};
   const int n_parts = first_unit ? 3 : 2;
   for (int part = 0; part < n_parts && next < n_times; ++part) {
     const bool quarter = first_unit && part < 2;
