@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// One coordinate of an over-parameterised gradient flow, from C++.
 #include <eigenflow/cpu.hpp>
-#include <eigenflow/rng.hpp>
+#include <eigenflow/flow.hpp>
 #include <eigenflow/version.hpp>
 
-#include <cstdint>
+#include <cmath>
 #include <cstdio>
-#include <vector>
 
 int main() {
-  std::vector<std::uint32_t> words(4);
-  eigenflow::rng::fill_words(0, 0, 0, eigenflow::row_major(words.data(), 1, 4));
-  std::printf("eigenflow %s on %s: %08x\n", EIGENFLOW_VERSION,
-              eigenflow::cpu_level_name(eigenflow::active_cpu_level()), words[0]);
-  return words[0] == 0x6627e8d5u ? 0 : 1;
+  using namespace eigenflow;
+  const double z = 1, eigenvalue = 1, b0 = 0.5, time = 3;
+  const auto one = [](const double &x) { return row_major(&x, 1, 1); };
+
+  flow::options options;
+  options.depth = 1;
+  double theta = 0;
+  flow::solve<double>(options, {one(z), one(eigenvalue), one(b0)}, {&time, 1}, &theta);
+
+  std::printf("eigenflow %s on %s: theta(%g) = %.15f\n", EIGENFLOW_VERSION,
+              cpu_level_name(active_cpu_level()), time, theta);
+  return std::abs(theta - 0.99658722795721374) < 1e-14 ? 0 : 1;
 }

@@ -175,7 +175,9 @@ def _verdict(results: Results) -> str:
         gain, error = lead(results, rule)
         ahead = budgets[(gain > 2 * error) & (gain > 0)]
         behind = budgets[(gain < -2 * error) & (gain < 0)]
-        sentence = f"{_RULES[rule].capitalize()} is ahead of uniform by more than two standard errors "
+        sentence = (
+            f"{_RULES[rule].capitalize()} is ahead of uniform by more than two standard errors "
+        )
         sentence += f"at {_listed(ahead)} and behind at {_listed(behind)}"
         parts.append(f"{sentence}; its largest gain is {100 * gain.max():.1f} points.")
     between = results.accuracy["knapsack"] - results.accuracy["hessian"]
