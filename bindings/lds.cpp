@@ -71,32 +71,47 @@ vector_view<double> output_vector(const py::object &a, const char *name) {
   return a.is_none() ? vector_view<double>{} : vector_of<double>(py::array(a), name);
 }
 
+// (filtered_mean, predicted_mean, innovations, log_likelihood_terms); None is not written.
+lds::filter_outputs outputs_of(const py::tuple &means) {
+  require(means.size() == 4, "means: want 4 arrays or None");
+  return {output_matrix(means[0], "filtered_mean"), output_matrix(means[1], "predicted_mean"),
+          output_matrix(means[2], "innovations"), output_vector(means[3], "log_likelihood_terms")};
+}
+
+template <class Options>
+void set_common(Options &options, bool switch_to_steady, bool check_finite, int workers) {
+  options.switch_to_steady = switch_to_steady;
+  options.check_finite = check_finite;
+  options.workers = workers;
+}
+
+template <class Result> py::dict summary_of(const Result &result) {
+  py::dict d;
+  d["log_likelihood"] = result.log_likelihood;
+  d["n_diffuse"] = result.n_diffuse;
+  d["steady_from"] = result.steady_from;
+  return d;
+}
+
 py::dict filter(const py::tuple &system, const py::tuple &start, const py::array &y,
                 const py::tuple &means, const py::tuple &covs, bool switch_to_steady,
                 bool check_finite, int workers) {
   const lds::model model = model_of(system);
   const lds::belief belief = belief_of(start);
   const auto view = matrix_of<const double>(y, "y");
-  const lds::filter_outputs out{
-      output_matrix(means[0], "filtered_mean"), output_matrix(means[1], "predicted_mean"),
-      output_matrix(means[2], "innovations"), output_vector(means[3], "log_likelihood_terms")};
+  const lds::filter_outputs out = outputs_of(means);
   lds::filter_options options;
   options.store_filtered_cov = py::cast<bool>(covs[0]);
   options.store_predicted_cov = py::cast<bool>(covs[1]);
   options.store_innovation_cov = py::cast<bool>(covs[2]);
-  options.switch_to_steady = switch_to_steady;
-  options.check_finite = check_finite;
-  options.workers = workers;
+  set_common(options, switch_to_steady, check_finite, workers);
   lds::filter_result result;
   {
     const py::gil_scoped_release release;
     result = lds::filter(model, belief, view, out, options);
   }
   const index n = model.transition.rows, p = model.observation.rows;
-  py::dict d;
-  d["log_likelihood"] = result.log_likelihood;
-  d["n_diffuse"] = result.n_diffuse;
-  d["steady_from"] = result.steady_from;
+  py::dict d = summary_of(result);
   d["error_bound"] = result.error_bound;
   d["final_state"] = tuple_of(result.final_state);
   d["filtered_cov"] = sequence_of(options.store_filtered_cov, result.filtered_cov, n);
@@ -114,18 +129,13 @@ py::dict smooth(const py::tuple &system, const py::tuple &start, const py::array
   const auto out = output_matrix(smoothed_mean, "smoothed_mean");
   lds::smoother_options options;
   options.store_cov = store_cov;
-  options.switch_to_steady = switch_to_steady;
-  options.check_finite = check_finite;
-  options.workers = workers;
+  set_common(options, switch_to_steady, check_finite, workers);
   lds::smoother_result result;
   {
     const py::gil_scoped_release release;
     result = lds::smooth(model, belief, view, out, options);
   }
-  py::dict d;
-  d["log_likelihood"] = result.log_likelihood;
-  d["n_diffuse"] = result.n_diffuse;
-  d["steady_from"] = result.steady_from;
+  py::dict d = summary_of(result);
   d["smoothed_cov"] = sequence_of(store_cov, result.smoothed_cov, model.transition.rows);
   return d;
 }

@@ -15,12 +15,28 @@ namespace {
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 const double log_two_pi = std::log(2 * std::numbers::pi);
 
+// Messages are made only when they are thrown: a string a step would cost as much as the step.
+[[noreturn]] void refuse_infinity(double value, index t, index k) {
+  throw argument_error("y: got " + std::string(value > 0 ? "inf" : "-inf") + " at position (" +
+                       std::to_string(t) + ", " + std::to_string(k) +
+                       "), want finite values, or NaN for a missing one");
+}
+
+[[noreturn]] void refuse_variance(index t) {
+  throw argument_error("system: got a variance that leaves the range of double at step " +
+                       std::to_string(t) +
+                       ", want other units, or fewer steps of an unstable mode that is not seen");
+}
+
+[[noreturn]] void refuse_mean(index t) {
+  throw argument_error("y: got numbers with which the state leaves the range of double by step " +
+                       std::to_string(t) + ", want other units");
+}
+
 void check_row(matrix_view<const double> y, index t) {
   for (index k = 0; k < y.cols; ++k)
-    require(!std::isinf(y(t, k)), "y: got " + std::string(y(t, k) > 0 ? "inf" : "-inf") +
-                                      " at position (" + std::to_string(t) + ", " +
-                                      std::to_string(k) +
-                                      "), want finite values, or NaN for a missing one");
+    if (std::isinf(y(t, k)))
+      refuse_infinity(y(t, k), t, k);
 }
 
 bool row_is_finite(matrix_view<const double> y, index t) {
@@ -31,11 +47,13 @@ bool row_is_finite(matrix_view<const double> y, index t) {
 }
 
 // First row in [begin, end) with a number that is not finite, else end.
-index next_gap(matrix_view<const double> y, index begin, index end) {
+index next_gap(matrix_view<const double> y, index begin, index end, interrupt_poll &poll) {
   constexpr index width = 256;
   index t = begin;
-  // x - x is zero for finite x and NaN for others; a sum of them needs no branch.
+  // A sum of x - x (zero for finite x, NaN for others) needs no branch.
   for (; y.cols == 1 && t + width <= end; t += width) {
+    if (t / width % 64 == 0)
+      poll();
     const double *column = &y(t, 0);
     double lanes[8] = {};
     for (index s = 0; s < width; s += 8)
@@ -49,9 +67,17 @@ index next_gap(matrix_view<const double> y, index begin, index end) {
     if (!(sum == 0))
       break;
   }
-  while (t < end && row_is_finite(y, t))
-    ++t;
+  for (; t < end && row_is_finite(y, t); ++t)
+    if (t % 1024 == 0)
+      poll();
   return t;
+}
+
+bool all_finite(const buffer &a) {
+  double sum = 0; // x - x is zero for finite x and NaN for others
+  for (const double x : a)
+    sum += x - x;
+  return sum == 0;
 }
 
 class recorder {
@@ -154,7 +180,7 @@ public:
       poll();
       const bool settled = settle(t);
       if (settled) {
-        const index end = next_gap(y_, t, y_.rows);
+        const index end = next_gap(y_, t, y_.rows, poll);
         constant_gain(t, end);
         t = end;
       }
@@ -190,6 +216,8 @@ private:
     const double squares =
         run_steady(system_, steady_, y_, begin, end, out_, options_.workers, state_.mean, mismatch);
     error_ = std::max(error_, mismatch);
+    if (options_.check_finite && (std::isnan(squares) || !all_finite(state_.mean)))
+      refuse_mean(end - 1);
     const double steps = static_cast<double>(end - begin);
     result_.log_likelihood -=
         0.5 * (steps * (static_cast<double>(system_.p) * log_two_pi + steady_.log_det) + squares);
@@ -219,6 +247,15 @@ private:
     write_row(out_.filtered_mean, t, state_.mean);
     record_.after(state_.cov);
     step_.predict(state_);
+    check_range(t);
+  }
+
+  // Finite numbers whose products are not: the NaN that would follow says nothing.
+  void check_range(index t) const {
+    if (!step_.in_range() || !all_finite(state_.cov))
+      refuse_variance(t);
+    if (options_.check_finite && !all_finite(state_.mean))
+      refuse_mean(t);
   }
 
   void write_innovation(index t) {

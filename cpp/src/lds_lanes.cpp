@@ -10,6 +10,7 @@
 #include <eigenflow/parallel.hpp>
 
 #include <cmath>
+#include <numbers>
 #include <vector>
 
 namespace eigenflow::lds {
@@ -70,11 +71,7 @@ void scatter(const double *tile, const group &g, index offset, index steps,
 
 // Steps after which F has shrunk everything below rounding, in units of the scale; at most `most`.
 index warm_up(index n, const steady_filter &f, index most) {
-  buffer power(f.F), square(f.F.size());
-  for (index i = 0; i < n; ++i)
-    for (index j = 0; j < n; ++j)
-      if (f.scale[count(i)] > 0)
-        power[count(i * n + j)] *= f.scale[count(j)] / f.scale[count(i)];
+  buffer power = scaled_transition(n, f), square(f.F.size());
   for (index steps = 1; steps < most; steps *= 2) {
     if (small::norm(power) <= 0x1p-64)
       return steps;
@@ -108,9 +105,13 @@ void chunk_ends(const job &j, const group &g, index steps, double *state) {
   }
 }
 
+// -2 times what a step adds to the log-likelihood, without the squares.
+double log_likelihood_constant(const job &j) {
+  return static_cast<double>(j.system.p) * std::log(2 * std::numbers::pi) + j.steady.log_det;
+}
+
 void write_terms(const job &j, const double *squares, const group &g, index offset, index steps) {
-  const double constant =
-      static_cast<double>(j.system.p) * std::log(2 * 3.14159265358979323846) + j.steady.log_det;
+  const double constant = log_likelihood_constant(j);
   for (index lane = 0; lane < lanes; ++lane)
     for (index s = 0; s < steps; ++s)
       j.out.log_likelihood_terms[g.start_of(lane) + offset + s] =
@@ -150,12 +151,15 @@ double filter_group(const job &j, const group &g, double *state) {
   return total;
 }
 
-// The same kernel on one chunk: lane 0 of a group whose other lanes idle.
+// Plain steps: for what is left over after the groups, and for systems too wide for the lanes.
 double filter_serial(const job &j, index begin, index end, buffer &mean) {
   const index n = j.system.n, p = j.system.p;
   buffer v(count(p)), next(count(n)), filtered(count(n));
   double total = 0;
+  interrupt_poll poll;
   for (index t = begin; t < end; ++t) {
+    if (t % 64 == 0)
+      poll();
     for (index k = 0; k < p; ++k)
       v[count(k)] =
           j.y(t, k) - j.system.d[count(k)] - small::dot(n, j.system.C.data() + k * n, mean.data());
@@ -174,9 +178,7 @@ double filter_serial(const job &j, index begin, index end, buffer &mean) {
     for (index k = 0; k < p && j.out.innovations.rows > 0; ++k)
       j.out.innovations(t, k) = v[count(k)];
     if (j.out.log_likelihood_terms.size > 0)
-      j.out.log_likelihood_terms[t] =
-          -0.5 * (static_cast<double>(p) * std::log(2 * 3.14159265358979323846) + j.steady.log_det +
-                  square);
+      j.out.log_likelihood_terms[t] = -0.5 * (log_likelihood_constant(j) + square);
     small::apply(n, n, j.system.A.data(), filtered.data(), next.data());
     for (index i = 0; i < n; ++i)
       mean[count(i)] = next[count(i)] + j.system.c[count(i)];

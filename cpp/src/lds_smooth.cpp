@@ -7,6 +7,7 @@
 #include <eigenflow/parallel.hpp>
 
 #include <cmath>
+#include <string>
 
 namespace eigenflow::lds {
 namespace {
@@ -252,68 +253,114 @@ forward_run run_forward(const dense_model &s, const steady_filter &steady, const
   return f;
 }
 
+// What the forward run knew before step t.
+struct prediction {
+  bool diffuse, constant;
+  const double *mean;
+  belief state;     // left empty under the constant gain
+  buffer P_diffuse; // empty without diffuse directions
+};
+
+prediction prediction_at(const dense_model &s, const forward_run &f, index t) {
+  const index n = s.n;
+  prediction out{
+      t < f.filtered.n_diffuse, f.trace.steady[count(t)] != 0, f.means.data() + t * n, {}, {}};
+  if (out.constant)
+    return out;
+  const covariance_sequence &cov = f.filtered.predicted_cov;
+  const double *P = cov.values.data() + cov.index[count(t)] * n * n;
+  if (out.diffuse)
+    out.state = f.trace.diffuse_steps[count(t)];
+  out.state.mean.assign(out.mean, out.mean + n);
+  out.state.cov.assign(P, P + n * n);
+  if (out.diffuse)
+    out.P_diffuse = diffuse_part(n, out.state);
+  return out;
+}
+
+// Covariances arrive last step first; those of settled steps are one value.
+class covariance_store {
+public:
+  covariance_store(bool wanted, index n_steps, covariance_sequence &out) : out_(out) {
+    out_.index.resize(count(wanted ? n_steps : 0));
+  }
+
+  void put(index t, backward_pass &pass, bool settled, const buffer &P, const buffer &P_diffuse) {
+    std::int32_t place = settled ? interior_ : -1;
+    if (place < 0) {
+      const buffer V = pass.covariance(P, P_diffuse);
+      const std::size_t n_values = out_.values.size() / V.size();
+      require(n_values < 0x7fffffff, "y: too many distinct covariances, want store without them");
+      place = static_cast<std::int32_t>(n_values);
+      out_.values.insert(out_.values.end(), V.begin(), V.end());
+      if (settled)
+        interior_ = place;
+    }
+    out_.index[count(t)] = place;
+  }
+
+private:
+  covariance_sequence &out_;
+  std::int32_t interior_ = -1;
+};
+
+void check_row_range(const buffer &row, index t) {
+  for (const double x : row)
+    if (!std::isfinite(x))
+      throw argument_error("system: got a smoothed state that leaves the range of double at step " +
+                           std::to_string(t) + ", want other units");
+}
+
+void write_mean(matrix_view<double> out, index t, const buffer &row) {
+  for (index i = 0; i < out.cols; ++i)
+    out(t, i) = row[count(i)];
+}
+
+// Steps back through the series; fills the means and covariances.
+void run_backward(const dense_model &s, const steady_filter &steady, matrix_view<const double> y,
+                  const forward_run &f, const smoother_options &options,
+                  matrix_view<double> smoothed_mean, covariance_sequence &covs) {
+  backward_pass pass(s, steady, options.store_cov);
+  stepper step(s);
+  observed_rows rows(s);
+  covariance_store store(options.store_cov, y.rows, covs);
+  buffer row(count(s.n));
+  interrupt_poll poll;
+  for (index t = y.rows - 1; t >= 0; --t) {
+    const prediction before = prediction_at(s, f, t);
+    if (!before.constant || t % 64 == 0)
+      poll();
+    const buffer &P = before.constant ? steady.P : before.state.cov;
+    if (before.constant) {
+      pass.steady_step(f.innovations.data() + t * s.p);
+    } else {
+      rows.read(y.row(t));
+      pass.full_step(step, before.state, rows, before.diffuse);
+    }
+    if (smoothed_mean.rows > 0) {
+      pass.mean(before.mean, P, before.P_diffuse, row.data());
+      if (options.check_finite)
+        check_row_range(row, t);
+      write_mean(smoothed_mean, t, row);
+    }
+    if (options.store_cov)
+      store.put(t, pass, before.constant && pass.settled(), P, before.P_diffuse);
+  }
+}
+
 } // namespace
 
 smoother_result smooth(const model &system, const belief &start, matrix_view<const double> y,
                        matrix_view<double> smoothed_mean, const smoother_options &options) {
   const dense_model s(system);
-  const index n = s.n, n_steps = y.rows;
-  require(smoothed_mean.rows == 0 || (smoothed_mean.rows == n_steps && smoothed_mean.cols == n),
+  require(smoothed_mean.rows == 0 || (smoothed_mean.rows == y.rows && smoothed_mean.cols == s.n),
           "smoothed_mean: want one row for each row of y, or none");
-  const steady_filter steady = options.switch_to_steady && n_steps > 0
-                                   ? solve_steady(s, std::min<index>(n_steps, 2000))
+  const steady_filter steady = options.switch_to_steady && y.rows > 0
+                                   ? solve_steady(s, std::min<index>(y.rows, 2000))
                                    : steady_filter{};
   const forward_run f = run_forward(s, steady, start, y, options);
-  backward_pass pass(s, steady, options.store_cov);
-  stepper step(s);
-  observed_rows rows(s);
   smoother_result result;
-  result.smoothed_cov.index.resize(count(options.store_cov ? n_steps : 0));
-  const buffer none;
-  buffer row(count(n));
-  std::int32_t interior = -1;
-  interrupt_poll poll;
-  for (index t = n_steps - 1; t >= 0; --t) {
-    poll();
-    const double *m = f.means.data() + t * n;
-    const covariance_sequence &cov = f.filtered.predicted_cov;
-    const double *P = cov.values.data() + cov.index[count(t)] * n * n;
-    const bool diffuse = t < f.filtered.n_diffuse;
-    const bool constant = f.trace.steady[count(t)] != 0;
-    belief state;
-    if (!constant) {
-      state.mean.assign(m, m + n);
-      state.cov.assign(P, P + n * n);
-      if (diffuse) {
-        state.diffuse = f.trace.diffuse_steps[count(t)].diffuse;
-        state.n_diffuse = f.trace.diffuse_steps[count(t)].n_diffuse;
-      }
-    }
-    const buffer P_diffuse = diffuse ? diffuse_part(n, state) : none;
-    const buffer &P_now = constant ? steady.P : state.cov;
-    if (constant) {
-      pass.steady_step(f.innovations.data() + t * s.p);
-    } else {
-      rows.read(y.row(t));
-      pass.full_step(step, state, rows, diffuse);
-    }
-    if (smoothed_mean.rows > 0) {
-      pass.mean(m, P_now, P_diffuse, row.data());
-      for (index i = 0; i < n; ++i)
-        smoothed_mean(t, i) = row[count(i)];
-    }
-    if (!options.store_cov)
-      continue;
-    std::int32_t place = constant && pass.settled() ? interior : -1;
-    if (place < 0) {
-      const buffer V = pass.covariance(P_now, P_diffuse);
-      place = static_cast<std::int32_t>(result.smoothed_cov.values.size() / count(n * n));
-      result.smoothed_cov.values.insert(result.smoothed_cov.values.end(), V.begin(), V.end());
-      if (constant && pass.settled())
-        interior = place;
-    }
-    result.smoothed_cov.index[count(t)] = place;
-  }
+  run_backward(s, steady, y, f, options, smoothed_mean, result.smoothed_cov);
   result.log_likelihood = f.filtered.log_likelihood;
   result.n_diffuse = f.filtered.n_diffuse;
   result.steady_from = f.filtered.steady_from;

@@ -2,6 +2,7 @@
 #include "lds_steady.hpp"
 
 #include <eigenflow/errors.hpp>
+#include <eigenflow/parallel.hpp>
 
 #include <cmath>
 #include <limits>
@@ -119,7 +120,9 @@ bool doubling(const dense_model &s, buffer &P) {
   P = s.Q;
   if (!first_block(s, b))
     return false;
+  interrupt_poll poll;
   for (int k = 0; k < 60; ++k) {
+    poll();
     std::swap(before, P);
     P.resize(count(n * n));
     small::congruence(n, n, s.A.data(), b.C.data(), s.Q.data(), P.data(), work.data());
@@ -154,7 +157,9 @@ bool iterate(const dense_model &s, stepper &step, observed_rows &rows, buffer &P
   P = s.Q;
   for (index i = 0; i < n; ++i)
     P[count(i * (n + 1))] += size;
+  interrupt_poll poll;
   for (index k = 0; k < max_steps; ++k) {
+    poll();
     const buffer before = P;
     riccati(s, step, rows, P);
     if (scaled_difference(n, P, before, state_scale(s, P)) <= 4 * epsilon)
@@ -195,11 +200,7 @@ bool finish(const dense_model &s, steady_filter &f) {
 
 // |sum of F^k| <= (1 + |F|)(1 + |F^2|)(1 + |F^4|)..., in units of the scale.
 double forgetting_bound(index n, const steady_filter &f) {
-  buffer power(f.F), square(f.F.size());
-  for (index i = 0; i < n; ++i)
-    for (index j = 0; j < n; ++j)
-      if (f.scale[count(i)] > 0)
-        power[count(i * n + j)] *= f.scale[count(j)] / f.scale[count(i)];
+  buffer power = scaled_transition(n, f), square(f.F.size());
   double bound = 1;
   for (int k = 0; k < 64; ++k) {
     const double size = small::norm(power);
@@ -213,6 +214,15 @@ double forgetting_bound(index n, const steady_filter &f) {
 }
 
 } // namespace
+
+buffer scaled_transition(index n, const steady_filter &f) {
+  buffer out(f.F);
+  for (index i = 0; i < n; ++i)
+    for (index j = 0; j < n; ++j)
+      if (f.scale[count(i)] > 0)
+        out[count(i * n + j)] *= f.scale[count(j)] / f.scale[count(i)];
+  return out;
+}
 
 double distance(const steady_filter &steady, const buffer &P) {
   return scaled_difference(static_cast<index>(steady.scale.size()), P, steady.P, steady.scale);

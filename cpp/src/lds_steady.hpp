@@ -27,6 +27,9 @@ steady_filter solve_steady(const dense_model &system, index max_steps);
 // Largest |P - steady P| in units of scale_i scale_j.
 double distance(const steady_filter &steady, const buffer &P);
 
+// F in units of `scale`.
+buffer scaled_transition(index n, const steady_filter &f);
+
 // Sum of (A')^k N A^k, for a contraction A.
 buffer adjoint_sum(index n, buffer A, buffer N);
 

@@ -112,6 +112,7 @@ double stepper::update(belief &state, const observed_rows &rows,
     entry.variance = small::dot(n, z, entry.covariance.data()) + rows.noise[count(i)];
     entry.diffuse_variance = 0;
     entry.used = false;
+    in_range_ = in_range_ && std::isfinite(entry.variance);
     double reference = 0;
     for (index j = 0; j < n; ++j)
       reference += std::abs(z[j]) * spread[count(j)];
@@ -138,6 +139,8 @@ double stepper::absorb(belief &state, const double *z, double noise, double inno
     return 0.0;
   entry.used = true;
   entry.diffuse_variance = length * length;
+  // A square that underflows to zero would also say that nothing was absorbed.
+  in_range_ = in_range_ && std::isnormal(entry.diffuse_variance);
   entry.diffuse_covariance.resize(count(n));
   small::apply(n, k, D.data(), h.data(), entry.diffuse_covariance.data());
   for (index j = 0; j < n; ++j)
@@ -210,6 +213,7 @@ void stepper::predict(belief &state) {
     buffer moved(state.diffuse.size());
     small::multiply(n, n, state.n_diffuse, system_.A.data(), state.diffuse.data(), moved.data());
     state.diffuse = std::move(moved);
+    in_range_ = in_range_ && std::isfinite(small::norm(state.diffuse));
     if (!(small::norm(state.diffuse) > 0)) { // the transition forgot what was never seen
       state.diffuse.clear();
       state.n_diffuse = 0;

@@ -57,6 +57,8 @@ public:
   // gets one entry for each row.
   double update(belief &state, const observed_rows &rows, std::vector<scalar_update> *trace);
   void predict(belief &state);
+  // False once a variance has left the range of double: the laws that follow are not to be used.
+  bool in_range() const { return in_range_; }
 
 private:
   double absorb(belief &state, const double *z, double noise, double innovation,
@@ -67,6 +69,7 @@ private:
   const dense_model &system_;
   buffer work_, other_, gain_, projection_;
   scalar_update scratch_;
+  bool in_range_ = true;
 };
 
 } // namespace eigenflow::lds

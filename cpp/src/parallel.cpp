@@ -120,8 +120,9 @@ void parallel_for(index n, index grain, chunk_body body, void *context, int work
   try {
     for (index worker = 1; worker < useful; ++worker)
       threads.emplace_back([&queue, worker] { queue.run(static_cast<int>(worker)); });
-  } catch (const std::system_error &) {
-    // The system has no more threads to give: those that started, and this one, do the work.
+  } catch (const std::exception &) {
+    // The system has no more threads or memory to give: those that started, and this one, do the
+    // work.
   }
   queue.run(0);
   for (auto &thread : threads)

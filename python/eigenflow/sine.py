@@ -92,8 +92,8 @@ class SineLowRank:
     TypeError
         For complex or object arrays, and for `U` and `V` of different array libraries.
     ValueError
-        For wrong shapes, NaN or infinity, an unknown method, and phases that leave the dtype's
-        range.
+        For wrong shapes, NaN or infinity, an unknown method, a negative `rtol`, a `gain` whose
+        inverse overflows, and phases that leave the dtype's range.
 
     Warns
     -----
@@ -156,11 +156,15 @@ class SineLowRank:
         self._dtype: np.dtype[Any] = np.dtype(self.U.dtype)
         self.omega = _finite_number(omega, "omega")
         self.gain = max(self.V.shape[0], 1) ** 0.5 if gain is None else _finite_number(gain, "gain")
-        if self.gain == 0:
-            msg = "gain: got 0, want a finite number other than 0"
+        smallest = 1 / float(np.finfo(self._dtype).max)
+        if abs(self.gain) < smallest:
+            msg = f"gain: got {self.gain:g}, want a modulus of at least {smallest:.3g}"
             raise ValueError(msg)
         self.exact_phase = bool(exact_phase)
         self._rtol = _DEFAULT_RTOL if rtol is None else _finite_number(rtol, "rtol")
+        if self._rtol < 0:
+            msg = f"rtol: got {self._rtol:g}, want a non-negative number"
+            raise ValueError(msg)
         self._workers = workers
         self._scaled_left = True
         self.info = self._describe()

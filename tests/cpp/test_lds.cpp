@@ -151,6 +151,16 @@ TEST(wrong_shapes_and_infinite_numbers_are_refused) {
   CHECK_THROWS(lds::steady_state(odd), eigenflow::argument_error);
 }
 
+TEST(leaving_the_range_of_double_is_refused) {
+  local_level level(1, 1);
+  level.a = 3;
+  const std::vector<double> y(2000, missing);
+  const auto all = row_major(y.data(), 2000, 1);
+  const lds::belief start{{0.0}, {1.0}, {}, 0};
+  CHECK_THROWS(lds::filter(level.view(), start, all, {}, {}), eigenflow::argument_error);
+  CHECK_THROWS(lds::smooth(level.view(), start, all, {}, {}), eigenflow::argument_error);
+}
+
 TEST(propagate_adds_up_a_random_walk) {
   const double one = 1;
   const std::vector<double> offset{0.5};

@@ -103,9 +103,11 @@ I2 = np.eye(2)
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        ((I2, I2, I2, 1), {}, r"^A, C, Q, R: got shapes \(2, 2\), \(2, 2\), \(2, 2\), \(1, 1\)"),
-        ((np.ones((2, 3)), I2, I2, I2), {}, r"^A, C, Q, R: got shapes \(2, 3\)"),
-        ((np.ones((0, 0)), np.ones((1, 0)), np.ones((0, 0)), 1), {}, r"^A, C, Q, R: "),
+        ((I2, I2, I2, 1), {}, r"^R: got shape \(1, 1\), want \(2, 2\)"),
+        ((I2, [[1, 0]], np.eye(3), 1), {}, r"^Q: got shape \(3, 3\), want \(2, 2\)"),
+        ((I2, np.ones((1, 3)), I2, 1), {}, r"^C: got shape \(1, 3\), want \(p, 2\)"),
+        ((np.ones((2, 3)), I2, I2, I2), {}, r"^A: got shape \(2, 3\)"),
+        ((np.ones((0, 0)), np.ones((1, 0)), np.ones((0, 0)), 1), {}, r"^A: got shape \(0, 0\)"),
         ((I2, np.ones((0, 2)), I2, np.ones((0, 0))), {}, r"^C: "),
         ((1, 1, -1, 1), {}, r"^Q: got smallest eigenvalue -1"),
         ((1, 1, 1, -2.5), {}, r"^R: got smallest eigenvalue -2\.5"),

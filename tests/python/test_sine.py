@@ -272,6 +272,8 @@ def bad(**changes):
         (bad(omega=math.inf), ValueError, r"^omega: got inf"),
         (bad(omega="fast"), TypeError, r"^omega: got 'fast'"),
         (bad(gain=0), ValueError, r"^gain: got 0"),
+        (bad(gain=1e-310), ValueError, r"^gain: got 1e-310"),
+        (bad(rtol=-1), ValueError, r"^rtol: got -1"),
         (bad(gain=math.nan), ValueError, r"^gain: got nan"),
         (bad(method="nufft"), ValueError, r"^method: got 'nufft'.*\('auto', 'fused'\)"),
         (bad(workers=0), ValueError, r"^workers: got 0"),

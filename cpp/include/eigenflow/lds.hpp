@@ -68,7 +68,8 @@ struct filter_result {
 // Cost: about 20 n^3 flops a step until the covariance is steady, then 2 n^2 + 4 n p. Long steady
 // runs are cut into chunks of time that run side by side in SIMD lanes and on workers; the cut
 // depends on the length of the run only, so any number of workers gives the same bytes. During
-// diffuse steps the covariances hold the finite part.
+// diffuse steps the covariances hold the finite part. Throws argument_error where a mean or a
+// variance leaves the range of double, as after hundreds of steps of an unstable mode unseen.
 filter_result filter(const model &system, const belief &start, matrix_view<const double> y,
                      const filter_outputs &out, const filter_options &options);
 

@@ -17,11 +17,13 @@ from eigenflow.lds.series import (
     FilterState,
     joined_covs,
     joined_states,
+    of_series,
     packed,
     per_series,
     read_observations,
     refuse_inputs,
     starts,
+    steady_steps,
     use_steady,
     wanted_fields,
 )
@@ -124,7 +126,9 @@ def filter(  # noqa: A001
     Raises
     ------
     ValueError
-        If `y` has the wrong shape or an infinite number, or `store` or `method` an unknown name.
+        If `y` has the wrong shape or an infinite number, or `store` or `method` an unknown name;
+        and where a mean or a variance leaves the range of float64 (about 1e308), as it does after
+        hundreds of steps of an unstable mode that is never observed.
 
     Notes
     -----
@@ -154,13 +158,7 @@ def filter(  # noqa: A001
     steady = use_steady(method)
     threads = resolve_workers(workers)
     batch, n_steps = observations.shape[:-2], observations.shape[-2]
-    widths = {"filtered_mean": system.state_dim, "predicted_mean": system.state_dim}
-    widths |= {"innovations": system.obs_dim}
-    out = {
-        name: np.empty((*batch, n_steps, *_width(widths, name)))
-        for name in _MEANS
-        if name in fields
-    }
+    out = _outputs(system, (*batch, n_steps), fields)
     keep = (_COVS[0] in fields, _COVS[1] in fields, _COVS[2] in fields)
     parts = []
     for i, start in zip(np.ndindex(batch), starts(system, state, batch), strict=True):
@@ -172,16 +170,16 @@ def filter(  # noqa: A001
                 )
             )
         except ValueError as error:
-            raise _of_series(error, i) from None
+            raise of_series(error, i) from None
     return _result(out, parts, batch, n_steps, _convention(system, state), y)
 
 
-def _width(widths: dict[str, int], name: str) -> tuple[int, ...]:
-    return (widths[name],) if name in widths else ()
-
-
-def _of_series(error: ValueError, position: tuple[int, ...]) -> ValueError:
-    return ValueError(f"{error} (series {position})") if position else error
+def _outputs(
+    system: LinearSystem, steps: tuple[int, ...], fields: frozenset[str]
+) -> dict[str, Array]:
+    n, p = system.state_dim, system.obs_dim
+    widths = dict(zip(_MEANS, ((n,), (n,), (p,), ()), strict=True))
+    return {name: np.empty((*steps, *widths[name])) for name in _MEANS if name in fields}
 
 
 def _convention(system: LinearSystem, state: FilterState | None) -> str:
@@ -200,14 +198,13 @@ def _result(
     single = getattr(y, "dtype", None) == np.float32
     given = {name: like(a.astype(np.float32) if single else a, y) for name, a in out.items()}
     covs = {name: joined_covs([part[name] for part in parts], batch, n_steps) for name in _COVS}
-    steady_from = per_series([part["steady_from"] for part in parts], batch)
     return FilterResult(
         **{name: given.get(name) for name in _MEANS},
         **covs,
         log_likelihood=per_series([part["log_likelihood"] for part in parts], batch),
         n_diffuse=per_series([part["n_diffuse"] for part in parts], batch),
         diffuse_convention=convention,
-        steady_from=None if not batch and steady_from < 0 else steady_from,
+        steady_from=steady_steps([part["steady_from"] for part in parts], batch),
         error_bound=per_series([part["error_bound"] for part in parts], batch),
         final_state=joined_states([part["final_state"] for part in parts], batch),
     )

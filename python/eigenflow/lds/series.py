@@ -106,7 +106,11 @@ def use_steady(method: str) -> bool:
 
 def wanted_fields(store: Iterable[str], known: tuple[str, ...]) -> frozenset[str]:
     """Check the names in `store`."""
-    names = (store,) if isinstance(store, str) else tuple(store)
+    try:
+        names = (store,) if isinstance(store, str) else tuple(store)
+    except TypeError:
+        msg = f"store: got {store!r}, want names among {', '.join(known)}"
+        raise TypeError(msg) from None
     for name in names:
         if name not in known:
             msg = f"store: got {name!r}, want names among {', '.join(known)}"
@@ -137,6 +141,17 @@ def starts(
     for i in np.ndindex(batch):
         directions = diffuse[i]  # a batch pads with columns of zeros
         yield mean[i], cov[i], directions[:, np.any(directions != 0, axis=0)]
+
+
+def of_series(error: ValueError, position: tuple[int, ...]) -> ValueError:
+    """The error of one series of a batch, with its place in the batch."""
+    return ValueError(f"{error} (series {position})") if position else error
+
+
+def steady_steps(values: list[int], batch: tuple[int, ...]) -> Any:
+    """First steady step of each series: None, or -1 in a batch, where there is none."""
+    first = per_series(values, batch)
+    return None if not batch and first < 0 else first
 
 
 def joined_states(parts: list[tuple[Array, Array, Array]], batch: tuple[int, ...]) -> FilterState:

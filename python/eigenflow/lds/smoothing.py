@@ -14,11 +14,13 @@ from eigenflow.lds.series import (
     PROPER,
     CovarianceSequence,
     joined_covs,
+    of_series,
     packed,
     per_series,
     read_observations,
     refuse_inputs,
     starts,
+    steady_steps,
     use_steady,
     wanted_fields,
 )
@@ -74,6 +76,11 @@ def smooth(
     -------
     SmoothResult
 
+    Raises
+    ------
+    ValueError
+        As in `filter`; also where a smoothed mean leaves the range of float64.
+
     Notes
     -----
     The backward recursion of Durbin and Koopman (2012, 4.4 and 5.3) over single observed numbers
@@ -113,16 +120,15 @@ def smooth(
                 threads,
             )
         except ValueError as error:
-            raise (ValueError(f"{error} (series {i})") if i else error) from None
+            raise of_series(error, i) from None
         parts.append(part)
     if mean is not None and getattr(y, "dtype", None) == np.float32:
         mean = mean.astype(np.float32)
-    steady_from = per_series([part["steady_from"] for part in parts], batch)
     return SmoothResult(
         smoothed_mean=None if mean is None else like(mean, y),
         smoothed_cov=joined_covs([part["smoothed_cov"] for part in parts], batch, n_steps),
         log_likelihood=per_series([part["log_likelihood"] for part in parts], batch),
         n_diffuse=per_series([part["n_diffuse"] for part in parts], batch),
         diffuse_convention=EXACT_DIFFUSE if system.diffuse_directions.size else PROPER,
-        steady_from=None if not batch and steady_from < 0 else steady_from,
+        steady_from=steady_steps([part["steady_from"] for part in parts], batch),
     )

@@ -199,16 +199,18 @@ def _matrices(**arguments: Any) -> tuple[Array, ...]:
 
 def _check_chain(A: Array, C: Array, Q: Array, R: Array) -> None:
     n, p = A.shape[0], C.shape[0]
-    if A.shape == (n, n) and C.shape == (p, n) and Q.shape == (n, n) and R.shape == (p, p) and n:
-        if p:
-            return
-        msg = f"C: got shape {C.shape}, want at least one row"
+    if n == 0 or A.shape != (n, n):
+        msg = f"A: got shape {A.shape}, want (n, n) with n >= 1"
         raise ValueError(msg)
-    msg = (
-        f"A, C, Q, R: got shapes {A.shape}, {C.shape}, {Q.shape}, {R.shape}, "
-        "want (n, n), (p, n), (n, n), (p, p) with n, p >= 1"
-    )
-    raise ValueError(msg)
+    if p == 0 or C.shape != (p, n):
+        msg = f"C: got shape {C.shape}, want (p, {n}) with p >= 1, as A has shape {A.shape}"
+        raise ValueError(msg)
+    if Q.shape != (n, n):
+        msg = f"Q: got shape {Q.shape}, want ({n}, {n}), as A has"
+        raise ValueError(msg)
+    if R.shape != (p, p):
+        msg = f"R: got shape {R.shape}, want ({p}, {p}), as C has shape {C.shape}"
+        raise ValueError(msg)
 
 
 def _square(x: Any, name: str, n: int) -> Array:

@@ -1,0 +1,106 @@
+"""Where float64 ends, and Ctrl-C: never a silent NaN, never a long wait."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from eigenflow import lds
+from eigenflow.lds import LinearSystem
+
+OUT_OF_RANGE = "(variance|state) that leaves the range|the state leaves the range"
+ONES = np.ones(10)
+GAP = np.full(3000, np.nan)
+
+
+@pytest.mark.parametrize("method", ["auto", "full"])
+@pytest.mark.parametrize("function", [lds.filter, lds.smooth, lds.log_likelihood])
+@pytest.mark.parametrize(
+    ("system", "y"),
+    [
+        (LinearSystem(1e200, 1, 1, 1), ONES),  # A P A' overflows
+        (LinearSystem(0.9, 1e200, 1, 1), ONES),  # C P C' overflows
+        (LinearSystem(1, 1e-200, 1, 1), ONES),  # the square of what a diffuse start shows is zero
+        (LinearSystem(1, 1, 1e308, 1e308), ONES),
+        (LinearSystem(3, 1, 1, 1, mean0=0, cov0=1), GAP),  # a variance of 9^t
+        (LinearSystem(3, 1, 0, 1, mean0=1, cov0=0), GAP),  # a mean of 3^t
+        (LinearSystem(3, 1, 0, 1, diffuse=True), GAP),  # a diffuse direction of length 3^t
+        (LinearSystem(0.9, 1, 1, 1), 1.7e308 * (-1.0) ** np.arange(400)),
+    ],
+)
+def test_leaving_the_range_of_float64_is_an_error(function, system, y, method):
+    with pytest.raises(ValueError, match=f"^(system|y): got .*({OUT_OF_RANGE})"):
+        function(system, y, method=method)
+
+
+@pytest.mark.parametrize("function", [lds.filter, lds.smooth])
+def test_the_series_that_leaves_the_range_is_named(function):
+    y = np.stack([ONES, 1.7e308 * (-1) ** np.arange(10)])[..., None]
+    with pytest.raises(ValueError, match=r"^y: .*\(series \(1,\)\)$"):
+        function(LinearSystem(0.9, 1, 1, 1), y)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150, 1e300])
+@pytest.mark.parametrize(
+    ("function", "store"),
+    [
+        (lds.filter, ("filtered_mean", "filtered_cov")),
+        (lds.smooth, ("smoothed_mean", "smoothed_cov")),
+    ],
+)
+def test_units_near_the_ends_of_the_range_change_nothing(function, store, scale):
+    y = np.array([1, np.nan, 2, 1.5] * 9)
+    A, C = [[0.9, 0.1], [0, 0.8]], [[1, 1]]
+
+    def run(unit):
+        system = LinearSystem(A, C, np.eye(2) * unit, unit)
+        result = function(system, y * np.sqrt(unit), store=store)
+        mean, cov = (getattr(result, name) for name in store)
+        return mean / np.sqrt(unit), cov.dense() / unit
+
+    for got, want in zip(run(scale), run(1.0), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize(("store", "error"), [(3, TypeError), ((3,), ValueError)])
+@pytest.mark.parametrize("function", [lds.filter, lds.smooth])
+def test_what_to_store_is_named(function, store, error):
+    with pytest.raises(error, match=r"^store: got"):
+        function(LinearSystem(1, 1, 1, 1), ONES, store=store)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        # Nothing is observed of a random walk: many Riccati steps, none of which settles.
+        "lds.steady_state(LinearSystem(np.eye(60), np.zeros((1, 60)), np.eye(60), 1))",
+        # Too wide for the lanes: one step after the other.
+        "lds.log_likelihood(LinearSystem(np.eye(40) / 2, np.ones((1, 40)), np.eye(40), 1), long)",
+        # Long before the first gap is found.
+        "lds.log_likelihood(LinearSystem(0.5, 1, 1, 1), long)",
+        "lds.smooth(LinearSystem(half, np.ones((1, 12)), half, 1), long[:100_000], method='full')",
+    ],
+)
+def test_ctrl_c_stops_long_calls(call):
+    # Each call has work for minutes, except the last, which has some for seconds.
+    code = f"""
+import os, signal, threading, numpy as np
+from eigenflow import lds
+from eigenflow.lds import LinearSystem
+long = np.broadcast_to(0.0, (1 << 40, 1))
+half = np.eye(12) / 2
+threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    {call}
+except KeyboardInterrupt:
+    print("stopped")
+"""
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.stdout.strip() == "stopped", run.stderr
