@@ -364,5 +364,5 @@ def test_bad_input_is_refused_by_name(call, error, message):
 
 def test_a_state_of_another_size_is_refused():
     state = lds.filter(random_system(0, 2, 1), NILE).final_state
-    with pytest.raises(ValueError, match=r"^state: got mean of shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"^state\.mean: got shape \(2,\)"):
         lds.filter(LEVEL, NILE, state=state)

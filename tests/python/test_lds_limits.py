@@ -1,5 +1,6 @@
 """Where float64 ends, and Ctrl-C: never a silent NaN, never a long wait."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -104,3 +105,41 @@ except KeyboardInterrupt:
         check=False,
     )
     assert run.stdout.strip() == "stopped", run.stderr
+
+
+STATE = lds.filter(LinearSystem(0.9, 1, 1, 1), ONES).final_state
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mean": np.array([np.nan])}, r"^state\.mean: got nan"),
+        ({"mean": np.zeros(2)}, r"^state\.mean: got shape \(2,\), want one that fits \(1,\)"),
+        ({"cov": np.array([[-5.0]])}, r"^state\.cov: got a negative eigenvalue"),
+        ({"cov": np.array([[np.inf]])}, r"^state\.cov: got inf"),
+        ({"diffuse": np.zeros((3, 1))}, r"^state\.diffuse: got shape \(3, 1\)"),
+    ],
+)
+def test_a_state_made_by_hand_is_checked(change, message):
+    with pytest.raises(ValueError, match=message):
+        lds.filter(LinearSystem(0.9, 1, 1, 1), ONES, state=dataclasses.replace(STATE, **change))
+
+
+def test_a_state_of_integers_or_lists_is_read():
+    system = LinearSystem(0.9, 1, 1, 1)
+    plain = lds.FilterState(np.zeros(1), np.eye(1), np.zeros((1, 0)))
+    want = lds.filter(system, ONES, state=plain).filtered_mean
+    for state in (
+        lds.FilterState(np.zeros(1, int), np.eye(1, dtype=int), np.zeros((1, 0))),
+        lds.FilterState([0], [[1]], np.zeros((1, 0))),
+    ):
+        np.testing.assert_array_equal(lds.filter(system, ONES, state=state).filtered_mean, want)
+
+
+@pytest.mark.parametrize(("dtype", "kept"), [("<f4", "f4"), (">f4", "f4"), (">f8", "f8")])
+def test_float32_is_kept_in_any_byte_order(dtype, kept):
+    y = np.arange(8.0).astype(dtype)
+    system = LinearSystem(0.9, 1, 1, 1)
+    assert lds.filter(system, y).filtered_mean.dtype == np.dtype(kept)
+    assert lds.smooth(system, y).smoothed_mean.dtype == np.dtype(kept)
+    np.testing.assert_array_equal(y, np.arange(8.0))

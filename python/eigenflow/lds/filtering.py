@@ -153,7 +153,7 @@ def filter(  # noqa: A001
     """
     refuse_inputs(inputs)
     arrays = packed(system)
-    observations = read_observations(system, y)
+    observations, dtype = read_observations(system, y)
     fields = wanted_fields(store, _MEANS + _COVS)
     steady = use_steady(method)
     threads = resolve_workers(workers)
@@ -171,7 +171,8 @@ def filter(  # noqa: A001
             )
         except ValueError as error:
             raise of_series(error, i) from None
-    return _result(out, parts, batch, n_steps, _convention(system, state), y)
+    given = {name: like(a.astype(dtype, copy=False), y) for name, a in out.items()}
+    return _result(given, parts, batch, n_steps, _convention(system, state))
 
 
 def _outputs(
@@ -188,15 +189,12 @@ def _convention(system: LinearSystem, state: FilterState | None) -> str:
 
 
 def _result(
-    out: dict[str, Array],
+    given: dict[str, Any],
     parts: list[dict[str, Any]],
     batch: tuple[int, ...],
     n_steps: int,
     convention: str,
-    y: Any,
 ) -> FilterResult:
-    single = getattr(y, "dtype", None) == np.float32
-    given = {name: like(a.astype(np.float32) if single else a, y) for name, a in out.items()}
     covs = {name: joined_covs([part[name] for part in parts], batch, n_steps) for name in _COVS}
     return FilterResult(
         **{name: given.get(name) for name in _MEANS},

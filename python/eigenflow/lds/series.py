@@ -76,17 +76,17 @@ def packed(system: Any) -> tuple[Array, ...]:
     return (system.A, system.C, system.Q, system.R, system.state_offset, system.obs_offset)
 
 
-def read_observations(system: LinearSystem, y: Any) -> Array:
-    """`y` as float64 of shape (*batch, T, p)."""
+def read_observations(system: LinearSystem, y: Any) -> tuple[Array, np.dtype[Any]]:
+    """`y` as float64 of shape (*batch, T, p), and the dtype of means (that of `y`)."""
     p = system.obs_dim
-    a = as_float_array(y, "y", dtype=np.float64, check_finite=False)
+    a = as_float_array(y, "y", check_finite=False)
     if a.ndim == 1 and p == 1:
         a = a[:, np.newaxis]
     if a.ndim < 2 or a.shape[-1] != p:
         want = "(*batch, T, 1) or (T,)" if p == 1 else f"(*batch, T, {p})"
         msg = f"y: got shape {a.shape}, want {want}"
         raise ValueError(msg)
-    return a
+    return a.astype(np.float64, copy=False), a.dtype
 
 
 def refuse_inputs(inputs: Any) -> None:
@@ -130,17 +130,31 @@ def starts(
     if not isinstance(state, FilterState):
         msg = f"state: got {type(state).__name__}, want the final_state of an earlier result"
         raise TypeError(msg)
-    n, k = system.state_dim, state.diffuse.shape[-1]
-    try:
-        mean = np.broadcast_to(state.mean, (*batch, n))
-        cov = np.broadcast_to(state.cov, (*batch, n, n))
-        diffuse = np.broadcast_to(state.diffuse, (*batch, n, k))
-    except ValueError:
-        msg = f"state: got mean of shape {state.mean.shape}, want one that fits {(*batch, n)}"
-        raise ValueError(msg) from None
+    n = system.state_dim
+    mean = _part(state, "mean", (*batch, n))
+    cov = _part(state, "cov", (*batch, n, n))
+    diffuse = _part(state, "diffuse", (*batch, n, *np.shape(state.diffuse)[-1:]))
+    _require_semidefinite(cov)
     for i in np.ndindex(batch):
         directions = diffuse[i]  # a batch pads with columns of zeros
         yield mean[i], cov[i], directions[:, np.any(directions != 0, axis=0)]
+
+
+def _part(state: FilterState, name: str, shape: tuple[Any, ...]) -> Array:
+    a = as_float_array(getattr(state, name), f"state.{name}", dtype=np.float64)
+    try:
+        return np.broadcast_to(a, shape)
+    except ValueError:
+        msg = f"state.{name}: got shape {a.shape}, want one that fits {shape}"
+        raise ValueError(msg) from None
+
+
+def _require_semidefinite(covs: Array) -> None:
+    scale = np.max(np.abs(covs), axis=(-2, -1), keepdims=True, initial=0.0)
+    unit = covs / np.where(scale > 0, scale, 1.0)
+    if np.min(np.linalg.eigvalsh(unit), initial=0.0) < -1e-12 * covs.shape[-1]:
+        msg = "state.cov: got a negative eigenvalue, want positive semidefinite matrices"
+        raise ValueError(msg)
 
 
 def of_series(error: ValueError, position: tuple[int, ...]) -> ValueError:

@@ -99,7 +99,7 @@ def smooth(
     """
     refuse_inputs(inputs)
     arrays = packed(system)
-    observations = read_observations(system, y)
+    observations, dtype = read_observations(system, y)
     fields = wanted_fields(store, ("smoothed_mean", "smoothed_cov"))
     steady = use_steady(method)
     threads = resolve_workers(workers)
@@ -122,10 +122,8 @@ def smooth(
         except ValueError as error:
             raise of_series(error, i) from None
         parts.append(part)
-    if mean is not None and getattr(y, "dtype", None) == np.float32:
-        mean = mean.astype(np.float32)
     return SmoothResult(
-        smoothed_mean=None if mean is None else like(mean, y),
+        smoothed_mean=None if mean is None else like(mean.astype(dtype, copy=False), y),
         smoothed_cov=joined_covs([part["smoothed_cov"] for part in parts], batch, n_steps),
         log_likelihood=per_series([part["log_likelihood"] for part in parts], batch),
         n_diffuse=per_series([part["n_diffuse"] for part in parts], batch),
