@@ -80,11 +80,12 @@ def test_what_to_store_is_named(function, store, error):
         "lds.log_likelihood(LinearSystem(np.eye(40) / 2, np.ones((1, 40)), np.eye(40), 1), long)",
         # Long before the first gap is found.
         "lds.log_likelihood(LinearSystem(0.5, 1, 1, 1), long)",
+        "lds.simulate(LinearSystem(half, np.ones((1, 12)), half, 1), 2_000_000, n_series=3)",
         "lds.smooth(LinearSystem(half, np.ones((1, 12)), half, 1), long[:100_000], method='full')",
     ],
 )
 def test_ctrl_c_stops_long_calls(call):
-    # Each call has work for minutes, except the last, which has some for seconds.
+    # Each call has work for minutes, except the last two, which have some for seconds.
     code = f"""
 import os, signal, threading, numpy as np
 from eigenflow import lds

@@ -80,3 +80,12 @@ def test_singular_and_huge_noise(Q):
 def test_bad_input_is_refused_by_name(options, error, message):
     with pytest.raises(error, match=message):
         lds.simulate(LinearSystem(1, 1, 1, 1), **options)
+
+
+def test_blocks_of_drawing_leave_no_seam(monkeypatch):
+    system = LinearSystem([[0.9, 0.1], [0, 0.5]], [[1, 2]], [[2, 1], [1, 3]], 0.5)
+    whole = lds.simulate(system, 50, n_series=3, rng=4)
+    monkeypatch.setattr("eigenflow.lds.simulation._BLOCK", 14)
+    parts = lds.simulate(system, 50, n_series=3, rng=4)
+    np.testing.assert_allclose(parts.states, whole.states, rtol=1e-13)
+    np.testing.assert_allclose(parts.observations, whole.observations, rtol=1e-13)

@@ -87,8 +87,8 @@ struct smoother_result {
   covariance_sequence smoothed_cov;
 };
 
-// Means given all observations, into smoothed_mean (T x n, or no rows). Memory: two rows of n
-// doubles a step, and the covariances of the steps that are not steady.
+// Means given all observations, into smoothed_mean (T x n, or no rows). Memory: n + p
+// doubles a step, and the covariances of the steps that are not steady. Throws as filter does.
 smoother_result smooth(const model &system, const belief &start, matrix_view<const double> y,
                        matrix_view<double> smoothed_mean, const smoother_options &options);
 

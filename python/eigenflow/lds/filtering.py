@@ -233,6 +233,11 @@ def log_likelihood(
     -------
     float or ndarray, shape batch
 
+    Raises
+    ------
+    ValueError
+        As in `filter`.
+
     Notes
     -----
     Cost: that of `filter` without anything stored, about one read or two of `y`.

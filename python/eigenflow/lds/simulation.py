@@ -1,6 +1,7 @@
 """Random paths of a linear system."""
 
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from eigenflow.lds.series import packed, refuse_inputs
 from eigenflow.lds.system import LinearSystem
 
 Array = NDArray[np.float64]
+
+_BLOCK = 1 << 18  # numbers: about 5 ms of drawing
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,19 +87,35 @@ def simulate(
     series = 1 if n_series is None else _count(n_series, "n_series")
     generator = np.random.Generator(np.random.Philox(key=key_from(rng)))
     n, p = system.state_dim, system.obs_dim
-    states = generator.standard_normal((series, length, n))
+    states, observations = np.empty((series, length, n)), np.empty((series, length, p))
+    _fill(states, lambda block, _: generator.standard_normal(out=block))
     if length:
         first = system.mean0 + states[:, 0] @ _root(system.cov0).T
-        states = states @ _root(system.Q).T
+        root = _root(system.Q).T
+        _fill(states, lambda block, _: np.copyto(block, block @ root))
         states[:, 0] = first
         # Row t holds the noise that leads to it; the kernel adds what the state before brings.
         for path in states:
             _kernels.propagate(system.A, system.state_offset, path)
-    noise = generator.standard_normal((series, length, p)) @ _root(system.R).T
-    observations = states @ system.C.T + system.obs_offset + noise
+    hidden, root_R = states.reshape(-1, n), _root(system.R).T
+
+    def observe(block: Array, rows: slice) -> None:
+        noise = generator.standard_normal(block.shape) @ root_R
+        np.copyto(block, hidden[rows] @ system.C.T + system.obs_offset + noise)
+
+    _fill(observations, observe)
     if n_series is None:
         return Simulation(states[0], observations[0])
     return Simulation(states, observations)
+
+
+def _fill(out: Array, body: Callable[[Array, slice], object]) -> None:
+    """Call `body` on blocks of rows in order, so short that Ctrl-C is noticed between them."""
+    rows = out.reshape(-1, out.shape[-1])
+    height = max(1, _BLOCK // out.shape[-1])
+    for begin in range(0, len(rows), height):
+        block = slice(begin, begin + height)
+        body(rows[block], block)
 
 
 def _count(value: Any, name: str) -> int:
