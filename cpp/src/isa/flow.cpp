@@ -11,20 +11,37 @@ namespace hd = eigenflow::hd;
 using eigenflow::isa::flow_tile;
 using std::int64_t;
 
+void closed_theta_anywhere(const flow_tile &tile, double t, double *__restrict theta) {
+  const double *__restrict z = tile.z;
+  const double *__restrict lambda = tile.lambda;
+  for (int64_t i = 0; i < tile.n; ++i) {
+    const double plain = hd::plain_closed_form_theta(z[i], lambda[i], t);
+    const double any =
+        hd::closed_form_theta(z[i], lambda[i], hd::closed_form_parts(z[i], lambda[i], t));
+    theta[i] = hd::is_plain_time(t) && hd::is_plain(z[i], lambda[i]) ? plain : any;
+  }
+}
+
+// The form of a coordinate depends on its own values only, never on its neighbours in the tile.
 void closed_theta(const flow_tile &tile, double t, double *__restrict theta) {
   const double *__restrict z = tile.z;
   const double *__restrict lambda = tile.lambda;
-  for (int64_t i = 0; i < tile.n; ++i)
-    theta[i] = hd::closed_form_theta(z[i], lambda[i], hd::closed_form_parts(z[i], lambda[i], t));
+  int64_t n_plain = 0;
+  for (int64_t i = 0; i < tile.n; ++i) {
+    theta[i] = hd::plain_closed_form_theta(z[i], lambda[i], t);
+    n_plain += hd::is_plain(z[i], lambda[i]) ? 1 : 0;
+  }
+  if (n_plain != tile.n || !hd::is_plain_time(t))
+    closed_theta_anywhere(tile, t, theta);
 }
 
 void closed_fields(const flow_tile &tile, double t, double *__restrict theta,
                    double *__restrict residual, double *__restrict gradient) {
   const double *__restrict z = tile.z;
   const double *__restrict lambda = tile.lambda;
+  closed_theta(tile, t, theta);
   for (int64_t i = 0; i < tile.n; ++i) {
     const hd::closed_form c = hd::closed_form_parts(z[i], lambda[i], t);
-    theta[i] = hd::closed_form_theta(z[i], lambda[i], c);
     residual[i] = hd::closed_form_residual(z[i], lambda[i], c);
     gradient[i] = hd::closed_form_gradient(lambda[i], c);
   }

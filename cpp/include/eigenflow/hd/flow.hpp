@@ -77,6 +77,30 @@ EF_HD closed_form closed_form_parts(double z, double lambda, double t) {
   return out;
 }
 
+// Where the plain form below is safe. Zero is an ordinary eigenvalue.
+constexpr double plain_least = 0x1p-200, plain_most = 0x1p200;
+
+EF_HD bool is_plain_time(double t) { return t >= plain_least && t <= plain_most; }
+EF_HD bool is_plain(double z, double lambda) {
+  return (abs(z) <= plain_most) & (lambda <= plain_most) &
+         ((lambda >= plain_least) | (lambda == 0));
+}
+
+// theta for plain arguments, with one division: N r^2 = lambda m (r (1 + q) + lambda m), so that
+// theta = z N r^2 / (N r^2 + 2 q r^2). All of these are normal numbers, and exp(-700) is far below
+// rho >= 2^-402, so that q needs one power of two. A third of the cost of the general form.
+EF_HD double plain_closed_form_theta(double z, double lambda, double t) {
+  const double two_z = z + z;
+  const double r_squared = fma(two_z, two_z, lambda * lambda);
+  const double r = sqrt(r_squared);
+  const double x = r * t;
+  const exp_parts e = exp_minus(x < 700 ? x : 700);
+  const double grown = lambda * e.one_minus_exp;
+  const double n = grown * (fma(r, e.exp, r) + grown);
+  const double total = fma(e.exp + e.exp, r_squared, n);
+  return z * (n / (total > 0 ? total : 1)); // the total is 0 where lambda and z, or q, are
+}
+
 EF_HD double closed_form_theta(double z, double lambda, const closed_form &c) {
   const double theta = ((z * c.shrink1) * (c.n_full / (c.n + c.two_q))) * c.shrink2;
   return lambda == 0 ? 0 : theta;
