@@ -6,6 +6,10 @@
 
 #include <eigenflow/flow.hpp>
 
+#include <pybind11/stl.h>
+
+#include <vector>
+
 namespace eigenflow::bindings {
 namespace {
 
@@ -33,19 +37,22 @@ template <class T> T *result_of(const py::object &out, const char *name, index s
   return data;
 }
 
+template <class T> flow::fields<T> fields_of(const py::dict &out, index size) {
+  const auto field = [&](const char *name) -> T * {
+    return out.contains(name) ? result_of<T>(out[name], name, size) : nullptr;
+  };
+  return {field("theta"),   field("residual"), field("a"),
+          field("b"),       field("beta"),     field("learned_eigenvalues"),
+          field("gradient")};
+}
+
 void evolve(const py::array &z, const py::array &eigenvalues, const py::object &b0,
             const py::array &times, int depth, bool separate, const py::dict &out, int workers) {
   with_float_type(z, [&](auto zero) {
     using T = decltype(zero);
     const auto in = coordinates_of<T>(z, eigenvalues, b0);
     const auto t = vector_of<const double>(times, "times");
-    const index size = t.size * in.z.rows * in.z.cols;
-    const auto field = [&](const char *name) -> T * {
-      return out.contains(name) ? result_of<T>(out[name], name, size) : nullptr;
-    };
-    const flow::fields<T> fields{field("theta"),   field("residual"), field("a"),
-                                 field("b"),       field("beta"),     field("learned_eigenvalues"),
-                                 field("gradient")};
+    const auto fields = fields_of<T>(out, t.size * in.z.rows * in.z.cols);
     const py::gil_scoped_release release;
     flow::evolve(options_of(depth, separate, workers), in, t, fields);
   });
@@ -90,6 +97,32 @@ void sure(const py::array &z, const py::array &eigenvalues, const py::object &b0
   });
 }
 
+void hitting_time(const py::array &z, const py::array &eigenvalues, const py::object &b0,
+                  const py::array &fractions, int depth, bool separate, const py::array &out,
+                  int workers) {
+  with_float_type(z, [&](auto zero) {
+    using T = decltype(zero);
+    const auto in = coordinates_of<T>(z, eigenvalues, b0);
+    const auto f = vector_of<const double>(fractions, "fraction");
+    auto *times = result_of<double>(out, "out", f.size * in.z.rows * in.z.cols);
+    const py::gil_scoped_release release;
+    flow::hitting_time(options_of(depth, separate, workers), in, f, times);
+  });
+}
+
+void descend(const py::array &z, const py::array &eigenvalues, const py::object &b0,
+             double step_size, index n_steps, const std::vector<index> &record, int depth,
+             bool separate, const py::dict &out, int workers) {
+  with_float_type(z, [&](auto zero) {
+    using T = decltype(zero);
+    const auto in = coordinates_of<T>(z, eigenvalues, b0);
+    const vector_view<const index> steps{record.data(), static_cast<index>(record.size()), 1};
+    const auto fields = fields_of<T>(out, steps.size * in.z.rows * in.z.cols);
+    const py::gil_scoped_release release;
+    flow::descend(options_of(depth, separate, workers), in, step_size, n_steps, steps, fields);
+  });
+}
+
 } // namespace
 
 void register_flow(py::module_ &m) {
@@ -103,6 +136,12 @@ void register_flow(py::module_ &m) {
   m.def("sure", &sure, py::arg("z"), py::arg("eigenvalues"), py::arg("b0"),
         py::arg("noise_variance"), py::arg("times"), py::arg("depth"), py::arg("separate"),
         py::arg("out"), py::arg("workers"));
+  m.def("hitting_time", &hitting_time, py::arg("z"), py::arg("eigenvalues"), py::arg("b0"),
+        py::arg("fractions"), py::arg("depth"), py::arg("separate"), py::arg("out"),
+        py::arg("workers"));
+  m.def("descend", &descend, py::arg("z"), py::arg("eigenvalues"), py::arg("b0"),
+        py::arg("step_size"), py::arg("n_steps"), py::arg("record"), py::arg("depth"),
+        py::arg("separate"), py::arg("out"), py::arg("workers"));
 }
 
 } // namespace eigenflow::bindings

@@ -13,20 +13,6 @@ namespace {
 constexpr index closed_tile = 512; // inputs and results of a tile stay in the first cache
 constexpr index march_tile = 128;  // about 30 us of work for one time
 
-void check(const options &opts) {
-  require(opts.depth >= 0 && opts.depth <= max_depth,
-          "depth: got " + std::to_string(opts.depth) + ", want 0 to " + std::to_string(max_depth));
-}
-
-template <class T> void check(const options &opts, const coordinates<T> &in, bool with_b0) {
-  check(opts);
-  const auto same = [&](matrix_view<const T> v) {
-    return v.rows == in.z.rows && v.cols == in.z.cols;
-  };
-  require(same(in.eigenvalues), "eigenvalues: want the shape of z");
-  require(!with_b0 || same(in.b0), "b0: want the shape of z");
-}
-
 void check(vector_view<const double> times) {
   for (index i = 0; i < times.size; ++i)
     require(times[i] >= 0, "times: want non-negative values");

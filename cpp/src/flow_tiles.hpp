@@ -4,14 +4,31 @@
 
 #include "isa/flow.hpp"
 
+#include <eigenflow/errors.hpp>
 #include <eigenflow/flow.hpp>
 
 #include <algorithm>
 #include <numeric>
+#include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace eigenflow::flow {
+
+inline void check(const options &opts) {
+  require(opts.depth >= 0 && opts.depth <= max_depth,
+          "depth: got " + std::to_string(opts.depth) + ", want 0 to " + std::to_string(max_depth));
+}
+
+template <class T> void check(const options &opts, const coordinates<T> &in, bool with_b0) {
+  check(opts);
+  const auto same = [&](matrix_view<const T> v) {
+    return v.rows == in.z.rows && v.cols == in.z.cols;
+  };
+  require(same(in.eigenvalues), "eigenvalues: want the shape of z");
+  require(!with_b0 || same(in.b0), "b0: want the shape of z");
+}
 
 // Fills `to` with entries [begin, begin + n) of the view in row-major order.
 template <class T> void gather(matrix_view<const T> view, index begin, index n, double *to) {

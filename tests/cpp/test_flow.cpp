@@ -156,3 +156,48 @@ TEST(wrong_arguments_are_named) {
   CHECK_THROWS(solve(0, -1.0), eigenflow::argument_error);
   CHECK_THROWS(solve(0, std::nan("")), eigenflow::argument_error);
 }
+
+TEST(hitting_times_are_where_the_flow_arrives) {
+  const problem p(3, 70);
+  const std::vector<double> fractions{0.9, 0.0, 0.25, 1.0};
+  for (int depth : {0, 2}) {
+    flow::options opts;
+    opts.depth = depth;
+    std::vector<double> hit(4 * 210), theta(210);
+    flow::hitting_time(opts, p.in(), view(fractions), hit.data());
+    for (std::size_t j = 0; j < 210; j += 13) {
+      CHECK(hit[210 + j] == 0);
+      CHECK(std::isinf(hit[3 * 210 + j]));
+      for (std::size_t k : {0u, 2u}) {
+        const std::vector<double> t{hit[k * 210 + j]};
+        flow::solve(opts, p.in(), view(t), theta.data());
+        CHECK(std::abs(theta[j] / p.z[j] - fractions[k]) < 1e-12);
+      }
+    }
+  }
+}
+
+TEST(descent_follows_the_flow_and_names_its_divergence) {
+  problem p(2, 100);
+  const std::vector<index> record{4000, 0};
+  const std::vector<double> t{4.0, 0.0};
+  flow::options opts;
+  opts.depth = 1;
+  std::vector<double> theta(400), exact(400);
+  flow::fields<double> out;
+  out.theta = theta.data();
+  const eigenflow::vector_view<const index> steps{record.data(), 2, 1};
+  flow::descend(opts, p.in(), 0.001, 4000, steps, out);
+  flow::solve(opts, p.in(), view(t), exact.data());
+  for (std::size_t i = 0; i < 400; ++i)
+    CHECK(std::abs(theta[i] - exact[i]) < 2e-3);
+  p.z[137] = 1e3;
+  bool named = false;
+  try {
+    flow::descend(opts, p.in(), 0.1, 4000, steps, out);
+  } catch (const eigenflow::argument_error &error) {
+    const std::string text = error.what();
+    named = text.rfind("step_size", 0) == 0 && text.find("coordinate 137") != std::string::npos;
+  }
+  CHECK(named);
+}

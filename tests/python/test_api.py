@@ -17,6 +17,14 @@ FUNCTIONS = {
     "flow.vanilla": ("z eigenvalues times", "out workers check_finite"),
     "flow.learned_eigenvalues": ("theta eigenvalues", "depth b0"),
     "flow.sure": ("z eigenvalues times noise_variance", "depth b0 axis workers check_finite"),
+    "flow.hitting_time": (
+        "fraction z eigenvalues",
+        "depth b0 coupling workers check_finite",
+    ),
+    "flow.descend": (
+        "z eigenvalues step_size n_steps",
+        "depth b0 record workers check_finite",
+    ),
     "lowrank.svd": (
         "A rank",
         "rtol atol norm oversampling power_iterations rng workers check_finite",

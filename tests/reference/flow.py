@@ -107,3 +107,19 @@ def all_factors(z, eigenvalue, b0, depth, times, coupling="shared"):
     ).y
     theta = answer[0] * np.prod(answer[1:-1] ** power, axis=0) * answer[-1]
     return theta, answer
+
+
+def descend(z, eigenvalue, b0, depth, step_size, n_steps, coupling="shared"):
+    """Gradient descent, all factors at once; the states (a, b, beta) after 0, 1, ... steps."""
+    a, b, beta = np.sqrt(eigenvalue), b0, 0.0
+    rate = depth if coupling == "shared" else 1
+    states = [(a, b, beta)]
+    for _ in range(n_steps):
+        e = z - a * b**depth * beta
+        a, b, beta = (
+            a + step_size * e * b**depth * beta,
+            b + (step_size * e * rate * a * b ** (depth - 1) * beta if depth else 0),
+            beta + step_size * e * a * b**depth,
+        )
+        states.append((a, b, beta))
+    return np.array(states)

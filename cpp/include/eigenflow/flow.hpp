@@ -41,7 +41,7 @@ template <class T> struct fields {
 
 // The state at the given times, in any order, infinity included. Relative error of theta and
 // residual: 20 eps max(1, K t), K = d theta' / d theta at theta = z. float is computed in double
-// and rounded. Cost for one time, one core with AVX2: under 10 ns a coordinate at depth 0, about
+// and rounded. Cost for one time, one core with AVX2: 5 ns a coordinate at depth 0, about
 // 400 ns at depth >= 1; more times share one march. At depth >= 1 eigenvalues below 1e-280, b0
 // below 1e-140 and |z| below 1e-150 in the problem's own scale, max(b0, |z|^(1/(depth+2))), count
 // as these bounds; zeros stay zero: a saddle that the flow never leaves. Memory: a few KiB a worker
@@ -58,6 +58,22 @@ void solve(const options &opts, const coordinates<T> &in, vector_view<const doub
   out.theta = theta;
   evolve(opts, in, times, out);
 }
+
+// When theta / z reaches the given fractions, each in [0, 1]: 0 for 0, infinity for 1 and at a
+// saddle, and the limit of small z at z = 0. out: fractions.size x rows x cols, packed. About 0.1
+// us a coordinate and fraction at depth 0, a few us at depth >= 1.
+template <class T>
+void hitting_time(const options &opts, const coordinates<T> &in,
+                  vector_view<const double> fractions, double *out);
+
+// Gradient descent with a constant step: all factors move at once, by gradients at their old
+// values. The states after the recorded steps (any order, each in [0, n_steps]) go to out, one
+// block of rows x cols for each; out.gradient must be null. A state that is no longer finite ends
+// in an argument_error that names the first such step and its coordinate. A few operations a
+// coordinate and step, in double, in registers and the first cache.
+template <class T>
+void descend(const options &opts, const coordinates<T> &in, double step_size, index n_steps,
+             vector_view<const index> record, const fields<T> &out);
 
 // theta = (1 - exp(-eigenvalue t)) z: the flow of beta alone. Opts.depth is not looked at.
 template <class T>

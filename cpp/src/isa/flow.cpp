@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "flow.hpp"
 
+#include "flow_descend.hpp"
 #include "flow_march.hpp"
 
 #include <eigenflow/hd/flow.hpp>
@@ -87,6 +88,7 @@ void narrow(const double *__restrict in, int64_t n, float *__restrict out) {
 
 } // namespace
 
-EF_ISA_DEFINE(flow, {closed_theta, closed_fields, closed_eigenvalue, vanilla,
-                     eigenflow::isa::EF_LEVEL_NS::march,
-                     eigenflow::isa::EF_LEVEL_NS::march_eigenvalue, sure_sum, widen, narrow})
+EF_ISA_DEFINE(flow,
+              {closed_theta, closed_fields, closed_eigenvalue, vanilla,
+               eigenflow::isa::EF_LEVEL_NS::march, eigenflow::isa::EF_LEVEL_NS::march_eigenvalue,
+               eigenflow::isa::EF_LEVEL_NS::descend, sure_sum, widen, narrow})

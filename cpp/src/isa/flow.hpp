@@ -44,6 +44,9 @@ struct flow_kernels {
                 const flow_fields &out);
   // Learned eigenvalues of the states whose product is tile.z.
   void (*march_eigenvalue)(int depth, double b_rate, const flow_tile &tile, double *out);
+  // n_steps of gradient descent from the state in a, b, beta, which is replaced. 0 <= depth <= 8.
+  void (*descend)(int depth, double b_rate, const double *z, std::int64_t n, double step,
+                  std::int64_t n_steps, double *a, double *b, double *beta);
   // Sum of residual^2 + variance (2 gradient - 1), in 8 lanes and a fixed tree.
   double (*sure_sum)(const double *residual, const double *gradient, const double *variance,
                      std::int64_t n);

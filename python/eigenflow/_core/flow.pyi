@@ -35,3 +35,25 @@ def sure(
     out: Array,
     workers: int,
 ) -> None: ...
+def hitting_time(
+    z: Array,
+    eigenvalues: Array,
+    b0: Array | None,
+    fractions: Array,
+    depth: int,
+    separate: bool,
+    out: Array,
+    workers: int,
+) -> None: ...
+def descend(
+    z: Array,
+    eigenvalues: Array,
+    b0: Array | None,
+    step_size: float,
+    n_steps: int,
+    record: list[int],
+    depth: int,
+    separate: bool,
+    out: dict[str, Array],
+    workers: int,
+) -> None: ...

@@ -17,6 +17,16 @@ struct panel_rule {
   double cosh_u[panel_nodes];
 };
 
+// Nodes of the unit panel.
+EF_HD const double *panel_node_positions() {
+  static constexpr double nodes[panel_nodes] = {
+      0.005299532504175033, 0.02771248846338371, 0.06718439880608412, 0.12229779582249849,
+      0.19106187779867811,  0.2709916111713863,  0.35919822461037054, 0.4524937450811813,
+      0.5475062549188188,   0.6408017753896295,  0.7290083888286137,  0.8089381222013219,
+      0.8777022041775016,   0.9328156011939158,  0.9722875115366163,  0.994700467495825};
+  return nodes;
+}
+
 EF_HD const panel_rule &whole_panel() {
   static constexpr panel_rule rule = {
       1.0,

@@ -1,0 +1,23 @@
+"""Exact gradient flow of over-parameterised sequence models: which eigenvalues grow?
+
+Each coordinate j observes z_j and fits theta_j = a_j b_j^depth beta_j by gradient flow on
+1/2 (theta_j - z_j)^2, starting from a_j = sqrt(eigenvalues_j), b_j = b0, beta_j = 0. The product
+(a b^depth)^2 is the learned eigenvalue: it grows where there is signal and stays where there is
+noise. Source: Li and Lin, "Improving adaptivity via over-parameterization in sequence models"
+(NeurIPS 2024, arXiv 2409.00894).
+"""
+
+from eigenflow.flow.descent import descend
+from eigenflow.flow.inverse import hitting_time
+from eigenflow.flow.path import FlowState, learned_eigenvalues, solve, state, sure, vanilla
+
+__all__ = [
+    "FlowState",
+    "descend",
+    "hitting_time",
+    "learned_eigenvalues",
+    "solve",
+    "state",
+    "sure",
+    "vanilla",
+]
