@@ -33,9 +33,18 @@ def test_closed_form_eigenflow(contest, many):
     error = np.max(np.abs(got / numpy_closed_form(z, eigenvalues, 30.0) - 1))
     contest(
         "flow depth 0, 1e7 float64, all cores",
-        "eigenflow",
+        "eigenflow, into out=, no scan for NaN",
         lambda: ef.flow.solve(z, eigenvalues, 30.0, out=out, check_finite=False),
         difference=float(error),
+    )
+
+
+def test_closed_form_eigenflow_defaults(contest, many):
+    z, eigenvalues, _ = many
+    contest(
+        "flow depth 0, 1e7 float64, all cores",
+        "eigenflow, defaults",
+        lambda: ef.flow.solve(z, eigenvalues, 30.0),
     )
 
 
