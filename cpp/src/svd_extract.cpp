@@ -185,18 +185,21 @@ private:
     multiply<T>(v, rounded.view(0, k), T(0), packed(out_.right, v.rows, k));
   }
 
-  // A^T u - s v = V_next next x_last / s: known without another product while s is well above
-  // rounding. The rounding of the products themselves is added.
+  // A^T u - s v = V_next next x_last / s: known without another product while the rounding of
+  // A^T Y, which is eps s_1^2 and comes divided by s, is far below s. That rounding is added.
   void keep_residuals(matrix_view<double> x) {
     const index n = space_.next_rows;
-    if (n == 0 || x.cols == 0 || out_.s.back() < 1e4 * epsilon<T>() * out_.s.front())
+    if (n == 0 || x.cols == 0)
+      return;
+    const double first = out_.s.front(), last = out_.s.back();
+    if (!(last * last > 500 * epsilon<T>() * first * first))
       return;
     columns<double> held(n, x.cols);
     const matrix_view<double> rest = held.view(0, x.cols);
     multiply<double>(col_major<const double>(space_.next.data(), n, n),
                      x.block(x.rows - n, 0, n, x.cols), 0.0, rest);
-    const double rounding = 8 * epsilon<T>() * out_.s.front();
     for (index j = 0; j < x.cols; ++j) {
+      const double rounding = epsilon<T>() * first * first / out_.s[as_size(j)];
       double sum = rounding * rounding;
       for (index i = 0; i < n; ++i)
         sum += rest(i, j) * rest(i, j) / (out_.s[as_size(j)] * out_.s[as_size(j)]);

@@ -167,12 +167,21 @@ private:
     gram_.swap(larger);
   }
 
-  // The newest block led nowhere: the basis is invariant to working precision.
+  // The newest block led nowhere: what is left of A^T Y is the rounding of that product. Small
+  // values lead to small blocks, which are not rounding as long as their own image is larger.
   bool exhausted() const {
     double sum = 0;
     for (const double entry : factor_)
       sum += entry * entry;
-    return std::sqrt(sum) <= 64 * epsilon<T>() * trace();
+    const double rounding = 64 * epsilon<T>();
+    return sum <= rounding * rounding * wanted_.norm_squared * newest_energy();
+  }
+
+  double newest_energy() const {
+    double sum = 0;
+    for (index j = space_.size - width_; j < space_.size; ++j)
+      sum += gram_[as_size(j * space_.size + j)];
+    return sum;
   }
 
   void refill() {
@@ -180,7 +189,6 @@ private:
     rng::fill_normals<T>(key_, 0, space_.size, space_.v.view(space_.size, space_.size + width_),
                          workers_);
     orthogonalise(space_.v.view(space_.size, space_.size + width_));
-    invariant_ = true;
   }
 
   double trace() const {
@@ -201,8 +209,17 @@ private:
       return false;
     }
     const bool all = left <= rounding;
-    invariant_ = false;
+    if (all && wanted_.tolerance < 0)
+      return bottom_reached();
     return ritz_converged() || all;
+  }
+
+  // What is left drowns in the rounding of ||A||^2, but not in that of the triplets: a sweep sees
+  // directions down to sqrt(eps) of those before it, so two more reach eps. The newest block tells
+  // when there is nothing to reach: its image is small and carries its own, smaller rounding.
+  bool bottom_reached() {
+    const double rounding = 64 * epsilon<T>();
+    return newest_energy() <= rounding * rounding * wanted_.norm_squared || ++sweeps_below_ > 2;
   }
 
   bool ritz_converged() {
@@ -238,7 +255,7 @@ private:
   int workers_;
   subspace<T> &space_;
   index width_;
-  bool invariant_ = false;
+  int sweeps_below_ = 0;
   std::vector<double> factor_;     // of the newest orthogonalised block
   std::vector<double> projection_; // of the newest block on the basis
   std::vector<double> gram_;       // Y^T Y, size x size

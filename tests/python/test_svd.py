@@ -336,3 +336,26 @@ def test_any_shape_and_seed(m, n, share, seed, steps, dtype):
     result = ef.lowrank.svd(A, round(share * min(m, n)), power_iterations=steps, rng=seed)
     check_form(result, A)
     check_error(result, A)
+
+
+def deep_models():
+    m, n = 500, 360
+    i, j = np.ogrid[:m, :n]
+    pair = np.zeros((m, n))
+    pair[0, 0], pair[7, 9] = 1.0, 1e-8
+    noise = 1e-9 * np.random.default_rng(0).normal(size=(m, n))
+    return {"Hilbert": 1 / (i + j + 1.0), "pair": pair, "one and noise": 1 + noise}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["Hilbert", "pair", "one and noise"])
+def test_values_far_below_the_first_are_found_to_rounding(name, dtype):
+    """Products with A^T A see them squared: at sqrt(eps) they are not the end."""
+    A = deep_models()[name].astype(dtype)
+    got = ef.lowrank.svd(A, 20, rng=0)
+    assert got.method == "krylov"
+    check_form(got, A)
+    check_error(got, A)
+    check_residuals(got, A)
+    rounding = 30 * eps(A) * np.linalg.norm(A)
+    assert truth.distance(A, *got) <= 1.05 * truth.best_error(A, 20) + rounding
