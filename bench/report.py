@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 
 OURS = "eigenflow"
-COLUMNS = ("task", "who", "median", "spread (IQR)", "eigenflow is", "facts")
+COLUMNS = ("task", "who", "median", "spread (IQR)", "times eigenflow", "facts")
 
 
 def seconds(value: float) -> str:
@@ -36,7 +36,7 @@ def rows(results: dict) -> list[tuple[str, ...]]:
             # A rival may have run a part of the task: `scale` times its time is the whole.
             median = stats["median"] * facts.pop("scale", 1)
             spread = 100 * stats["iqr"] / stats["median"]
-            ratio = "" if entry is entries[0] else f"{median / ours:.1f} x faster"
+            ratio = "" if entry is entries[0] else f"{median / ours:.3g}"
             text = ", ".join(
                 f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in facts.items()
             )
