@@ -41,17 +41,17 @@ class FilterResult:
 
     Attributes
     ----------
-    filtered_mean, predicted_mean : ndarray, shape (*batch, T, n)
+    filtered_mean, predicted_mean : ndarray, shape ``(*batch, T, n)``
         Mean of the state given observations up to and including, or before, each step.
     filtered_cov, predicted_cov : CovarianceSequence
         Their covariances; during diffuse steps the finite part.
-    innovations : ndarray, shape (*batch, T, p)
+    innovations : ndarray, shape ``(*batch, T, p)``
         Observation minus its one-step prediction; NaN where missing.
     innovation_cov : CovarianceSequence
         Its covariance, as if nothing were missing.
     log_likelihood : float or ndarray, shape batch
         Sum of the terms, by `diffuse_convention`.
-    log_likelihood_terms : ndarray, shape (*batch, T)
+    log_likelihood_terms : ndarray, shape ``(*batch, T)``
         What each step adds.
     n_diffuse : int or ndarray
         Leading steps that began with an infinite variance.
@@ -102,7 +102,7 @@ def filter(  # noqa: A001
     Parameters
     ----------
     system : LinearSystem
-    y : array_like, shape (*batch, T, p), or (T,) when p = 1
+    y : array_like, shape ``(*batch, T, p)``, or (T,) when p = 1
         Observations; NaN marks a missing number, and a row may be missing in part.
     inputs : None
         Not available yet.

@@ -27,7 +27,7 @@ class CovarianceSequence:
     ----------
     values : ndarray, shape (n_distinct, n, n)
         The distinct matrices.
-    index : ndarray of int32, shape (*batch, T)
+    index : ndarray of int32, shape ``(*batch, T)``
         Which of them belongs to each step.
     """
 
@@ -46,7 +46,7 @@ class CovarianceSequence:
         return np.asarray(self.values[self.index[position]])
 
     def dense(self) -> Array:
-        """All matrices, shape (*batch, T, n, n): 8 n^2 bytes a step."""
+        """All matrices, shape ``(*batch, T, n, n)``: 8 n^2 bytes a step."""
         return np.asarray(self.values[self.index])
 
 
@@ -56,10 +56,10 @@ class FilterState:
 
     Attributes
     ----------
-    mean : ndarray, shape (*batch, n)
-    cov : ndarray, shape (*batch, n, n)
+    mean : ndarray, shape ``(*batch, n)``
+    cov : ndarray, shape ``(*batch, n, n)``
         Finite part of the covariance.
-    diffuse : ndarray, shape (*batch, n, k)
+    diffuse : ndarray, shape ``(*batch, n, k)``
         Directions that still have infinite variance; k = 0 once the start is forgotten.
     """
 
@@ -77,7 +77,7 @@ def packed(system: Any) -> tuple[Array, ...]:
 
 
 def read_observations(system: LinearSystem, y: Any) -> tuple[Array, np.dtype[Any]]:
-    """`y` as float64 of shape (*batch, T, p), and the dtype of means (that of `y`)."""
+    """`y` as float64 of shape ``(*batch, T, p)``, and the dtype of means (that of `y`)."""
     p = system.obs_dim
     a = as_float_array(y, "y", check_finite=False)
     if a.ndim == 1 and p == 1:

@@ -33,7 +33,7 @@ class SmoothResult:
 
     Attributes
     ----------
-    smoothed_mean : ndarray, shape (*batch, T, n)
+    smoothed_mean : ndarray, shape ``(*batch, T, n)``
         Mean of the state given all observations.
     smoothed_cov : CovarianceSequence
         Its covariance.

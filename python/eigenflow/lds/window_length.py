@@ -103,7 +103,7 @@ def filter_length_for(
         not depend on the unit of y.
     criterion : {"mean", "total", "truncated"}
         "mean": the best fixed filter's mean excess over t = h+1, ..., T; bounded in T.
-        "total": its sum over the same t; the length grows like log T / (2 |log rho|).
+        "total": its sum over the same t; the length grows like log T / (2 abs(log rho)).
         "truncated": the mean excess of the truncated Kalman filter; also grows like log T, and for
         a Jordan block of size s on the unit circle 2s - 1 times as fast.
     workers, check_finite
@@ -122,7 +122,7 @@ def filter_length_for(
     Notes
     -----
     "total" is the corrected form of the paper's Theorem 4: a total excess of tol S needs
-    h >= log(T r (1 - rho^2) / (rho tol S)) / (2 |log rho|) for the noisy random walk.
+    h >= log(T r (1 - rho^2) / (rho tol S)) / (2 abs(log rho)) for the noisy random walk.
     Cost: about 2 log2(h) evaluations of O(n^3 log T) each; closed form for the random walk.
 
     Examples
