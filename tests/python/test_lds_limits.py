@@ -81,7 +81,7 @@ def test_what_to_store_is_named(function, store, error):
         # Long before the first gap is found.
         "lds.log_likelihood(LinearSystem(0.5, 1, 1, 1), long)",
         "lds.simulate(LinearSystem(half, np.ones((1, 12)), half, 1), 2_000_000, n_series=3)",
-        "lds.smooth(LinearSystem(half, np.ones((1, 12)), half, 1), long[:100_000], method='full')",
+        "lds.smooth(LinearSystem(half, np.ones((1, 12)), half, 1), long[:300_000], method='full')",
     ],
 )
 def test_ctrl_c_stops_long_calls(call):
@@ -92,7 +92,7 @@ from eigenflow import lds
 from eigenflow.lds import LinearSystem
 long = np.broadcast_to(0.0, (1 << 40, 1))
 half = np.eye(12) / 2
-threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+threading.Timer(0.25, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
     {call}
 except KeyboardInterrupt:
