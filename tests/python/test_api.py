@@ -17,6 +17,10 @@ FUNCTIONS = {
     "flow.vanilla": ("z eigenvalues times", "out workers check_finite"),
     "flow.learned_eigenvalues": ("theta eigenvalues", "depth b0"),
     "flow.sure": ("z eigenvalues times noise_variance", "depth b0 axis workers check_finite"),
+    "flow.expected_risk": (
+        "signal eigenvalues times noise_variance",
+        "depth b0 coupling axis rtol workers check_finite",
+    ),
     "flow.hitting_time": (
         "fraction z eigenvalues",
         "depth b0 coupling workers check_finite",

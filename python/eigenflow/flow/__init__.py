@@ -9,11 +9,13 @@ noise. Source: Li and Lin, "Improving adaptivity via over-parameterization in se
 
 from eigenflow.flow.descent import descend
 from eigenflow.flow.inverse import hitting_time
-from eigenflow.flow.path import FlowState, learned_eigenvalues, solve, state, sure, vanilla
+from eigenflow.flow.path import FlowState, learned_eigenvalues, solve, state, vanilla
+from eigenflow.flow.risk import expected_risk, sure
 
 __all__ = [
     "FlowState",
     "descend",
+    "expected_risk",
     "hitting_time",
     "learned_eigenvalues",
     "solve",
