@@ -41,9 +41,10 @@ template <class T> flow::fields<T> fields_of(const py::dict &out, index size) {
   const auto field = [&](const char *name) -> T * {
     return out.contains(name) ? result_of<T>(out[name], name, size) : nullptr;
   };
-  return {field("theta"),   field("residual"), field("a"),
-          field("b"),       field("beta"),     field("learned_eigenvalues"),
-          field("gradient")};
+  return {field("theta"),  field("residual"),      field("a"),
+          field("b"),      field("beta"),          field("learned_eigenvalues"),
+          field("d_z"),    field("d_eigenvalues"), field("d_b0"),
+          field("d_times")};
 }
 
 void evolve(const py::array &z, const py::array &eigenvalues, const py::object &b0,

@@ -5,6 +5,7 @@
 #include <eigenflow/parallel.hpp>
 
 #include <cmath>
+#include <limits>
 #include <string>
 
 namespace eigenflow::flow {
@@ -12,7 +13,7 @@ namespace {
 
 // All fields of one tile in double, [time][coordinate]; only what is wanted has memory.
 struct tile_fields {
-  std::vector<double> theta, residual, a, b, beta, eigenvalue, gradient;
+  std::vector<double> theta, residual, a, b, beta, eigenvalue, d_z, d_lambda, d_b0, d_t;
 
   template <class T> tile_fields(const fields<T> &wanted, index size) {
     const auto make = [size](std::vector<double> &v, bool want) {
@@ -22,11 +23,14 @@ struct tile_fields {
     const bool any_state = wanted.a != nullptr || wanted.b != nullptr || wanted.beta != nullptr;
     make(theta, true);
     make(residual, true);
-    make(gradient, true);
     make(a, any_state);
     make(b, any_state);
     make(beta, any_state);
     make(eigenvalue, any_state || wanted.learned_eigenvalues != nullptr);
+    make(d_z, true);
+    make(d_lambda, wanted.d_eigenvalues != nullptr || wanted.d_times != nullptr);
+    make(d_b0, wanted.d_b0 != nullptr);
+    make(d_t, wanted.d_eigenvalues != nullptr || wanted.d_times != nullptr);
   }
 };
 
@@ -36,7 +40,10 @@ void closed_tile_fields(const isa::flow_tile &tile, const isa::flow_times &times
   for (index i = 0; i < times.n; ++i) {
     const index at = times.row[i] * tile.n;
     isa::flow().closed_fields(tile, times.t[i], &f.theta[0] + at, &f.residual[0] + at,
-                              &f.gradient[0] + at);
+                              &f.d_z[0] + at);
+    if (!f.d_t.empty())
+      isa::flow().closed_derivatives(tile, times.t[i], &f.theta[0] + at, &f.d_lambda[0] + at,
+                                     &f.d_t[0] + at);
     if (!f.eigenvalue.empty())
       isa::flow().closed_eigenvalue(&f.theta[0] + at, tile.lambda, tile.n, &f.eigenvalue[0] + at);
     for (index j = 0; j < tile.n && !f.a.empty(); ++j) {
@@ -49,11 +56,12 @@ void closed_tile_fields(const isa::flow_tile &tile, const isa::flow_times &times
 }
 
 void march_tile_fields(const options &opts, const isa::flow_tile &tile,
-                       const isa::flow_times &times, bool with_gradient, tile_fields &f) {
+                       const isa::flow_times &times, bool with_d_z, tile_fields &f) {
   const double rate = b_rate(opts);
   isa::flow().march(opts.depth, rate, tile, times,
                     {pointer(f.theta), pointer(f.residual), pointer(f.beta), pointer(f.eigenvalue),
-                     with_gradient ? pointer(f.gradient) : nullptr, tile.n});
+                     with_d_z ? pointer(f.d_z) : nullptr, pointer(f.d_lambda), pointer(f.d_b0),
+                     pointer(f.d_t), tile.n});
   const auto size = static_cast<std::size_t>(times.n * tile.n);
   for (std::size_t k = 0; k < size; ++k) {
     const auto j = static_cast<index>(k) % tile.n;
@@ -86,7 +94,8 @@ void store(const std::vector<double> &from, index n_times, index n, T *to, index
 bool solve_in_place(const options &opts, const isa::flow_tile &tile, const isa::flow_times &times,
                     const fields<double> &out, index begin, index total) {
   if (out.residual != nullptr || out.a != nullptr || out.b != nullptr || out.beta != nullptr ||
-      out.learned_eigenvalues != nullptr || out.gradient != nullptr)
+      out.learned_eigenvalues != nullptr || out.d_z != nullptr || out.d_eigenvalues != nullptr ||
+      out.d_b0 != nullptr || out.d_times != nullptr)
     return false;
   if (out.theta == nullptr)
     return true;
@@ -102,6 +111,13 @@ bool solve_in_place(const options &opts, const isa::flow_tile &tile, const isa::
   return true;
 }
 
+// The largest float stands for more, as the largest double does.
+void bound_to_float(std::vector<double> &values) {
+  constexpr double most = std::numeric_limits<float>::max();
+  for (double &x : values)
+    x = std::clamp(x, -most, most);
+}
+
 template <class T>
 void evolve_tile(const options &opts, const isa::flow_tile &tile, const isa::flow_times &times,
                  const fields<T> &out, index begin, index total) {
@@ -113,14 +129,20 @@ void evolve_tile(const options &opts, const isa::flow_tile &tile, const isa::flo
   if (opts.depth == 0)
     closed_tile_fields(tile, times, f);
   else
-    march_tile_fields(opts, tile, times, out.gradient != nullptr, f);
+    march_tile_fields(opts, tile, times, out.d_z != nullptr, f);
+  if constexpr (std::is_same_v<T, float>)
+    for (std::vector<double> *slopes : {&f.d_lambda, &f.d_b0, &f.d_t})
+      bound_to_float(*slopes);
   store(f.theta, times.n, tile.n, out.theta, begin, total);
   store(f.residual, times.n, tile.n, out.residual, begin, total);
   store(f.a, times.n, tile.n, out.a, begin, total);
   store(f.b, times.n, tile.n, out.b, begin, total);
   store(f.beta, times.n, tile.n, out.beta, begin, total);
   store(f.eigenvalue, times.n, tile.n, out.learned_eigenvalues, begin, total);
-  store(f.gradient, times.n, tile.n, out.gradient, begin, total);
+  store(f.d_z, times.n, tile.n, out.d_z, begin, total);
+  store(f.d_lambda, times.n, tile.n, out.d_eigenvalues, begin, total);
+  store(f.d_b0, times.n, tile.n, out.d_b0, begin, total);
+  store(f.d_t, times.n, tile.n, out.d_times, begin, total);
 }
 
 // Calls body(begin, n, inputs) on tiles of all coordinates, on all workers.

@@ -146,7 +146,9 @@ void descend(const options &opts, const coordinates<T> &in, double step_size, in
   check(opts, in, opts.depth > 0);
   require(step_size > 0 && std::isfinite(step_size), "step_size: want a positive number");
   require(n_steps >= 0, "n_steps: want a non-negative number");
-  require(out.gradient == nullptr, "out.gradient: the descent has none, want null");
+  require(out.d_z == nullptr && out.d_eigenvalues == nullptr && out.d_b0 == nullptr &&
+              out.d_times == nullptr,
+          "out: the descent has no derivatives, want null");
   std::vector<std::pair<index, index>> steps;
   for (index i = 0; i < record.size; ++i) {
     require(record[i] >= 0 && record[i] <= n_steps, "record: want steps from 0 to n_steps");

@@ -63,19 +63,6 @@ void cross(const hd::march_shape &m, const hd::panel_rule &rule, int depth, posi
   at.y = at.ahead(std::sinh(rule.width), std::cosh(rule.width));
 }
 
-// The rule of a panel of any width up to 1/2.
-hd::panel_rule narrow_rule(double width) {
-  hd::panel_rule rule = hd::whole_panel();
-  rule.width = width;
-  for (int i = 0; i < hd::panel_nodes; ++i) {
-    const hd::sinh_cosh u = hd::small_sinh_cosh(width * hd::panel_node_positions()[i]);
-    rule.weight[i] *= width;
-    rule.sinh_u[i] = u.sinh;
-    rule.cosh_u[i] = u.cosh;
-  }
-  return rule;
-}
-
 // How far into the unit panel theta / (z - theta) is `odds`: Newton on its logarithm, which grows
 // like ln y at first (then also the unknown is a logarithm) and evenly later, kept in a bracket.
 double point_in_panel(const hd::march_shape &m, const position &at, double odds, bool first,
@@ -121,7 +108,7 @@ double deep_hitting_time(double f, double z, double lambda, double b0, int depth
       cross(m, hd::half_panel(), depth, at);
       width -= 0.5;
     }
-    cross(m, narrow_rule(width), depth, at);
+    cross(m, hd::narrow_rule(width), depth, at);
   }
   if (!found) // the decay is exponential from here on
     at.tau += std::log(hd::march_state(m, at.y.sinh, depth).error / (1 - f)) /

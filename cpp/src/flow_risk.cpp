@@ -90,23 +90,22 @@ void sum_tiles(const row_tiles &tiles, index n_times, index grain, int workers,
 
 // Theta, z - theta and d theta / d z of a tile.
 struct tile_slopes {
-  std::vector<double> theta, residual, gradient;
+  std::vector<double> theta, residual, d_z;
 
   explicit tile_slopes(index size)
-      : theta(static_cast<std::size_t>(size)), residual(theta), gradient(theta) {}
+      : theta(static_cast<std::size_t>(size)), residual(theta), d_z(theta) {}
 
   void evaluate(const options &opts, const isa::flow_tile &tile, const isa::flow_times &times) {
     isa::flow_fields out;
     out.theta = theta.data();
     out.residual = residual.data();
-    out.gradient = gradient.data();
+    out.d_z = d_z.data();
     out.stride = tile.n;
     if (opts.depth > 0)
       isa::flow().march(opts.depth, b_rate(opts), tile, times, out);
     for (index i = 0; i < times.n && opts.depth == 0; ++i) {
       const index at = times.row[i] * tile.n;
-      isa::flow().closed_fields(tile, times.t[i], out.theta + at, out.residual + at,
-                                out.gradient + at);
+      isa::flow().closed_fields(tile, times.t[i], out.theta + at, out.residual + at, out.d_z + at);
     }
   }
 };
@@ -138,8 +137,8 @@ void sure(const options &opts, const coordinates<T> &in, matrix_view<const T> no
       const double *variance = variances.load(tiles.first(i), tile.n);
       f.evaluate(opts, tile, sorted.view());
       for (index time = 0; time < times.size; ++time)
-        *sums++ = isa::flow().sure_sum(&f.residual[0] + time * tile.n,
-                                       &f.gradient[0] + time * tile.n, variance, tile.n);
+        *sums++ = isa::flow().sure_sum(&f.residual[0] + time * tile.n, &f.d_z[0] + time * tile.n,
+                                       variance, tile.n);
     }
   };
   const index grain = std::max<index>(1, grain_of(tiles.tile, times.size) / tiles.tile);

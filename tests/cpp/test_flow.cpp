@@ -60,7 +60,8 @@ TEST(fields_agree_with_each_other_at_every_depth) {
       const flow::options opts{depth, factors, 2};
       flow::evolve(opts, p.in(), view(times),
                    flow::fields<double>{theta.data(), residual.data(), a.data(), b.data(),
-                                        beta.data(), learned.data(), gradient.data()});
+                                        beta.data(), learned.data(), gradient.data(), nullptr,
+                                        nullptr, nullptr});
       flow::solve(opts, p.in(), view(times), alone.data());
       CHECK(theta == alone);
       const double rate = factors == flow::coupling::shared ? depth : 1;
@@ -81,23 +82,37 @@ TEST(fields_agree_with_each_other_at_every_depth) {
     }
 }
 
-TEST(the_gradient_is_the_slope_in_z) {
+TEST(derivatives_are_slopes) {
+  const double h = 1e-6;
   for (const int depth : {0, 1, 4}) {
-    problem p(1, 40), up = p, down = p;
-    const double h = 1e-6;
-    for (std::size_t j = 0; j < p.z.size(); ++j) {
-      up.z[j] += h;
-      down.z[j] -= h;
-    }
-    std::vector<double> gradient(40), high(40), low(40);
-    const flow::options opts{depth, flow::coupling::shared, 1};
+    const flow::options opts{depth, flow::coupling::separate, 1};
+    const problem p(1, 40);
+    std::vector<double> d_z(40), d_lambda(40), d_b0(40), d_t(40);
     flow::fields<double> wanted;
-    wanted.gradient = gradient.data();
+    wanted.d_z = d_z.data();
+    wanted.d_eigenvalues = d_lambda.data();
+    wanted.d_b0 = d_b0.data();
+    wanted.d_times = d_t.data();
     flow::evolve(opts, p.in(), view({3.0}), wanted);
-    flow::solve(opts, up.in(), view({3.0}), high.data());
-    flow::solve(opts, down.in(), view({3.0}), low.data());
-    for (std::size_t j = 0; j < 40; ++j)
-      CHECK_CLOSE(gradient[j], (high[j] - low[j]) / (2 * h), 1e-8);
+    const auto check = [&](const std::vector<double> &slope, auto &&move) {
+      problem up = p, down = p;
+      double later = 3, earlier = 3;
+      move(up, later, h);
+      move(down, earlier, -h);
+      std::vector<double> high(40), low(40);
+      flow::solve(opts, up.in(), view({later}), high.data());
+      flow::solve(opts, down.in(), view({earlier}), low.data());
+      for (std::size_t j = 0; j < 40; ++j)
+        CHECK_CLOSE(slope[j], (high[j] - low[j]) / (2 * h), 1e-8);
+    };
+    const auto add = [](std::vector<double> &v, double step) {
+      for (double &x : v)
+        x += step;
+    };
+    check(d_z, [&](problem &q, double &, double step) { add(q.z, step); });
+    check(d_lambda, [&](problem &q, double &, double step) { add(q.lambda, step); });
+    check(d_b0, [&](problem &q, double &, double step) { add(q.b0, step); });
+    check(d_t, [&](problem &, double &t, double step) { t += step; });
   }
 }
 
@@ -111,7 +126,7 @@ TEST(sure_sums_rows_of_a_broadcast_problem) {
     flow::sure(opts, p.in(), noise, view({2.0, 5.0}), row_major(risk.data(), 2, 4));
     flow::fields<double> wanted;
     wanted.residual = residual.data();
-    wanted.gradient = gradient.data();
+    wanted.d_z = gradient.data();
     flow::evolve(opts, p.in(), view({2.0, 5.0}), wanted);
     for (std::size_t row = 0; row < 8; ++row) {
       double sum = 0;

@@ -1,5 +1,6 @@
 """Gradient flow of theta = a b^depth beta, straight from its definition."""
 
+from functools import cache
 from itertools import pairwise
 
 import mpmath as mp
@@ -23,61 +24,124 @@ def closed_form(z, eigenvalue, t):
     return lam * s / (1 - s**2)
 
 
+def _digits(x):
+    return x if isinstance(x, mp.mpf) else mp.mpf(float(x))
+
+
+@cache
+def _gauss(n, dps):
+    """Gauss-Legendre nodes and weights on [-1, 1]."""
+    nodes = []
+    with mp.workdps(dps + 10):
+        for start in np.polynomial.legendre.leggauss(n)[0]:
+            x = mp.mpf(float(start))
+            for _ in range(int(np.log2(dps / 12)) + 2):
+                p, before = mp.legendre(n, x), mp.legendre(n - 1, x)
+                slope = n * (before - x * p) / (1 - x * x)
+                x -= p / slope
+            nodes.append((x, 2 / ((1 - x * x) * slope**2)))
+    return nodes
+
+
 class Deep:
-    """One coordinate at depth >= 1: beta' = g (z - beta g), g = a b^depth, all in mpmath."""
+    """One coordinate at depth >= 1: beta' = g (z - beta g), g = a b^depth, all in mpmath.
+
+    Any number of digits and any scale: the caller sets mp.dps.
+    """
 
     def __init__(self, z, eigenvalue, b0, depth, coupling="shared"):
-        self.z, self.lam, self.b0 = (mp.mpf(float(v)) for v in (z, eigenvalue, b0))
+        self.z, self.lam, self.b0 = (_digits(v) for v in (z, eigenvalue, b0))
         self.depth, self.rate = depth, depth if coupling == "shared" else 1
+
+    def power(self, beta):
+        """Return b^depth."""
+        return mp.sqrt((self.b0**2 + self.rate * beta**2) ** self.depth)
 
     def g(self, beta):
         """Return a b^depth."""
-        return mp.sqrt(self.lam + beta**2) * (self.b0**2 + self.rate * beta**2) ** (
-            mp.mpf(self.depth) / 2
-        )
+        return mp.sqrt(self.lam + beta**2) * self.power(beta)
 
-    def last_rate(self):
-        """K at theta = z, for the error unit eps max(1, K t)."""
-        beta = self.beta_at(mp.mpf(1))
+    def k(self, beta):
+        """Return K, with theta' = K (z - theta)."""
         a2, b2 = self.lam + beta**2, self.b0**2 + self.rate * beta**2
         return self.g(beta) ** 2 * (1 + beta**2 / a2 + self.depth * self.rate * beta**2 / b2)
 
+    def last_rate(self):
+        """K at theta = z, for the error unit eps max(1, K t)."""
+        return self.k(self.beta_at(mp.mpf(1)))
+
     def beta_at(self, fraction):
-        """Beta where theta = fraction z, by bisection in the logarithm."""
-        low, high = mp.mpf("1e-200"), mp.mpf("1e200")
-        for _ in range(int(DIGITS * 3.4) + 12):
-            middle = mp.sqrt(low * high)
-            if middle * self.g(middle) < fraction * self.z:
-                low = middle
-            else:
-                high = middle
-        return mp.sqrt(low * high)
+        """Beta where theta = fraction z > 0."""
+        return self.beta_of(_digits(fraction) * self.z)
+
+    def beta_of(self, theta):
+        """Newton on ln theta in ln beta, which is convex, from above."""
+        beta = theta / (mp.sqrt(self.lam) * self.b0**self.depth)
+        for _ in range(400):
+            x = beta**2
+            slope = 1 + x / (self.lam + x)
+            slope += self.depth * self.rate * x / (self.b0**2 + self.rate * x)
+            step = mp.log(beta * self.g(beta) / theta) / slope
+            beta *= mp.exp(-step)
+            if abs(step) < mp.mpf(10) ** (4 - mp.mp.dps):
+                break
+        return beta
+
+    def _panels(self, u, u_end, scale):
+        """End points in u on which s = sqrt(lambda) sinh u keeps its distance from singularities.
+
+        They are at sinh u = i b0 / sqrt(rate lambda), near the imaginary axis, and where theta = z.
+        Below `scale` 10^(-dps/2) integrands do not vary.
+        """
+        near = mp.sqrt(self.b0**2 / (self.rate * self.lam))
+        points = [mp.mpf(0)]
+        flat = mp.asinh(scale * mp.mpf(10) ** (-mp.mp.dps / 2) / mp.sqrt(self.lam))
+        if flat > 1:
+            points.append(min(flat, u))
+        while points[-1] < u:
+            at = points[-1]
+            width = min(mp.mpf("0.4"), mp.hypot(at, near), (u_end - at) / 2)
+            points.append(min(at + width, u))
+        return points
 
     def _integral(self, integrand, beta):
-        # Pieces that double in width resolve the scales of lambda, b0 and the end.
-        scale = min(mp.sqrt(self.lam), self.b0 / mp.sqrt(self.rate), beta) / 4
-        points = [mp.mpf(0)]
-        while scale < beta / 2:
-            points.append(scale)
-            scale *= 3
-        gap, rest = beta / 2, self.beta_at(mp.mpf(1)) - beta
-        while gap > rest / 2 and gap > beta * mp.mpf("1e-17"):
-            points.append(beta - gap)
-            gap /= 4
-        points = sorted({p for p in points if p < beta} | {beta})
-        return sum(mp.quad(integrand, [a, b], maxdegree=5) for a, b in pairwise(points))
+        """Integrate integrand(s) ds / a(s) from 0 to beta."""
+        root = mp.sqrt(self.lam)
+        end = self.beta_at(1)
+        scale = min(self.b0 / mp.sqrt(self.rate), end)
+        points = self._panels(mp.asinh(beta / root), mp.asinh(end / root), scale)
+        gauss = _gauss(int(0.68 * mp.mp.dps) + 3, mp.mp.dps)
+        total = mp.mpf(0)
+        for a, b in pairwise(points):
+            half, middle = (b - a) / 2, (a + b) / 2
+            total += half * sum(w * integrand(root * mp.sinh(middle + half * x)) for x, w in gauss)
+        return total
 
     def time_of(self, beta):
         """Integrate ds / (g (z - s g)) from 0 to beta."""
-        return self._integral(lambda s: 1 / (self.g(s) * (self.z - s * self.g(s))), beta)
+        return self._integral(lambda s: 1 / (self.power(s) * (self.z - s * self.g(s))), beta)
+
+    def parameter_derivative(self, name, beta, step):
+        """Return d theta / d name, name in z, lam, b0, at the time when the flow is at beta.
+
+        By differences of the time at fixed theta: d theta / d p = -(dt / d p) d theta / d t.
+        """
+        theta = beta * self.g(beta)
+        at = {"z": self.z, "lam": self.lam, "b0": self.b0}
+        coupling = "shared" if self.rate == self.depth else "separate"
+
+        def time(sign):
+            moved = at | {name: at[name] * (1 + sign * step)}
+            deep = Deep(moved["z"], moved["lam"], moved["b0"], self.depth, coupling)
+            return deep.time_of(deep.beta_of(theta))
+
+        d_time = (time(1) - time(-1)) / (2 * step * at[name])
+        return -d_time * self.k(beta) * (self.z - theta)
 
     def derivative(self, beta):
         """Return d theta / d z at the time when the flow is at beta: K e int ds / (g e^2)."""
-        e = self.z - beta * self.g(beta)
-        a2, b2 = self.lam + beta**2, self.b0**2 + self.rate * beta**2
-        k = self.g(beta) ** 2 * (1 + beta**2 / a2 + self.depth * self.rate * beta**2 / b2)
-        inner = self._integral(lambda s: 1 / (self.g(s) * (self.z - s * self.g(s)) ** 2), beta)
-        return k * e * inner
+        inner = self._integral(lambda s: 1 / (self.power(s) * (self.z - s * self.g(s)) ** 2), beta)
+        return self.k(beta) * (self.z - beta * self.g(beta)) * inner
 
 
 def all_factors(z, eigenvalue, b0, depth, times, coupling="shared"):

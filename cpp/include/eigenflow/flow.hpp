@@ -36,9 +36,17 @@ template <class T> struct fields {
   T *b = nullptr; // 1 at depth 0
   T *beta = nullptr;
   T *learned_eigenvalues = nullptr; // (a b^depth)^2
-  T *gradient = nullptr;            // d theta / d z
+  T *d_z = nullptr;                 // derivatives of theta
+  T *d_eigenvalues = nullptr;
+  T *d_b0 = nullptr; // 0 at depth 0
+  T *d_times = nullptr;
 };
 
+// Derivatives at a saddle are limits from the right: with an eigenvalue of 0, d theta / d
+// eigenvalue is b0^depth sinh(2 b0^depth z t) / 2 (b0^depth = 1 at depth 0), all others are 0; with
+// b0 = 0 all are. What exceeds the largest number of T is that number, so that no product with it
+// is NaN.
+//
 // The state at the given times, in any order, infinity included. Relative error of theta and
 // residual: 20 eps max(1, K t), K = d theta' / d theta at theta = z. float is computed in double
 // and rounded. Cost for one time, one core with AVX2: 5 ns a coordinate at depth 0, about
@@ -68,7 +76,7 @@ void hitting_time(const options &opts, const coordinates<T> &in,
 
 // Gradient descent with a constant step: all factors move at once, by gradients at their old
 // values. The states after the recorded steps (any order, each in [0, n_steps]) go to out, one
-// block of rows x cols for each; out.gradient must be null. A state that is no longer finite ends
+// block of rows x cols for each; out.d_* must be null. A state that is no longer finite ends
 // in an argument_error that names the first such step and its coordinate. A few operations a
 // coordinate and step, in double, in registers and the first cache.
 template <class T>

@@ -17,8 +17,7 @@ void closed_theta_anywhere(const flow_tile &tile, double t, double *__restrict t
   const double *__restrict lambda = tile.lambda;
   for (int64_t i = 0; i < tile.n; ++i) {
     const double plain = hd::plain_closed_form_theta(z[i], lambda[i], t);
-    const double any =
-        hd::closed_form_theta(z[i], lambda[i], hd::closed_form_parts(z[i], lambda[i], t));
+    const double any = hd::closed_form_theta(z[i], hd::closed_form_parts(z[i], lambda[i], t));
     theta[i] = hd::is_plain_time(t) && hd::is_plain(z[i], lambda[i]) ? plain : any;
   }
 }
@@ -37,14 +36,25 @@ void closed_theta(const flow_tile &tile, double t, double *__restrict theta) {
 }
 
 void closed_fields(const flow_tile &tile, double t, double *__restrict theta,
-                   double *__restrict residual, double *__restrict gradient) {
+                   double *__restrict residual, double *__restrict d_z) {
   const double *__restrict z = tile.z;
   const double *__restrict lambda = tile.lambda;
   closed_theta(tile, t, theta);
   for (int64_t i = 0; i < tile.n; ++i) {
     const hd::closed_form c = hd::closed_form_parts(z[i], lambda[i], t);
-    residual[i] = hd::closed_form_residual(z[i], lambda[i], c);
-    gradient[i] = hd::closed_form_gradient(lambda[i], c);
+    residual[i] = hd::closed_form_residual(z[i], c);
+    d_z[i] = hd::closed_form_d_z(c);
+  }
+}
+
+void closed_derivatives(const flow_tile &tile, double t, const double *__restrict theta,
+                        double *__restrict d_lambda, double *__restrict d_t) {
+  const double *__restrict z = tile.z;
+  const double *__restrict lambda = tile.lambda;
+  for (int64_t i = 0; i < tile.n; ++i) {
+    const hd::closed_form c = hd::closed_form_parts(z[i], lambda[i], t);
+    d_lambda[i] = hd::closed_form_d_lambda(c);
+    d_t[i] = hd::closed_form_d_t(z[i], theta[i], lambda[i], c);
   }
 }
 
@@ -61,7 +71,7 @@ void vanilla(const flow_tile &tile, double t, double *__restrict theta) {
     theta[i] = hd::vanilla_flow(z[i], lambda[i], t);
 }
 
-double sure_sum(const double *__restrict residual, const double *__restrict gradient,
+double sure_sum(const double *__restrict residual, const double *__restrict d_z,
                 const double *__restrict variance, int64_t n) {
   double lane[8] = {};
   int64_t i = 0;
@@ -69,10 +79,10 @@ double sure_sum(const double *__restrict residual, const double *__restrict grad
     for (int l = 0; l < 8; ++l) {
       const double e = residual[i + l];
       lane[l] = hd::fma(e, e, lane[l]);
-      lane[l] = hd::fma(variance[i + l], 2 * gradient[i + l] - 1, lane[l]);
+      lane[l] = hd::fma(variance[i + l], 2 * d_z[i + l] - 1, lane[l]);
     }
   for (int l = 0; i < n; ++i, ++l)
-    lane[l] += residual[i] * residual[i] + variance[i] * (2 * gradient[i] - 1);
+    lane[l] += residual[i] * residual[i] + variance[i] * (2 * d_z[i] - 1);
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
@@ -89,6 +99,6 @@ void narrow(const double *__restrict in, int64_t n, float *__restrict out) {
 } // namespace
 
 EF_ISA_DEFINE(flow,
-              {closed_theta, closed_fields, closed_eigenvalue, vanilla,
+              {closed_theta, closed_fields, closed_derivatives, closed_eigenvalue, vanilla,
                eigenflow::isa::EF_LEVEL_NS::march, eigenflow::isa::EF_LEVEL_NS::march_eigenvalue,
                eigenflow::isa::EF_LEVEL_NS::descend, sure_sum, widen, narrow})

@@ -14,7 +14,10 @@ struct flow_fields {
   double *residual = nullptr;
   double *beta = nullptr;
   double *eigenvalue = nullptr;
-  double *gradient = nullptr;
+  double *d_z = nullptr; // derivatives of theta
+  double *d_lambda = nullptr;
+  double *d_b0 = nullptr;
+  double *d_t = nullptr;
   std::int64_t stride = 0;
 };
 
@@ -36,7 +39,9 @@ struct flow_kernels {
   // One time, all coordinates of a tile. The first writes theta only and is the fast one.
   void (*closed_theta)(const flow_tile &tile, double t, double *theta);
   void (*closed_fields)(const flow_tile &tile, double t, double *theta, double *residual,
-                        double *gradient);
+                        double *d_z);
+  void (*closed_derivatives)(const flow_tile &tile, double t, const double *theta, double *d_lambda,
+                             double *d_t);
   void (*closed_eigenvalue)(const double *theta, const double *lambda, std::int64_t n, double *out);
   void (*vanilla)(const flow_tile &tile, double t, double *theta);
   // 1 <= depth <= 8; b^2 = b0^2 + b_rate beta^2.
@@ -47,8 +52,8 @@ struct flow_kernels {
   // n_steps of gradient descent from the state in a, b, beta, which is replaced. 0 <= depth <= 8.
   void (*descend)(int depth, double b_rate, const double *z, std::int64_t n, double step,
                   std::int64_t n_steps, double *a, double *b, double *beta);
-  // Sum of residual^2 + variance (2 gradient - 1), in 8 lanes and a fixed tree.
-  double (*sure_sum)(const double *residual, const double *gradient, const double *variance,
+  // Sum of residual^2 + variance (2 d_z - 1), in 8 lanes and a fixed tree.
+  double (*sure_sum)(const double *residual, const double *d_z, const double *variance,
                      std::int64_t n);
   void (*widen)(const float *in, std::int64_t n, double *out);
   void (*narrow)(const double *in, std::int64_t n, float *out);

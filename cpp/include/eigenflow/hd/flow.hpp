@@ -20,16 +20,20 @@ EF_HD double vanilla_flow(double z, double lambda, double t) {
 // rho and q may both be far below the smallest double while their ratio decides: both are kept as
 // mantissa and exponent, and enter as n = N 2^j and two_q = 2 q 2^j.
 struct closed_form {
-  double n;       // after both shrink factors, for the denominator
-  double n_full;  // before them
-  double two_q;   //
-  double shrink1; // n = n_full shrink1 shrink2; both are 1 unless q / rho > 1
-  double shrink2; //
-  double x;       // r t, at most 1500, where q / rho is below 2^-60 for every double
-  double q, m;    // exp(-x), 1 - exp(-x)
-  double rho;     //
-  double span;    // m ((1 + q) + rho m)
-  double k;       // 4 z^2 / r^2
+  double n;              // after both shrink factors, for the denominator
+  double n_full;         // before them
+  double two_q;          //
+  double shrink1;        // n = n_full shrink1 shrink2; both are 1 unless q / rho > 1
+  double shrink2;        //
+  double x;              // r t, at most 6000, where q / rho^2 is below 2^-2000 for every double
+  double q, m;           // exp(-x), 1 - exp(-x)
+  double rho;            //
+  double span;           // m ((1 + q) + rho m)
+  double k;              // 4 z^2 / r^2
+  double z_over_r;       //
+  double q_mantissa;     // q = q_mantissa 2^-integer
+  double left_exponent;  // two_q = 2 q_mantissa 2^left_exponent, before underflow
+  double slope_exponent; // (two_q / rho) / (n + two_q)^2 has this exponent
 };
 
 EF_HD closed_form closed_form_parts(double z, double lambda, double t) {
@@ -44,14 +48,16 @@ EF_HD closed_form closed_form_parts(double z, double lambda, double t) {
   const double r = root == 0 ? 1 : root;
 
   const double rt = (t * power) * r;
-  const double x = rt < 1500 ? rt : 1500;
+  const double x = rt < 6000 ? rt : 6000;
   const exp_parts e = exp_minus(x);
 
   const double lift = lambda < smallest_normal ? 54 : 0;
   const double normal = lambda * (lambda < smallest_normal ? 0x1p54 : 1.0);
   const double mantissa =
       bit_cast<double>((bit_cast<uint64>(normal) & 0x000fffffffffffffu) | 0x3ff0000000000000u);
-  const double rho_exponent = (exponent_of(normal) - lift) - exponent_of(power);
+  // An eigenvalue of zero is far below all others, and n becomes 0.
+  const double rho_exponent =
+      lambda == 0 ? -20000 : (exponent_of(normal) - lift) - exponent_of(power);
   const double rho_mantissa = mantissa / r;
   const double rho = rho_mantissa * power_of_two(rho_exponent > -1022 ? rho_exponent : -1022);
 
@@ -65,7 +71,7 @@ EF_HD closed_form closed_form_parts(double z, double lambda, double t) {
   closed_form out;
   out.shrink1 = power_of_two(-up1);
   out.shrink2 = power_of_two(up1 - up);
-  out.n_full = rho_mantissa * power_of_two(up - rise) * span;
+  out.n_full = rho_mantissa * power_of_two(up - rise > -1000 ? up - rise : -1000) * span;
   out.n = out.n_full * out.shrink1 * out.shrink2;
   out.two_q = down > -1022 ? 2 * fma(q_power, e.em1, q_power) : 0;
   out.x = x;
@@ -74,6 +80,10 @@ EF_HD closed_form closed_form_parts(double z, double lambda, double t) {
   out.rho = rho;
   out.span = span;
   out.k = (two_z / r) * (two_z / r);
+  out.z_over_r = 0.5 * (two_z / r);
+  out.q_mantissa = 1 + e.em1;
+  out.left_exponent = down;
+  out.slope_exponent = -rho_exponent - (rise - down);
   return out;
 }
 
@@ -101,35 +111,70 @@ EF_HD double plain_closed_form_theta(double z, double lambda, double t) {
   return z * (n / (total > 0 ? total : 1)); // the total is 0 where lambda and z, or q, are
 }
 
-EF_HD double closed_form_theta(double z, double lambda, const closed_form &c) {
-  const double theta = ((z * c.shrink1) * (c.n_full / (c.n + c.two_q))) * c.shrink2;
-  return lambda == 0 ? 0 : theta;
+EF_HD double closed_form_theta(double z, const closed_form &c) {
+  return ((z * c.shrink1) * (c.n_full / (c.n + c.two_q))) * c.shrink2;
 }
 
 // z - theta, relatively accurate until it is 2^-1021 of z, where it becomes 0.
-EF_HD double closed_form_residual(double z, double lambda, const closed_form &c) {
-  return lambda == 0 ? z : z * (c.two_q / (c.n + c.two_q));
+EF_HD double closed_form_residual(double z, const closed_form &c) {
+  return z * (c.two_q / (c.n + c.two_q));
 }
 
 // d theta / d z = F (1 + (1 - F) G), F = theta / z, G = -z d ln R / dz >= 0 up to rounding.
-EF_HD double closed_form_gradient(double lambda, const closed_form &c) {
+EF_HD double closed_form_d_z(const closed_form &c) {
   const double total = c.n + c.two_q;
-  const double top = fma(2 * c.x * c.q, fma(c.rho, c.m, c.q), -(c.rho * c.m * c.m));
-  const double bottom = c.span > 1e-300 ? c.span : 1e-300;
-  const double g = c.k * ((c.x - 1) + top / bottom);
-  const double gradient = (c.n / total) * fma(c.two_q / total, g, 1.0);
-  return lambda == 0 ? 0 : gradient;
+  const double growth = c.m > 0 ? c.x / c.m : 1;
+  const double top = fma(2 * growth * c.q, fma(c.rho, c.m, c.q), -(c.rho * c.m));
+  const double g = c.k * ((c.x - 1) + top / fma(c.rho, c.m, 1 + c.q));
+  return (c.n / total) * fma(c.two_q / total, g, 1.0);
 }
 
-// a^2 at depth 0: (lambda + hypot(lambda, 2 theta)) / 2, scaled against overflow of the squares.
-EF_HD double closed_form_eigenvalue(double theta, double lambda) {
+// hypot(lambda, 2 theta), the rate of decay, as root 2^exponent: scaled against overflow of the
+// squares.
+struct closed_form_rate {
+  double root;
+  double scaled_lambda; // lambda = scaled_lambda 2^exponent
+  double exponent;
+};
+
+EF_HD closed_form_rate closed_form_rate_at(double theta, double lambda) {
   const double size = abs(theta) > lambda ? abs(theta) : lambda;
   const uint64 power_bits =
       bit_cast<uint64>(clamp(size, smallest_normal, 0x1p1022)) & 0x7ff0000000000000u;
   const double inverse = bit_cast<double>(0x7fe0000000000000u - power_bits);
   const double two_theta = 2 * (theta * inverse), scaled = lambda * inverse;
-  const double root = sqrt(fma(two_theta, two_theta, scaled * scaled));
-  return (0.5 * (scaled + root)) * bit_cast<double>(power_bits);
+  return {sqrt(fma(two_theta, two_theta, scaled * scaled)), scaled,
+          exponent_of(bit_cast<double>(power_bits))};
+}
+
+// a^2 at depth 0: (lambda + hypot(lambda, 2 theta)) / 2.
+EF_HD double closed_form_eigenvalue(double theta, double lambda) {
+  const closed_form_rate rate = closed_form_rate_at(theta, lambda);
+  return (0.5 * (rate.scaled_lambda + rate.root)) * power_of_two(rate.exponent);
+}
+
+// Derivatives grow without bound next to a saddle. They stop at the largest number, so that a
+// product with 0 is 0.
+EF_HD double finite(double x) { return clamp(x, -0x1.fffffffffffffp1023, 0x1.fffffffffffffp1023); }
+
+// d theta / d t = hypot(lambda, 2 theta) (z - theta).
+EF_HD double closed_form_d_t(double z, double theta, double lambda, const closed_form &c) {
+  const closed_form_rate rate = closed_form_rate_at(theta, lambda);
+  const double left = 2 * c.q_mantissa / (c.n + c.two_q);
+  return finite(scale_by_power(z * (rate.root * left), rate.exponent + c.left_exponent));
+}
+
+// d theta / d lambda = (theta / lambda) (1 - F) G, G = -lambda d ln R / d lambda, with theta and
+// lambda divided by hand, as both may be below the smallest number. All terms of G are positive. At
+// lambda = 0 it is sinh(2 z t) / 2, and theta still is 0.
+EF_HD double closed_form_d_lambda(const closed_form &c) {
+  const double total = c.n + c.two_q, one_and_q = 1 + c.q;
+  const double factor = fma(c.rho, c.m, one_and_q);
+  const double growth = c.m > 0 ? c.x / c.m : 1;
+  const double top = fma(c.rho * c.m, one_and_q, fma(c.q, c.q, 1.0));
+  const double g = fma(c.k, c.rho * c.m / factor, c.k) + c.rho * c.rho * growth * (top / factor);
+  const double value = c.z_over_r * c.span * g * (2 * c.q_mantissa) / (total * total);
+  return finite(scale_by_power(value, c.slope_exponent));
 }
 
 EF_HD_END

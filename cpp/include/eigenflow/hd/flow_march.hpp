@@ -171,6 +171,43 @@ EF_HD march_point march_state(const march_shape &m, double sinh_y, int depth) {
   return p;
 }
 
+// d ln K / d ln lambda and d ln K / d ln b0 at fixed theta, at s = beta / beta_inf. With theta' = K
+// e, e = z - theta, and d_p K at fixed theta, the variation of theta in a parameter p is an
+// integral over the past,
+//   d theta / d p = K e int (d_p ln K) dt   (and K e int dt / e for z),
+// in which, unlike in the form with d_p g at fixed beta, nothing cancels as theta approaches z.
+// ln K follows from theta^2 = x (lambda + x) (b0^2 + c x)^D, x = beta^2, K = theta^2 (1 / x +
+// 1 / a^2 + D c / b^2). The closest poles, K = 0, lie at sinh y = i / sqrt(D + 2) or further: the
+// first unit of y needs narrower panels, and interpolants of 16 nodes are not good enough there.
+struct march_sensitivity {
+  double lambda, b0;
+};
+
+EF_HD march_sensitivity march_sensitivity_at(const march_shape &m, double s, int depth) {
+  const double x = s * s;
+  const double over_a = 1 / fma(m.alpha_rest, x, m.alpha);
+  const double over_b = 1 / fma(m.gamma_rest, x, m.gamma);
+  const double p = m.alpha * over_a, p_rest = m.alpha_rest * x * over_a;
+  const double q = m.gamma * over_b, q_rest = m.gamma_rest * x * over_b;
+  const double root = 1 + p_rest + depth * q_rest;
+  const double scale = 1 / (root * root), mixed = p_rest * q_rest;
+  return {p * scale * fma(-depth * q, mixed, p * fma(depth * q_rest, q_rest, 1.0)),
+          2 * depth * q * scale * fma(-p, mixed, q * fma(p_rest, p_rest, 1.0))};
+}
+
+// d theta / d lambda at lambda = 0, the limit of theta / lambda: while theta is far below z and
+// beta below b0, a = sqrt(lambda) cosh phi and beta = sqrt(lambda) sinh phi with phi = b0^D z t.
+// The largest number stands for more.
+EF_HD double saddle_slope(double z, double b0, double t, int depth) {
+  const double power = power_of(b0, depth);
+  const double grown = z == 0 || power == 0 ? 0 : 2 * power * abs(z) * t;
+  const exp_parts e = exp_minus(grown < 2770 ? grown : 2770);
+  const double sinh_part = e.one_minus_exp * (1 + e.exp) / (4 * (1 + e.em1));
+  const double half = round_to_integer(0.5 * e.k);
+  const double slope = scale_by_power(scale_by_power(power * sinh_part, half), e.k - half);
+  return copysign(least_of(slope, 0x1.fffffffffffffp1023), z);
+}
+
 // Panels needed until 1 - s is below round-off: after that the decay is exponential.
 EF_HD double march_panels(const march_shape &m) {
   return round_to_integer((1 - exponent_of(m.kappa)) * 0.6931471805599453 + 38.5);
@@ -198,6 +235,19 @@ EF_HD sinh_cosh small_sinh_cosh(double u) {
   q = fma(q, w, 1.0 / 24.0);
   q = fma(q, w, 0.5);
   return {fma(p * w, u, u), fma(q, w, 1.0)};
+}
+
+// The rule of a panel of any width up to 1/2.
+EF_HD panel_rule narrow_rule(double width) {
+  panel_rule rule = whole_panel();
+  rule.width = width;
+  for (int i = 0; i < panel_nodes; ++i) {
+    const sinh_cosh u = small_sinh_cosh(width * panel_node_positions()[i]);
+    rule.weight[i] *= width;
+    rule.sinh_u[i] = u.sinh;
+    rule.cosh_u[i] = u.cosh;
+  }
+  return rule;
 }
 
 // Chebyshev coefficients of the running mean of a panel's integrand from its 16 node values.

@@ -16,7 +16,7 @@ __device__ inline void flow_closed(hd::int64 n, const T *z, const T *lambda, hd:
     for (hd::int64 k = 0; k < n_times; ++k) {
       const double zi = z[i], li = lambda[i];
       const hd::closed_form parts = hd::closed_form_parts(zi, li, times[k]);
-      theta[row[k] * n + i] = static_cast<T>(hd::closed_form_theta(zi, li, parts));
+      theta[row[k] * n + i] = static_cast<T>(hd::closed_form_theta(zi, parts));
     }
 }
 
