@@ -17,6 +17,15 @@ FUNCTIONS = {
     "flow.vanilla": ("z eigenvalues times", "out workers check_finite"),
     "flow.learned_eigenvalues": ("theta eigenvalues", "depth b0"),
     "flow.sure": ("z eigenvalues times noise_variance", "depth b0 axis workers check_finite"),
+    "flow.derivatives": (
+        "z eigenvalues times",
+        "wrt depth b0 coupling workers check_finite",
+    ),
+    "flow.jvp": ("z eigenvalues times tangents", "depth b0 coupling workers check_finite"),
+    "flow.vjp": (
+        "z eigenvalues times grad_output",
+        "wrt depth b0 coupling workers check_finite",
+    ),
     "flow.expected_risk": (
         "signal eigenvalues times noise_variance",
         "depth b0 coupling axis rtol workers check_finite",
@@ -61,6 +70,8 @@ FUNCTIONS = {
 
 RESULTS = {
     "flow.FlowState": "theta residual a b beta learned_eigenvalues",
+    "flow.FlowDerivatives": "theta z eigenvalues b0 times",
+    "flow.FlowGradients": "z eigenvalues b0 times",
     "lowrank.SVDResult": (
         "U s Vh rank error relative_error error_kind failure_probability residuals method passes"
     ),

@@ -7,19 +7,25 @@ noise. Source: Li and Lin, "Improving adaptivity via over-parameterization in se
 (NeurIPS 2024, arXiv 2409.00894).
 """
 
+from eigenflow.flow.derivatives import FlowDerivatives, FlowGradients, derivatives, jvp, vjp
 from eigenflow.flow.descent import descend
 from eigenflow.flow.inverse import hitting_time
 from eigenflow.flow.path import FlowState, learned_eigenvalues, solve, state, vanilla
 from eigenflow.flow.risk import expected_risk, sure
 
 __all__ = [
+    "FlowDerivatives",
+    "FlowGradients",
     "FlowState",
+    "derivatives",
     "descend",
     "expected_risk",
     "hitting_time",
+    "jvp",
     "learned_eigenvalues",
     "solve",
     "state",
     "sure",
     "vanilla",
+    "vjp",
 ]
