@@ -12,20 +12,27 @@ from eigenflow.flow.descent import descend
 from eigenflow.flow.inverse import hitting_time
 from eigenflow.flow.path import FlowState, learned_eigenvalues, solve, state, vanilla
 from eigenflow.flow.risk import expected_risk, sure
+from eigenflow.flow.special import diagonal_network, landweber
+from eigenflow.flow.stopping import UniversalChoice, stopping_time, universal_choice
 
 __all__ = [
     "FlowDerivatives",
     "FlowGradients",
     "FlowState",
+    "UniversalChoice",
     "derivatives",
     "descend",
+    "diagonal_network",
     "expected_risk",
     "hitting_time",
     "jvp",
+    "landweber",
     "learned_eigenvalues",
     "solve",
     "state",
+    "stopping_time",
     "sure",
+    "universal_choice",
     "vanilla",
     "vjp",
 ]

@@ -1,7 +1,7 @@
 """Exact derivatives of the flow: one by one, along a direction, and against a gradient."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from eigenflow import _core
 from eigenflow._arrays import Array, as_float_array, like
+from eigenflow._blocks import blocks
 from eigenflow._flow_problem import Problem, as_times, gpu_only, numpy_problem, require_known
 from eigenflow._threads import resolve_workers
 from eigenflow.flow.path import Coupling
@@ -16,7 +17,6 @@ from eigenflow.flow.path import Coupling
 __all__ = ["FlowDerivatives", "FlowGradients", "derivatives", "jvp", "vjp"]
 
 ARGUMENTS = ("z", "eigenvalues", "b0", "times")
-BLOCK = 1 << 16  # times x coordinates: 0.5 MiB for each field
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +183,7 @@ def jvp(
         directions[name] = np.broadcast_to(one, full)
     theta, dtheta = np.empty(full, problem.dtype), np.empty(full, problem.dtype)
     calculus = _Calculus(problem, when.ravel(), depth, coupling, workers)
-    for at in _blocks(full):
+    for at in blocks(full):
         fields = calculus.evaluate(at, ("theta", *map(_field, names)))
         total = np.zeros_like(fields["theta"])
         for name in names:
@@ -256,7 +256,7 @@ def vjp(
     outer = _broadcast(grad_output, "grad_output", when.shape + problem.shape, check_finite)
     sums = {name: np.zeros(np.shape(arguments[name])) for name in names}
     calculus = _Calculus(problem, when.ravel(), depth, coupling, workers)
-    for at in _blocks((when.size, *problem.shape)):
+    for at in blocks((when.size, *problem.shape)):
         fields = calculus.evaluate(at, tuple(map(_field, names)))
         for name in names:
             slope = fields[_field(name)]
@@ -330,29 +330,6 @@ def _broadcast(x: Any, name: str, shape: tuple[int, ...], check_finite: bool) ->
     except ValueError:
         msg = f"{name}: got shape {a.shape}, want one that broadcasts to {tuple(shape)}"
         raise ValueError(msg) from None
-
-
-def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Cut times x coordinates into blocks of at most BLOCK entries.
-
-    All times of a block share the march, so times are cut only where there are very many.
-    """
-    if 0 in shape:
-        return
-    most_times = min(shape[0], BLOCK // 16)
-    for first in range(0, shape[0], most_times):
-        for block in _cut(shape[1:], BLOCK // most_times):
-            yield (slice(first, first + most_times), *block)
-
-
-def _cut(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
-    if not shape:
-        yield ()
-        return
-    step = max(1, most // math.prod(shape[1:]))
-    for first in range(0, shape[0], step):
-        for rest in _cut(shape[1:], most):
-            yield (slice(first, min(first + step, shape[0])), *rest)
 
 
 def _part(outer: Array, times: tuple[int, ...], at: tuple[slice, ...]) -> Array:
