@@ -1,4 +1,4 @@
-"""The flow at given times, its learned eigenvalues, and the risk along it."""
+"""The flow at given times, and its learned eigenvalues."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,14 +11,12 @@ from eigenflow._flow_problem import (
     Problem,
     as_times,
     gpu_only,
-    move_axes_last,
-    noise_like,
     numpy_problem,
     require_known,
 )
 from eigenflow._threads import resolve_workers
 
-__all__ = ["FlowState", "learned_eigenvalues", "solve", "state", "sure", "vanilla"]
+__all__ = ["FlowState", "learned_eigenvalues", "solve", "state", "vanilla"]
 
 Coupling = Literal["shared", "separate"]
 
@@ -260,73 +258,6 @@ def learned_eigenvalues(
         resolve_workers(workers),
     )
     return like(learned, theta)
-
-
-def sure(
-    z: Any,
-    eigenvalues: Any,
-    times: Any,
-    noise_variance: Any,
-    *,
-    depth: int = 0,
-    b0: Any = None,
-    coupling: Coupling = "shared",
-    axis: int | tuple[int, ...] | None = None,
-    workers: int | None = None,
-    check_finite: bool = True,
-) -> Any:
-    """Stein's unbiased estimate of the risk along the path, without knowing the signal.
-
-    If z is a signal plus independent Gaussian noise of known variance, then
-
-        SURE(t) = sum (z - theta)^2 + 2 variance d theta / d z - variance
-
-    has the same mean as the loss sum (theta - signal)^2 (Stein, "Estimation of the mean of a
-    multivariate normal distribution", 1981). Its minimum over t is a stopping time. Its noise is
-    about variance sqrt(2 N) for N coordinates, mostly the same for all t: compare differences.
-
-    Parameters
-    ----------
-    z, eigenvalues, times, depth, b0, coupling, workers, check_finite
-        As in `solve`. The derivative d theta / d z is exact at every depth.
-    noise_variance : array_like
-        Variance of the noise in z, non-negative; broadcast with `z`.
-    axis : int or tuple of int, optional
-        Axes of the coordinates to sum over; None sums over all.
-
-    Returns
-    -------
-    ndarray or float
-        float64, of shape times.shape + the coordinates' shape without `axis`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> z = np.r_[3.0, -4.0, np.full(98, 0.1)]
-    >>> times = np.array([0.5, 1.0, 2.0, 4.0, 8.0])
-    >>> risk = ef.flow.sure(z, 1e-3, times, 0.01)
-    >>> float(times[np.argmin(risk)])
-    4.0
-    """
-    gpu_only("solve, vanilla", z=z, eigenvalues=eigenvalues, times=times, b0=b0)
-    require_known(depth, coupling, None, b0)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite, variance=noise_variance)
-    moved, rest = move_axes_last(problem, axis)
-    when = as_times(times)
-    risk = np.empty((when.size, moved.z.shape[0]))
-    _core.flow.sure(
-        moved.z,
-        moved.eigenvalues,
-        moved.b0,
-        noise_like(moved),
-        when.ravel(),
-        depth,
-        coupling == "separate",
-        risk,
-        resolve_workers(workers),
-    )
-    shaped = risk.reshape(when.shape + rest)
-    return like(shaped, z) if shaped.ndim else float(shaped)
 
 
 def _evolve(
