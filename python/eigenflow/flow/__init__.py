@@ -9,17 +9,24 @@ noise. Source: Li and Lin, "Improving adaptivity via over-parameterization in se
 
 from eigenflow.flow.derivatives import FlowDerivatives, FlowGradients, derivatives, jvp, vjp
 from eigenflow.flow.descent import descend
+from eigenflow.flow.designs import CosineDesign, FourierDesign, HaarDesign, OrthogonalDesign
 from eigenflow.flow.inverse import hitting_time
 from eigenflow.flow.path import FlowState, learned_eigenvalues, solve, state, vanilla
 from eigenflow.flow.risk import expected_risk, sure
 from eigenflow.flow.special import diagonal_network, landweber
 from eigenflow.flow.stopping import UniversalChoice, stopping_time, universal_choice
+from eigenflow.flow.wavelets import WaveletDesign
 
 __all__ = [
+    "CosineDesign",
     "FlowDerivatives",
     "FlowGradients",
     "FlowState",
+    "FourierDesign",
+    "HaarDesign",
+    "OrthogonalDesign",
     "UniversalChoice",
+    "WaveletDesign",
     "derivatives",
     "descend",
     "diagonal_network",
