@@ -82,6 +82,20 @@ void learned_eigenvalues(const py::array &theta, const py::array &eigenvalues, c
   });
 }
 
+void link(const py::array &v, const py::array &eigenvalues, const py::object &b0, int depth,
+          bool separate, const py::dict &out, int workers) {
+  with_float_type(v, [&](auto zero) {
+    using T = decltype(zero);
+    const auto in = coordinates_of<T>(v, eigenvalues, b0);
+    const auto field = [&](const char *name) -> T * {
+      return out.contains(name) ? result_of<T>(out[name], name, in.z.rows * in.z.cols) : nullptr;
+    };
+    const flow::link_fields<T> fields{field("beta"), field("theta"), field("rate")};
+    const py::gil_scoped_release release;
+    flow::link(options_of(depth, separate, workers), in, fields);
+  });
+}
+
 void sure(const py::array &z, const py::array &eigenvalues, const py::object &b0,
           const py::array &noise_variance, const py::array &times, int depth, bool separate,
           const py::array &out, int workers) {
@@ -146,6 +160,8 @@ void register_flow(py::module_ &m) {
         py::arg("workers"));
   m.def("learned_eigenvalues", &learned_eigenvalues, py::arg("theta"), py::arg("eigenvalues"),
         py::arg("b0"), py::arg("depth"), py::arg("separate"), py::arg("out"), py::arg("workers"));
+  m.def("link", &link, py::arg("v"), py::arg("eigenvalues"), py::arg("b0"), py::arg("depth"),
+        py::arg("separate"), py::arg("out"), py::arg("workers"));
   m.def("sure", &sure, py::arg("z"), py::arg("eigenvalues"), py::arg("b0"),
         py::arg("noise_variance"), py::arg("times"), py::arg("depth"), py::arg("separate"),
         py::arg("out"), py::arg("workers"));

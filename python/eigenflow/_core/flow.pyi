@@ -24,6 +24,15 @@ def learned_eigenvalues(
     out: Array,
     workers: int,
 ) -> None: ...
+def link(
+    v: Array,
+    eigenvalues: Array,
+    b0: Array | None,
+    depth: int,
+    separate: bool,
+    out: dict[str, Array],
+    workers: int,
+) -> None: ...
 def sure(
     z: Array,
     eigenvalues: Array,
