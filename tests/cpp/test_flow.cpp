@@ -242,3 +242,29 @@ TEST(descent_follows_the_flow_and_names_its_divergence) {
   }
   CHECK(named);
 }
+
+TEST(the_link_turns_the_integrated_force_into_the_state) {
+  // A single coordinate: v = int (z - theta) dt, by the trapezoidal rule along the exact flow.
+  const double z = 0.8, lambda = 1e-2, b0 = 0.4;
+  const index steps = 4000;
+  std::vector<double> t(steps + 1), residual(steps + 1), beta(steps + 1);
+  for (index i = 0; i <= steps; ++i)
+    t[static_cast<std::size_t>(i)] = 0.01 * static_cast<double>(i);
+  const flow::coordinates<double> in{row_major(&z, 1, 1), row_major(&lambda, 1, 1),
+                                     row_major(&b0, 1, 1)};
+  for (const int depth : {0, 1, 2, 5}) {
+    const flow::options opts{depth, flow::coupling::shared, 1};
+    flow::fields<double> wanted;
+    wanted.residual = residual.data();
+    wanted.beta = beta.data();
+    flow::evolve(opts, in, view(t), wanted);
+    double v = 0;
+    for (std::size_t i = 1; i < t.size(); ++i)
+      v += 0.005 * (residual[i - 1] + residual[i]);
+    double found = 0, theta = 0;
+    const flow::link_fields<double> out{&found, &theta, nullptr};
+    flow::link(opts, {row_major(&v, 1, 1), in.eigenvalues, in.b0}, out);
+    CHECK_CLOSE(found, beta.back(), 1e-4);
+    CHECK_CLOSE(theta + residual.back(), z, 1e-4);
+  }
+}

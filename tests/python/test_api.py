@@ -45,6 +45,14 @@ FUNCTIONS = {
     "flow.universal_choice": ("noise_variance", "depth"),
     "flow.diagonal_network": ("z scale times", "workers check_finite"),
     "flow.landweber": ("z eigenvalues step_size n_steps", "check_finite"),
+    "flow.fit": (
+        "features y eigenvalues times",
+        "depth b0 coupling method rtol max_steps workers check_finite progress",
+    ),
+    "flow.CosineDesign": ("shape", ""),
+    "flow.FourierDesign": ("shape", ""),
+    "flow.HaarDesign": ("shape", ""),
+    "flow.WaveletDesign": ("shape wavelet level", ""),
     "lowrank.svd": (
         "A rank",
         "rtol atol norm oversampling power_iterations rng workers check_finite",
@@ -80,6 +88,10 @@ RESULTS = {
     "flow.FlowDerivatives": "theta z eigenvalues b0 times",
     "flow.FlowGradients": "z eigenvalues b0 times",
     "flow.UniversalChoice": "time b0",
+    "flow.FlowFit": (
+        "times coefficients fitted_values residual_norm learned_eigenvalues dual method n_steps "
+        "error_estimate reached converged"
+    ),
     "lowrank.SVDResult": (
         "U s Vh rank error relative_error error_kind failure_probability residuals method passes"
     ),

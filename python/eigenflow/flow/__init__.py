@@ -12,6 +12,7 @@ from eigenflow.flow.descent import descend
 from eigenflow.flow.designs import CosineDesign, FourierDesign, HaarDesign, OrthogonalDesign
 from eigenflow.flow.inverse import hitting_time
 from eigenflow.flow.path import FlowState, learned_eigenvalues, solve, state, vanilla
+from eigenflow.flow.regression import FlowFit, FlowWarning, fit
 from eigenflow.flow.risk import expected_risk, sure
 from eigenflow.flow.special import diagonal_network, landweber
 from eigenflow.flow.stopping import UniversalChoice, stopping_time, universal_choice
@@ -20,8 +21,10 @@ from eigenflow.flow.wavelets import WaveletDesign
 __all__ = [
     "CosineDesign",
     "FlowDerivatives",
+    "FlowFit",
     "FlowGradients",
     "FlowState",
+    "FlowWarning",
     "FourierDesign",
     "HaarDesign",
     "OrthogonalDesign",
@@ -31,6 +34,7 @@ __all__ = [
     "descend",
     "diagonal_network",
     "expected_risk",
+    "fit",
     "hitting_time",
     "jvp",
     "landweber",

@@ -1,0 +1,108 @@
+"""Implicit integration of the dual form for few samples, by SciPy's BDF.
+
+The exact Jacobian -E diag(K) E^T / n is cheap to form, and BDF needs it a few times in all.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.integrate import BDF
+
+from eigenflow._arrays import Array
+from eigenflow.flow._coupled import (
+    EPS,
+    HUGE,
+    CoupledPath,
+    CoupledProblem,
+    RoundOff,
+    Rows,
+    error_weights,
+    first_step,
+)
+
+
+def follow(
+    problem: CoupledProblem,
+    times: Array,
+    rtol: float,
+    max_steps: int,
+    report: Callable[[int, float], None],
+) -> CoupledPath:
+    """Follow the flow to rising times; infinity is the limit."""
+    run = _Run(problem, rtol)
+    n, rows = problem.y.size, Rows(times)
+    for time in rows.passed(0.0):
+        rows.add(np.zeros(problem.eigenvalues.size), np.zeros(n), time, 0.0)
+    gradient = run.image(problem.y)
+    settled = run.round_off.stops(gradient)
+    t, alpha, error, n_steps = 0.0, np.zeros(n), 0.0, 0
+    if not (settled or rows.full):
+        tolerance = run.tolerance(gradient, float(times[times > 0][0]))
+        step = min(first_step(problem, gradient), times[-1])
+        solver = BDF(
+            run.slope, 0.0, alpha, times[-1], first_step=step, rtol=100 * EPS, atol=tolerance,
+            jac=run.jacobian,
+        )  # fmt: skip
+    while not (rows.full or settled) and n_steps < max_steps:
+        if solver.step() is not None:
+            break
+        n_steps, error = n_steps + 1, error + rtol
+        for time in rows.passed(solver.t):
+            inner = solver.dense_output()(time)
+            rows.add(problem.link(run.image(inner))[0], inner, time, error)
+        settled = np.isinf(times[-1]) and run.settled(alpha, solver.y, solver.t - t)
+        t, alpha = solver.t, solver.y
+        report(n_steps, t)
+    theta = problem.link(run.image(alpha))[0]
+    return rows.path((theta, alpha, t, error), n_steps, settled)
+
+
+class _Run:
+    def __init__(self, problem: CoupledProblem, rtol: float) -> None:
+        self.problem, self.rtol = problem, rtol
+        self.round_off = RoundOff(problem)
+        self._fastest = 0.0
+
+    def image(self, r: Array) -> Array:
+        """E^T r / n."""
+        image = self.problem.adjoint(r) / self.problem.n
+        self.round_off.see(r, image)
+        return image
+
+    def slope(self, _: float, alpha: Array) -> Array:
+        """F = y - E theta. A trial beyond the blow-up gets a huge theta, so that it is refused."""
+        theta = np.clip(self.problem.link(self.image(alpha))[0], -HUGE, HUGE)
+        return self.problem.y - self.problem.forward(theta)
+
+    def jacobian(self, _: float, alpha: Array) -> Array:
+        """-A."""
+        made = self.problem.jacobian(self.image(alpha))
+        self._fastest = max(self._fastest, float(np.linalg.norm(made)))
+        return made
+
+    def tolerance(self, gradient: Array, first_time: float) -> float:
+        """Of alpha, absolute, so that the coefficients are right to rtol.
+
+        An error d of alpha in the root mean square moves v_j by at most d times the root mean
+        square of column j. Its unit is the v at which a coordinate leaves its linear start, beyond
+        which ln theta grows about evenly with v, or the largest v where none gets there.
+        """
+        matrix = self.problem.matrix
+        assert matrix is not None
+        first_rate, size = self.problem.linear_part()
+        active = first_rate > 0
+        largest = float(np.max(np.abs(gradient[active]))) * first_time
+        column = float(np.sqrt(np.max(np.sum(matrix * matrix, axis=0)) / self.problem.n))
+        unit = min(largest, float(np.min(size[active])))
+        return 0.1 * self.rtol * unit / column
+
+    def settled(self, before: Array, after: Array, h: float) -> bool:
+        """Whether the flow is at its limit: stopped, or slower than rounding can resolve."""
+        v = self.image(after)
+        theta, rate = self.problem.link(v)
+        if self.round_off.stops(self.image(self.problem.y - self.problem.forward(theta))):
+            return True
+        if h * self._fastest < 1 / (100 * EPS):
+            return False
+        weights = error_weights(self.problem, theta, rate, float(np.max(np.abs(v))))
+        return bool(np.max(weights * np.abs(v - self.image(before))) <= 0.1 * self.rtol)
