@@ -1,6 +1,7 @@
 """Exponential Rosenbrock steps for u' = F(u) whose Jacobian is -A, A symmetric, A >= 0.
 
-One step of the pair exprb43 (Hochbruck, Ostermann, Schweitzer, SIAM J. Numer. Anal. 47, 2009):
+One step of the pair exprb43 (Hochbruck, Ostermann, Schweitzer, "Exponential Rosenbrock-type
+methods", 2009):
 
     U2 = u + h/2 phi_1(-hA/2) F(u),             D2 = N(U2) - N(u),   N(u) = F(u) + A u,
     U3 = u + h phi_1(-hA) (F(u) + D2),          D3 = N(U3) - N(u),
@@ -80,8 +81,8 @@ class KrylovSpace:
     def _build(self, apply: Apply, first: Array, order: int, tolerance: float) -> None:
         """Three-term recurrence with full reorthogonalisation, until the error is small.
 
-        The error is about h norm(b) times the last entry of h phi_{k+1} (Saad, SIAM J. Numer.
-        Anal. 29, 1992).
+        The error is about h norm(b) times the last entry of h phi_{k+1} (Saad, "Analysis of some
+        Krylov subspace approximations to the matrix exponential operator", 1992).
         """
         q, limit = first, min(first.size, _MAX_DIMENSION)
         basis = np.empty((min(limit, 16), q.size))

@@ -52,8 +52,9 @@ class FlowFit:
     n_steps : int
         Steps of the integrator; 0 for "orthogonal".
     error_estimate : ndarray
-        Sum of the estimated relative errors of all steps, of shape times.shape: usually above
-        the largest relative error of a coefficient. 0 for "orthogonal", which has rounding only.
+        An upper estimate of the relative error of coefficients, of shape times.shape: the sum over
+        the steps of the error that each was allowed (implicit steps: rtol each) or estimated to
+        have. The error itself is far smaller as a rule. 0 for "orthogonal": rounding only.
     reached : ndarray
         The time whose state is given for each wanted time; less than it only where the integrator
         stopped early.
@@ -170,13 +171,20 @@ def fit(
 
     Notes
     -----
-    Arithmetic is float64. The integrator is an exponential Rosenbrock method of order 4 (Hochbruck,
-    Ostermann, Schweitzer, 2009): stiffness does not limit its step, only how fast the eigenvalues
-    change, so that long times cost little more than short ones, and a path of many times little
-    more than its last. Typically 100 to 500 steps at rtol 1e-6, each with one eigendecomposition
-    for up to 96 samples (features, if primal) and with some 20 to 100 products with E else. Memory
-    beside E: some 3 Lanczos bases of n numbers for each of their dimensions. Infinite times stop
-    when the gradient is at round-off or when every mode that rounding can resolve has settled.
+    Arithmetic is float64. The state is alpha, as a rule n numbers (P after the QR decomposition),
+    and the Jacobian -E diag(K) E^T / n is symmetric. Up to 2000 numbers SciPy's BDF follows it
+    with this Jacobian; E is then made a matrix if it has at most 2^25 entries. Beyond, exponential
+    Rosenbrock steps of order 4 (Hochbruck, Ostermann, Schweitzer, 2009) need products with E only,
+    some 20 to 40 a step. Stiffness does not limit either step, only how fast the eigenvalues
+    change: long times cost little more than short ones, and a path of many times little more than
+    its last. Some 200 to 700 steps at rtol 1e-6. The relative error of the coefficients' vector
+    stays below about rtol; single coefficients near 0 have fewer digits.
+
+    Infinite times stop when the gradient is at round-off or when every mode that rounding can
+    resolve has settled. Rounding of y - E theta, eps times what does not fit, adds up over time t
+    and shows where t times it exceeds rtol. BLAS may round differently for another number of
+    `workers`.
+
     Source: Li and Lin, arXiv 2409.00894; the dual form follows from the conserved quantities
     a^2 - beta^2 and b^2 - depth beta^2 of each coordinate.
 
