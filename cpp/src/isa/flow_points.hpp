@@ -154,7 +154,7 @@ template <int n_extra> void find_points(const pairs<n_extra> &p, double *u, doub
   *reinterpret_cast<lane_vector *>(u) = point;
   const lane_vector x = point * (2 / width) - 1;
   *reinterpret_cast<lane_vector *>(z_mean) =
-      n_extra > 0 ? hd::chebyshev(vectors(p.z_mean[0]), x).value : x - x;
+      n_extra > 0 ? hd::chebyshev<panel_nodes>(vectors(p.z_mean[0]), x).value : x - x;
 #else
   for (int l = 0; l < lanes; ++l) {
     double time[panel_nodes], in_z[panel_nodes];
@@ -164,7 +164,7 @@ template <int n_extra> void find_points(const pairs<n_extra> &p, double *u, doub
     }
     hd::invert_mean(time, p.width[l], p.target[l], u[l]);
     const double x = u[l] * (2 / p.width[l]) - 1;
-    z_mean[l] = n_extra > 0 ? hd::chebyshev<double>(in_z, x).value : 0;
+    z_mean[l] = n_extra > 0 ? hd::chebyshev<panel_nodes>(in_z, x).value : 0;
   }
 #endif
 }
