@@ -4,7 +4,7 @@
 #include "flow_tiles.hpp"
 
 #include <eigenflow/errors.hpp>
-#include <eigenflow/hd/flow_march.hpp>
+#include <eigenflow/hd/flow_limits.hpp>
 #include <eigenflow/parallel.hpp>
 
 #include <cmath>
@@ -44,8 +44,15 @@ double closed_hitting_time(double f, double z, double lambda) {
   return x / 4 / radius * unit;
 }
 
+// Inverse of theta = lambda b0^D sinh(2 phi) / 2; the quotient may be beyond all numbers.
+double early_phi(double theta, double lambda, double power) {
+  const double ratio = 2 * theta / lambda / power;
+  return ratio < 1e300 ? 0.5 * std::asinh(ratio)
+                       : 0.5 * (std::log(4 * theta) - std::log(lambda) - std::log(power));
+}
+
 struct position {
-  double tau = 0;
+  double tau;
   hd::sinh_cosh y{0, 1};
 
   hd::sinh_cosh ahead(double sinh_w, double cosh_w) const {
@@ -92,9 +99,21 @@ double deep_hitting_time(double f, double z, double lambda, double b0, int depth
   if (lambda == 0 || b0 == 0 || f == 1)
     return never;
   const hd::march_shape m = hd::march_setup(z, lambda, b0, depth, rate);
+  if (hd::march_is_frozen(m, depth)) {
+    const double w = hd::frozen_power(b0, depth);
+    return closed_hitting_time(f, z, hd::finite(w * lambda)) / w;
+  }
+  const auto time_of = [&](double tau) {
+    return hd::scale_by_power(tau / m.g_inf_squared, -2 * m.exponent * (depth + 1));
+  };
+  if (m.start > 0) {
+    const double tau = early_phi(f * std::abs(z), lambda, hd::power_of(b0, depth)) * m.per_phi;
+    if (hd::march_is_early(m, tau))
+      return time_of(tau);
+  }
   const double n_panels = hd::march_panels(m), sinh_1 = std::sinh(1.0), cosh_1 = std::cosh(1.0);
   const double odds = f / (1 - f);
-  position at;
+  position at{m.start};
   bool found = false;
   for (double panel = 0; panel < n_panels && !found; ++panel) {
     const hd::march_point end = hd::march_state(m, at.ahead(sinh_1, cosh_1).sinh, depth);
@@ -113,7 +132,7 @@ double deep_hitting_time(double f, double z, double lambda, double b0, int depth
   if (!found) // the decay is exponential from here on
     at.tau += std::log(hd::march_state(m, at.y.sinh, depth).error / (1 - f)) /
               hd::march_last_rate(m, depth);
-  return hd::scale_by_power(at.tau / m.g_inf_squared, -2 * m.exponent * (depth + 1));
+  return time_of(at.tau);
 }
 
 } // namespace

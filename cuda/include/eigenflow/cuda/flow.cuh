@@ -4,8 +4,7 @@
 #pragma once
 
 #include <eigenflow/cuda/grid.cuh>
-#include <eigenflow/hd/flow.hpp>
-#include <eigenflow/hd/flow_march.hpp>
+#include <eigenflow/hd/flow_limits.hpp>
 
 namespace eigenflow::cuda {
 
@@ -83,11 +82,22 @@ __device__ inline void flow_march_one(double z, double lambda, double b0, int de
                                       hd::int64 n, hd::int64 n_times, const double *times,
                                       const hd::int64 *row, T *theta) {
   const hd::march_shape m = hd::march_setup(z, lambda, b0, depth, b_rate);
-  const bool stuck = lambda == 0 || b0 == 0;
+  const bool stuck = lambda == 0 || b0 == 0, frozen = !stuck && hd::march_is_frozen(m, depth);
   const double n_panels = stuck ? 0 : hd::march_panels(m);
-  double values[hd::panel_nodes], tau = 0;
+  double values[hd::panel_nodes], tau = m.start;
   hd::sinh_cosh y{0, 1};
   hd::int64 next = 0;
+  for (; next < n_times && frozen; ++next)
+    theta[row[next] * n] =
+        static_cast<T>(hd::frozen_point(z, lambda, b0, times[next], depth).theta);
+  for (; next < n_times && !stuck; ++next) {
+    const double early = hd::march_tau(m, times[next], depth);
+    if (!hd::march_is_early(m, early))
+      break;
+    const double phi = early / m.per_phi;
+    theta[row[next] * n] =
+        static_cast<T>(hd::early_point(z, lambda, b0, times[next], phi, depth).theta);
+  }
   for (double panel = 0; panel < n_panels && next < n_times; ++panel) {
     const double end = tau + flow_panel(m, hd::whole_panel(), y, depth, values);
     if (hd::march_tau(m, times[next], depth) <= end)
