@@ -2,146 +2,231 @@
 #include "flow_noise.hpp"
 
 #include <cmath>
+#include <limits>
 
 namespace eigenflow::flow {
 namespace {
 
+constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double largest_reach = 38;       // exp(-reach^2 / 2) is just above the smallest double
-constexpr double sharp = 12;               // standard deviations of noise in widths of a transition
 constexpr double half_normal_tail = 0.158; // the probability of noise above one deviation
+constexpr double inverse_root_two_pi = 0.3989422804014327;
+constexpr int most_halvings = 5;
+constexpr double narrowest_panel = 0x1p-60;
+
+// Gauss-Kronrod: 15 nodes on [-1, 1], of which every other one has a weight in the Gauss rule.
+constexpr index panel_size = 15;
+constexpr double kronrod_node[8] = {
+    0.9914553711208126, 0.9491079123427585, 0.8648644233597691,  0.7415311855993945,
+    0.5860872354676911, 0.4058451513773972, 0.20778495500789848, 0};
+constexpr double kronrod_weight[8] = {
+    0.022935322010529224, 0.06309209262997856, 0.10479001032225019, 0.14065325971552592,
+    0.1690047266392679,   0.19035057806478542, 0.20443294007529889, 0.20948214108472782};
+constexpr double gauss_weight[8] = {0, 0.1294849661688697, 0, 0.27970539148927664,
+                                    0, 0.3818300505051189, 0, 0.4179591836734694};
+
+double density(double xi) { return std::exp(-0.5 * xi * xi); }
 
 } // namespace
 
 noise_mean::noise_mean(const options &opts, const isa::flow_times &times, double rtol)
     : opts_(opts), all_(times), rtol_(rtol) {
   const auto n = static_cast<std::size_t>(times.n);
-  for (std::size_t i = 0; i < n; ++i)
-    if (std::isfinite(times.t[i]))
-      last_finite_time_ = times.t[i];
   theta_.resize(n * most_nodes);
   residual_.resize(n * most_nodes);
   packed_row_.resize(n);
   std::iota(packed_row_.begin(), packed_row_.end(), std::int64_t{0});
 }
 
-void noise_mean::add(const noisy_coordinate &at, double *sums, interrupt_poll *poll) {
-  start(at);
-  if (at.variance > 0 && std::isfinite(at.variance))
-    choose_rule();
-  for (int halvings = 0; !t_.empty(); ++halvings) {
-    if (halvings > most_halvings)
-      throw convergence_error("rtol: got " + std::to_string(rtol_) +
-                              ", which the mean over the noise did not reach at time " +
-                              std::to_string(t_[0]));
-    add_nodes(halvings, poll);
-    settle(halvings, sums);
-  }
+void noise_mean::add_bounds(const noisy_coordinate &at, double *sums) {
+  start(at, nullptr);
+  const std::vector<double> least = bounds();
+  for (std::size_t i = 0; i < least.size(); ++i)
+    sums[pending_[i].row] += least[i];
 }
 
-void noise_mean::start(const noisy_coordinate &at) {
+void noise_mean::add(const noisy_coordinate &at, const double *floors, double *sums,
+                     interrupt_poll *poll) {
+  start(at, floors);
+  const bool noisy = at.variance > 0 && std::isfinite(at.variance);
+  const double limit = noisy ? reach(bounds()) : 0;
+  for (int halvings = 0; halvings <= most_halvings && !pending_.empty(); ++halvings) {
+    trapezoid(halvings, limit, poll);
+    settle(halvings, sums);
+  }
+  if (!pending_.empty())
+    bisect(limit, sums, poll);
+}
+
+void noise_mean::start(const noisy_coordinate &at, const double *floors) {
   at_ = at;
   std_ = std::sqrt(at.variance);
   symmetric_ = at.signal == 0;
   // Where both share many digits theta - signal has few left; the noise less z - theta has all.
   with_residual_ = std::abs(at.signal) > 1024 * std_;
-  low_ = high_ = width_ = 0;
   std::fill_n(lambda_, most_nodes, at.lambda);
   std::fill_n(b0_, most_nodes, at.b0);
-  t_.assign(all_.t, all_.t + all_.n);
-  row_.assign(all_.row, all_.row + all_.n);
-  before_.assign(t_.size(), 0);
-  weighted_.assign(t_.size(), 0);
   weight_sum_ = 0;
-}
-
-void noise_mean::choose_rule() {
-  const double noise = reach(), width = transition_width();
-  width_ = std::abs(at_.signal) < noise * std_ && width * sharp < std_ ? width : 0;
-  first_step_ = width_ > 0 ? 0.25 : 1;
-  const auto w_of = [&](double xi) {
-    return width_ > 0 ? std::asinh((at_.signal + std_ * xi) / width_) : xi;
-  };
-  low_ = symmetric_ ? 0 : w_of(-noise);
-  high_ = w_of(noise);
-}
-
-// How many standard deviations of noise matter. theta lies between 0 and z and grows with z, so
-// that (theta - signal)^2 is at most max(signal, noise)^2, and its mean is at least its larger
-// value at one deviation times the probability of the noise beyond.
-double noise_mean::reach() {
-  z_[0] = at_.signal + std_, noise_[0] = std_;
-  z_[1] = at_.signal - std_, noise_[1] = -std_;
-  flow_at_nodes(2);
-  double least = std::numeric_limits<double>::infinity();
-  for (std::size_t i = 0; i < t_.size(); ++i) {
-    const double most = std::max(std::abs(error(i, 0, 2)), std::abs(error(i, 1, 2))) / std_;
-    if (most > 0)
-      least = std::min(least, half_normal_tail * most * most);
+  pending_.clear();
+  for (index i = 0; i < all_.n; ++i) {
+    const double floor = floors == nullptr ? 0 : floors[all_.row[i]];
+    pending_.push_back({all_.t[i], all_.row[i], floor, 0, 0, infinity, false});
   }
+}
+
+// Theta lies between 0 and z and grows with z, so that the mean is at least the larger value of
+// (theta - signal)^2 at one deviation times the probability of the noise beyond.
+std::vector<double> noise_mean::bounds() {
+  put_node(0, 1, 1);
+  put_node(1, -1, 1);
+  flow_at_nodes(pending_, 2);
+  std::vector<double> least(pending_.size());
+  for (std::size_t i = 0; i < least.size(); ++i) {
+    const double most = std::max(std::abs(error(i, 0, 2)), std::abs(error(i, 1, 2)));
+    least[i] = (std_ > 0 ? half_normal_tail : 1) * most * most;
+  }
+  return least;
+}
+
+// How many standard deviations of noise matter: (theta - signal)^2 is at most max(signal, noise)^2.
+double noise_mean::reach(const std::vector<double> &least) {
+  double needed = infinity;
+  for (std::size_t i = 0; i < least.size(); ++i)
+    if (least[i] > 0)
+      needed = std::min(needed, std::max(least[i], pending_[i].floor) / at_.variance);
   const double ratio = at_.signal / std_;
   double noise = 6;
   for (int i = 0; i < 6; ++i) {
     const double excess = std::max(1.0, (ratio / noise) * (ratio / noise));
     const double tail = 1.6 * excess * (noise + 1 / noise); // exp(noise^2 / 2) times the bound
-    noise = std::sqrt(2 * std::log(std::max(1e4, 4 * tail / (rtol_ * least))));
+    noise = std::sqrt(2 * std::log(std::max(1e3, 4 * tail / (rtol_ * needed))));
     noise = std::min(noise, largest_reach);
   }
   return noise;
 }
 
-// A scale below the observations at which the last time is when theta takes off, by the slowest of
-// what drives it: the initial factors, or the signal alone (the flow's scaling symmetry).
-double noise_mean::transition_width() const {
-  const double t = last_finite_time_, depth = opts_.depth;
-  const double b = opts_.depth > 0 ? at_.b0 : 1, b_power = std::pow(b, depth);
-  const double grown = std::pow(t, (depth + 2) / (2 * depth + 2));
-  const double slope = std::max(2 * b_power * t, opts_.depth > 0 ? grown : 0.0);
-  const bool fitted = at_.lambda * b_power * b_power * t > 40; // theta is z, whatever z
-  return fitted || slope == 0 ? std::numeric_limits<double>::infinity() : 1 / slope;
-}
-
-void noise_mean::add_nodes(int halvings, interrupt_poll *poll) {
-  const double step = std::ldexp(first_step_, -halvings);
-  const double last = std::floor(high_ / step);
-  double k = std::ceil(low_ / step);
+// Adds the nodes that a halved step brings. Weights are relative: their sum divides the result.
+void noise_mean::trapezoid(int halvings, double limit, interrupt_poll *poll) {
+  const double step = std::ldexp(1.0, -halvings), last = std::floor(limit / step);
+  const double stride = halvings > 0 ? 2 : 1;
+  double k = symmetric_ ? 0 : -last;
   if (halvings > 0 && std::fmod(k, 2) == 0)
     ++k; // even multiples are nodes already
   while (k <= last) {
     index n = 0;
-    for (; n < most_nodes && k <= last; k += halvings > 0 ? 2 : 1)
-      put_node(n++, k * step);
-    evaluate(n);
+    for (; n < most_nodes && k <= last; k += stride, ++n)
+      put_node(n, k * step, (symmetric_ && k > 0 ? 2 : 1) * density(k * step));
+    flow_at_nodes(pending_, n);
+    for (index j = 0; j < n; ++j)
+      weight_sum_ += weight_[j];
+    for (std::size_t i = 0; i < pending_.size(); ++i) {
+      pending &time = pending_[i];
+      for (index j = 0; j < n; ++j) {
+        const double e = error(i, j, n), z = std::abs(z_[j]);
+        const double theta =
+            std::abs(theta_[i * static_cast<std::size_t>(n) + static_cast<std::size_t>(j)]);
+        time.sum += weight_[j] * e * e;
+        time.jump_seen = time.jump_seen || 2 * theta < z;
+        time.seen_at = z > 0 && 2 * theta >= z ? std::min(time.seen_at, z) : time.seen_at;
+      }
+    }
     if (poll != nullptr)
       (*poll)();
   }
 }
 
-// Weights are relative: their sum divides the result.
-void noise_mean::put_node(index i, double w) {
-  const double z = width_ > 0 ? width_ * std::sinh(w) : at_.signal + std_ * w;
-  const double xi = width_ > 0 ? (z - at_.signal) / std_ : w;
-  z_[i] = z;
-  noise_[i] = std_ * xi;
-  weight_[i] = std::exp(-0.5 * xi * xi) * (width_ > 0 ? std::cosh(w) : 1);
-  if (symmetric_ && w > 0)
-    weight_[i] *= 2;
+// A jump closer to z = 0 than all nodes would go unnoticed. Below the nearest node |z - theta| is
+// at most exp(-K t) |z|, K the rate at theta = 0: what it can hide is bounded.
+bool noise_mean::hides_a_jump(const pending &time) const {
+  const double z = time.seen_at, gap = (std::abs(at_.signal) - z) / std_;
+  if (time.jump_seen || z == infinity)
+    return false;
+  const double b_power = opts_.depth > 0 ? std::pow(at_.b0, opts_.depth) : 1;
+  const double rest = std::exp(-at_.lambda * b_power * b_power * time.t);
+  const double weight = inverse_root_two_pi * (gap > 0 ? density(gap) : 1) * 2 * z / std_;
+  const double most = weight * rest * z * (2 * std::abs(at_.signal) + z);
+  return most > rtol_ * std::max(time.before, time.floor);
 }
 
-void noise_mean::evaluate(index n) {
-  flow_at_nodes(n);
-  for (index j = 0; j < n; ++j)
-    weight_sum_ += weight_[j];
-  for (std::size_t i = 0; i < t_.size(); ++i) {
-    double lane[4] = {};
-    for (index j = 0; j < n; ++j) {
-      const double e = error(i, j, n);
-      lane[j % 4] += weight_[j] * e * e;
+// Times whose mean has settled, and all where there is no noise, are added and leave.
+void noise_mean::settle(int halvings, double *sums) {
+  const auto settled = [&](pending &time) {
+    const double mean = time.sum / weight_sum_;
+    const double change = std::abs(mean - time.before);
+    time.before = mean;
+    // Not finite counts as settled.
+    if (std_ > 0 &&
+        (halvings == 0 || change > rtol_ * std::max(mean, time.floor) || hides_a_jump(time)))
+      return false;
+    sums[time.row] += mean;
+    return true;
+  };
+  pending_.erase(std::remove_if(pending_.begin(), pending_.end(), settled), pending_.end());
+}
+
+// Panels end at z = 0, where the narrowest jumps are.
+void noise_mean::bisect(double limit, double *sums, interrupt_poll *poll) {
+  const double zero = std::max(-limit, std::min(limit, -at_.signal / std_));
+  std::vector<panel> rest;
+  if (limit > zero)
+    rest.push_back({zero, limit, pending_});
+  if (zero > -limit && !symmetric_)
+    rest.push_back({-limit, zero, pending_});
+  while (!rest.empty()) {
+    const panel at = std::move(rest.back());
+    rest.pop_back();
+    split(at, sums, rest);
+    if (poll != nullptr)
+      (*poll)();
+  }
+  pending_.clear();
+}
+
+// Adds the panel's share of the times for which Kronrod and Gauss agree, and halves it for others.
+void noise_mean::split(const panel &at, double *sums, std::vector<panel> &rest) {
+  const double middle = 0.5 * (at.from + at.to), half = 0.5 * (at.to - at.from);
+  double gauss[panel_size];
+  for (index j = 0; j < panel_size; ++j) {
+    const index i = std::min(j, panel_size - 1 - j);
+    const double xi = middle + (j < 7 ? -half : half) * kronrod_node[i];
+    const double scale = (symmetric_ ? 2 : 1) * half * inverse_root_two_pi * density(xi);
+    put_node(j, xi, scale * kronrod_weight[i]);
+    gauss[j] = scale * gauss_weight[i];
+  }
+  flow_at_nodes(at.times, panel_size);
+  panel left{at.from, middle, {}}, right{middle, at.to, {}};
+  for (std::size_t i = 0; i < at.times.size(); ++i) {
+    double sum = 0, difference = 0;
+    for (index j = 0; j < panel_size; ++j) {
+      const double e = error(i, j, panel_size);
+      sum += weight_[j] * e * e;
+      difference += (weight_[j] - gauss[j]) * e * e;
     }
-    weighted_[i] += (lane[0] + lane[1]) + (lane[2] + lane[3]);
+    const pending &time = at.times[i];
+    if (std::abs(difference) > 0.1 * rtol_ * std::max(time.before, time.floor) &&
+        half > narrowest_panel) {
+      left.times.push_back(time);
+      right.times.push_back(time);
+    } else {
+      sums[time.row] += sum;
+    }
+  }
+  if (!left.times.empty()) {
+    rest.push_back(std::move(right));
+    rest.push_back(std::move(left));
   }
 }
 
-void noise_mean::flow_at_nodes(index n) {
+void noise_mean::put_node(index i, double xi, double weight) {
+  noise_[i] = std_ * xi;
+  z_[i] = at_.signal + noise_[i];
+  weight_[i] = weight;
+}
+
+void noise_mean::flow_at_nodes(const std::vector<pending> &when, index n) {
+  t_.clear();
+  for (const pending &time : when)
+    t_.push_back(time.t);
   const isa::flow_tile tile{z_, lambda_, b0_, n};
   const isa::flow_times times{t_.data(), packed_row_.data(), static_cast<index>(t_.size())};
   if (opts_.depth > 0) {
@@ -166,27 +251,6 @@ double noise_mean::error(std::size_t time, index node, index n) const {
   if (with_residual_ && std::abs(residual_[i]) < std::abs(theta_[i]))
     return noise_[node] - residual_[i];
   return theta_[i] - at_.signal;
-}
-
-// Times whose mean has settled, and all where there is no noise, are added and leave.
-void noise_mean::settle(int halvings, double *sums) {
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < t_.size(); ++i) {
-    const double mean = weighted_[i] / weight_sum_;
-    // Not finite counts as settled.
-    if (std_ == 0 || (halvings > 0 && !(std::abs(mean - before_[i]) > rtol_ * mean))) {
-      sums[row_[i]] += mean;
-      continue;
-    }
-    t_[kept] = t_[i];
-    row_[kept] = row_[i];
-    weighted_[kept] = weighted_[i];
-    before_[kept++] = mean;
-  }
-  t_.resize(kept);
-  row_.resize(kept);
-  weighted_.resize(kept);
-  before_.resize(kept);
 }
 
 } // namespace eigenflow::flow

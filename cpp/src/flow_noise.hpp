@@ -12,51 +12,62 @@ struct noisy_coordinate {
   double signal, variance, lambda, b0;
 };
 
-// The trapezoidal rule, which converges geometrically because the integrand is analytic: the step
-// is halved until the last two values differ by no more than rtol of the last one, whose own error
-// then is about the square of that. The nodes of all times share one march, each time leaves when
-// it has settled.
-//
-// As a function of z, theta / z jumps from about 0 to about 1 where |z| is some multiple of the
-// width 1 / (2 t). Where that is narrow against the noise, nodes are even in asinh(z / width)
-// instead of z, so that their number grows like ln t and not like t.
+// The trapezoidal rule first: it converges geometrically because the integrand is analytic, and its
+// step is halved until two values agree. But theta / z, as a function of z, jumps from about 0 to
+// about 1 within a small part of the z at which it does; where that is narrow against the noise,
+// Gauss-Kronrod panels are bisected towards the jump instead. All times that are not settled yet
+// share the march from a node, in both rules.
 class noise_mean {
 public:
   noise_mean(const options &opts, const isa::flow_times &times, double rtol);
 
-  // Adds the mean at times.t[i] to sums[times.row[i]]. Null: nobody to poll.
-  void add(const noisy_coordinate &at, double *sums, interrupt_poll *poll);
+  // Adds lower bounds of the means at times.t[i] to sums[times.row[i]].
+  void add_bounds(const noisy_coordinate &at, double *sums);
+
+  // Adds the means, with errors of about rtol max(mean, floors[times.row[i]]). Null: do not poll.
+  void add(const noisy_coordinate &at, const double *floors, double *sums, interrupt_poll *poll);
 
 private:
   static constexpr index most_nodes = 64; // evaluated at once
-  static constexpr int most_halvings = 18;
 
-  void start(const noisy_coordinate &at);
-  void choose_rule();
-  double reach();
-  double transition_width() const;
-  void add_nodes(int halvings, interrupt_poll *poll);
-  void put_node(index i, double w);
-  void evaluate(index n);
-  void flow_at_nodes(index n);
-  double error(std::size_t time, index node, index n) const;
+  // A time that is not settled yet.
+  struct pending {
+    double t;
+    std::int64_t row;
+    double floor;
+    double sum, before; // of the trapezoidal rule: weighted, and the mean one step ago
+    double seen_at;     // the least |z| of a node, not 0, at which theta is above z / 2
+    bool jump_seen;     // theta is below z / 2 at some node
+  };
+  struct panel {
+    double from, to;
+    std::vector<pending> times;
+  };
+
+  void start(const noisy_coordinate &at, const double *floors);
+  std::vector<double> bounds();
+  double reach(const std::vector<double> &least);
+  void trapezoid(int halvings, double limit, interrupt_poll *poll);
+  bool hides_a_jump(const pending &time) const;
   void settle(int halvings, double *sums);
+  void bisect(double limit, double *sums, interrupt_poll *poll);
+  void split(const panel &at, double *sums, std::vector<panel> &rest);
+
+  void put_node(index i, double xi, double weight);
+  void flow_at_nodes(const std::vector<pending> &times, index n);
+  double error(std::size_t time, index node, index n) const;
 
   const options &opts_;
   isa::flow_times all_;
-  double rtol_, last_finite_time_ = 0;
+  double rtol_;
 
   noisy_coordinate at_{};
   double std_ = 0;
   bool symmetric_ = false, with_residual_ = false;
-  double width_ = 0; // 0: nodes even in z
-  double low_ = 0, high_ = 0, first_step_ = 1;
-
-  // Of the times that have not settled yet.
-  std::vector<double> t_, weighted_, before_;
-  std::vector<std::int64_t> row_;
+  std::vector<pending> pending_;
   double weight_sum_ = 0;
 
+  std::vector<double> t_;
   std::vector<std::int64_t> packed_row_;
   std::vector<double> theta_, residual_; // [time][node]
   double z_[most_nodes], noise_[most_nodes], weight_[most_nodes];

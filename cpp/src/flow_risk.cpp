@@ -60,7 +60,7 @@ struct row_tiles {
 template <class Body>
 void sum_tiles(const row_tiles &tiles, index n_times, index grain, int workers,
                matrix_view<double> out, Body &&body) {
-  for (index i = 0; i < n_times; ++i)
+  for (index i = 0; i < n_times && tiles.cols == 0; ++i)
     for (index row = 0; row < out.cols; ++row)
       out(i, row) = 0;
   if (n_times == 0 || tiles.count() == 0)
@@ -154,20 +154,35 @@ void expected_risk(const options &opts, const coordinates<T> &in,
           "rtol: got " + std::to_string(rtol) + ", want a value from 1e-12 to 0.1");
   const sorted_times sorted(times);
   const row_tiles tiles{in.z.rows, in.z.cols, 32}; // 10 us of work and more for one time
-  const auto body = [&](index begin, index end, double *sums, int worker) {
-    interrupt_poll poll;
-    tile_inputs<T> inputs(in, opts.depth > 0);
-    tile_input<T> variances(noise_variance);
-    noise_mean mean(opts, sorted.view(), rtol);
-    for (index i = begin; i < end; ++i, sums += times.size) {
-      const isa::flow_tile tile = inputs.load(tiles.first(i), tiles.size(i));
-      const double *variance = variances.load(tiles.first(i), tile.n);
-      for (index j = 0; j < tile.n; ++j)
-        mean.add({tile.z[j], variance[j], tile.lambda[j], tile.b0 == nullptr ? 1 : tile.b0[j]},
-                 sums, worker == 0 ? &poll : nullptr);
-    }
+  const auto body_of = [&](auto &&add) {
+    return [&, add](index begin, index end, double *sums, int worker) {
+      interrupt_poll poll;
+      tile_inputs<T> inputs(in, opts.depth > 0);
+      tile_input<T> variances(noise_variance);
+      noise_mean mean(opts, sorted.view(), rtol);
+      std::vector<double> floors(static_cast<std::size_t>(times.size));
+      for (index i = begin; i < end; ++i, sums += times.size) {
+        const isa::flow_tile tile = inputs.load(tiles.first(i), tiles.size(i));
+        const double *variance = variances.load(tiles.first(i), tile.n);
+        for (index time = 0; time < times.size; ++time)
+          floors[static_cast<std::size_t>(time)] =
+              out(time, i / tiles.per_row()) / static_cast<double>(tiles.cols);
+        for (index j = 0; j < tile.n; ++j)
+          add(mean,
+              noisy_coordinate{tile.z[j], variance[j], tile.lambda[j],
+                               tile.b0 == nullptr ? 1 : tile.b0[j]},
+              floors.data(), sums, worker == 0 ? &poll : nullptr);
+      }
+    };
   };
-  sum_tiles(tiles, times.size, opts.depth == 0 ? 8 : 1, opts.workers, out, body);
+  const index grain = opts.depth == 0 ? 8 : 1;
+  // First a lower bound of each row's sum, then the sum: a row's bound is read until it is written.
+  sum_tiles(tiles, times.size, grain, opts.workers, out,
+            body_of([](noise_mean &mean, const noisy_coordinate &at, const double *, double *sums,
+                       interrupt_poll *) { mean.add_bounds(at, sums); }));
+  sum_tiles(tiles, times.size, grain, opts.workers, out,
+            body_of([](noise_mean &mean, const noisy_coordinate &at, const double *floors,
+                       double *sums, interrupt_poll *poll) { mean.add(at, floors, sums, poll); }));
 }
 
 #define EF_INSTANTIATE(T)                                                                          \

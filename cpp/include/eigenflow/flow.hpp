@@ -119,9 +119,10 @@ inline constexpr double least_rtol = 1e-12;
 
 // The mean of sum (theta - signal)^2 over the columns of each row, for z = signal + Gaussian noise
 // of variance noise_variance; in.z holds the signal. Quadrature over the noise of every coordinate
-// until two steps differ by at most rtol, from least_rtol to 0.1, of the coordinate's own mean; it
-// throws a convergence_error where halving the step 18 times does not do. out is times.size x rows.
-// 15 to 60 times the cost of `solve` at rtol = 1e-8; half of that where the signal is 0.
+// with an error below rtol, from least_rtol to 0.1, of the larger of its own mean and a lower bound
+// of its row's average. out is times.size x rows. At rtol = 1e-8 it costs some 30 to 60 times as
+// much as `solve` where theta varies on the scale of the noise, and some 500 times where it jumps
+// within a small part of that; many times share the marches.
 template <class T>
 void expected_risk(const options &opts, const coordinates<T> &in,
                    matrix_view<const T> noise_variance, vector_view<const double> times,
