@@ -133,7 +133,7 @@ struct link_panel {
 EF_HD double invert_falling(const double *mean, double target) {
   double u = 0;
   for (int i = 0; i < 40; ++i) {
-    const chebyshev_value<double> m = chebyshev<double>(mean, 8 * u - 1);
+    const chebyshev_value<double> m = chebyshev<panel_nodes, double>(mean, 8 * u - 1);
     const double step = (target - u * m.value) / fma(8 * u, m.derivative, m.value);
     u += step;
     if (!(abs(step) > 1e-15 * u))
