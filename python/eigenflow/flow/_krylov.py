@@ -89,6 +89,9 @@ class Integrator:
             return -self.problem.forward(curved) if bounded else np.full(slope.size, np.nan)
 
         while True:
+            if not h > 0:
+                msg = "y: got values that are not finite, or features whose products are not"
+                raise ValueError(msg)
             h = min(h, left)
             largest = max(np.max(np.abs(point.v)), h * np.max(np.abs(gradient)))
             weights = self._weights(point, largest)

@@ -218,7 +218,8 @@ def fit(
     when = as_times(times)
     with blas_limit(workers) as n_workers:
         chosen = _choose(method, made)
-        solvable = made if chosen == "orthogonal" else _with_matrix_if_small(made)
+        dense = chosen != "orthogonal" and _has_matrix(made)
+        solvable = made.materialised() if dense else made
         if chosen == "primal" and solvable.matrix is None:
             msg = "method: got 'primal' with features that are no array and too large for one"
             raise ValueError(msg)
@@ -275,11 +276,14 @@ def _followed(
     return path
 
 
-def _with_matrix_if_small(made: FeatureMap) -> FeatureMap:
-    """Products with unit vectors are fewer than those of an integration where E is small."""
+def _has_matrix(made: FeatureMap) -> bool:
+    """Whether E is a matrix, or small enough to become one.
+
+    Products with unit vectors are then fewer than those of an integration.
+    """
     least = min(made.n_samples, made.n_features)
     small = least <= SMALL and made.n_samples * made.n_features <= _LARGEST_MATRIX
-    return made.materialised() if small else made
+    return small or made.matrix is not None
 
 
 def _decoupled(flow: CoupledProblem, times: Array) -> CoupledPath:
@@ -307,7 +311,7 @@ def _choose(method: str, made: FeatureMap) -> str:
         msg = "method: got 'orthogonal', but E^T E is not n I; want 'auto', 'dual' or 'primal'"
         raise ValueError(msg)
     tall = made.n_samples > made.n_features
-    return "primal" if tall and _with_matrix_if_small(made).matrix is not None else "dual"
+    return "primal" if tall and _has_matrix(made) else "dual"
 
 
 def _is_orthogonal(made: FeatureMap) -> bool:
