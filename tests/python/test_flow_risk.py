@@ -156,9 +156,7 @@ def test_errors_are_a_part_of_the_average(options, rtol):
     alone = ef.flow.expected_risk(signal, lam, t, 1e-3, axis=(), rtol=rtol, **options)
     together = ef.flow.expected_risk(signal, lam, t, 1e-3, rtol=rtol, **options)
     for i in range(2):
-        want = [
-            fine_sum(s, x, t[i], 1e-3, **options) for s, x in zip(signal, lam, strict=True)
-        ]
+        want = [fine_sum(s, x, t[i], 1e-3, **options) for s, x in zip(signal, lam, strict=True)]
         np.testing.assert_allclose(alone[i], want, rtol=rtol)
         assert together[i] == pytest.approx(sum(want), rel=rtol)
 
