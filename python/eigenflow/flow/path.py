@@ -5,15 +5,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from eigenflow import _core
-from eigenflow._arrays import Array, check_out, common_kind, like
+from eigenflow._arrays import Array, check_out, like, number_or_like
 from eigenflow._flow_problem import (
     Problem,
     as_times,
-    gpu_only,
+    flow_problem,
     move_axes_last,
-    noise_like,
-    numpy_problem,
     require_known,
 )
 from eigenflow._threads import resolve_workers
@@ -119,15 +116,12 @@ def solve(
     >>> float(ef.flow.solve(0.5, 1e-4, 30.0, depth=1, b0=0.3).round(12))
     0.283060466721
     """
-    kind = common_kind(z=z, eigenvalues=eigenvalues, times=times, b0=b0, out=out)
     require_known(depth, coupling, rtol, b0)
-    if kind == "cupy":
-        from eigenflow._gpu import flow as gpu
-
-        return gpu.solve(z, eigenvalues, times, depth, b0, coupling, out, check_finite)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, times=times, out=out)
     when = as_times(times)
-    theta = check_out(out, when.shape + problem.shape, problem.dtype, *problem.arrays)
+    theta = check_out(
+        out, when.shape + problem.shape, problem.dtype, *problem.arrays, kind=problem.kind
+    )
     _evolve(problem, when, depth, coupling, {"theta": theta}, workers)
     return out if out is not None else like(theta, z)
 
@@ -165,12 +159,11 @@ def state(
     >>> s.learned_eigenvalues.round(6)
     array([9.0000e-06, 4.1576e-01])
     """
-    gpu_only("solve, vanilla", z=z, eigenvalues=eigenvalues, times=times, b0=b0)
     require_known(depth, coupling, None, b0)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, times=times)
     when = as_times(times)
     names = ("theta", "residual", "a", "b", "beta", "learned_eigenvalues")
-    fields = {name: np.empty(when.shape + problem.shape, problem.dtype) for name in names}
+    fields = {name: problem.empty(when.shape + problem.shape) for name in names}
     _evolve(problem, when, depth, coupling, fields, workers)
     return FlowState(**{name: like(field, z) for name, field in fields.items()})
 
@@ -201,14 +194,12 @@ def vanilla(
     >>> ef.flow.vanilla([1.0, 1.0], [1.0, 1e-20], 1.0)
     array([6.32120559e-01, 1.00000000e-20])
     """
-    if common_kind(z=z, eigenvalues=eigenvalues, times=times, out=out) == "cupy":
-        from eigenflow._gpu import flow as gpu
-
-        return gpu.vanilla(z, eigenvalues, times, out, check_finite)
-    problem = numpy_problem(z, eigenvalues, None, check_finite)
+    problem = flow_problem(z, eigenvalues, None, check_finite, times=times, out=out)
     when = as_times(times)
-    theta = check_out(out, when.shape + problem.shape, problem.dtype, *problem.arrays)
-    _core.flow.vanilla(
+    theta = check_out(
+        out, when.shape + problem.shape, problem.dtype, *problem.arrays, kind=problem.kind
+    )
+    problem.kernels.vanilla(
         problem.z, problem.eigenvalues, when.ravel(), theta, resolve_workers(workers)
     )
     return out if out is not None else like(theta, z)
@@ -246,11 +237,10 @@ def learned_eigenvalues(
     >>> ef.flow.learned_eigenvalues([0.0, 2.0], 3.0)
     array([3., 4.])
     """
-    gpu_only("solve, vanilla", theta=theta, eigenvalues=eigenvalues, b0=b0)
     require_known(depth, coupling, None, b0)
-    problem = numpy_problem(theta, eigenvalues, b0, check_finite, name="theta")
-    learned = np.empty(problem.shape, problem.dtype)
-    _core.flow.learned_eigenvalues(
+    problem = flow_problem(theta, eigenvalues, b0, check_finite, name="theta")
+    learned = problem.empty(problem.shape)
+    problem.kernels.learned_eigenvalues(
         problem.z,
         problem.eigenvalues,
         problem.b0,
@@ -308,25 +298,23 @@ def sure(
     >>> float(times[np.argmin(risk)])
     4.0
     """
-    gpu_only("solve, vanilla", z=z, eigenvalues=eigenvalues, times=times, b0=b0)
     require_known(depth, coupling, None, b0)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite, variance=noise_variance)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, variance=noise_variance, times=times)
     moved, rest = move_axes_last(problem, axis)
     when = as_times(times)
-    risk = np.empty((when.size, moved.z.shape[0]))
-    _core.flow.sure(
+    risk = problem.empty((when.size, moved.z.shape[0]), np.float64)
+    problem.kernels.sure(
         moved.z,
         moved.eigenvalues,
         moved.b0,
-        noise_like(moved),
+        moved.variance,
         when.ravel(),
         depth,
         coupling == "separate",
         risk,
         resolve_workers(workers),
     )
-    shaped = risk.reshape(when.shape + rest)
-    return like(shaped, z) if shaped.ndim else float(shaped)
+    return number_or_like(risk.reshape(when.shape + rest), z)
 
 
 def _evolve(
@@ -334,10 +322,10 @@ def _evolve(
     times: Array,
     depth: int,
     coupling: str,
-    out: dict[str, Array],
+    out: dict[str, Any],
     workers: int | None,
 ) -> None:
-    _core.flow.evolve(
+    problem.kernels.evolve(
         problem.z,
         problem.eigenvalues,
         problem.b0,
