@@ -146,7 +146,7 @@ def refuse_first(bad: Any, a: Any, name: str, wanted: str) -> None:
         where = tuple(int(i) for i in np.unravel_index(int(found[0]), a.shape))
         position = where[0] if len(where) == 1 else where
         at = f" at position {position}" if where else ""
-        msg = f"{name}: got {a[where]}{at}, want {wanted}"
+        msg = f"{name}: got {a[where].item()}{at}, want {wanted}"
         raise ValueError(msg)
 
 

@@ -49,6 +49,7 @@ struct hitting_position {
 EF_HD void cross_panel(const march_shape &m, const panel_rule &rule, int depth,
                        hitting_position &at) {
   double sum = 0;
+  EF_KEEP_LOOP
   for (int i = 0; i < panel_nodes; ++i) {
     const sinh_cosh y = at.ahead(rule.sinh_u[i], rule.cosh_u[i]);
     sum += rule.weight[i] * march_at(m, y.sinh, y.cosh, depth).slope;

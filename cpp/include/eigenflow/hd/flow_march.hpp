@@ -241,6 +241,7 @@ EF_HD sinh_cosh small_sinh_cosh(double u) {
 EF_HD panel_rule narrow_rule(double width) {
   panel_rule rule = whole_panel();
   rule.width = width;
+  EF_KEEP_LOOP
   for (int i = 0; i < panel_nodes; ++i) {
     const sinh_cosh u = small_sinh_cosh(width * panel_node_positions()[i]);
     rule.weight[i] *= width;
@@ -255,6 +256,7 @@ EF_HD void running_mean(const double *values, double *mean) {
   const double *matrix = running_mean_matrix();
   for (int k = 0; k < panel_nodes; ++k)
     mean[k] = 0;
+  EF_KEEP_LOOP
   for (int i = 0; i < panel_nodes; ++i)
     for (int k = 0; k < panel_nodes; ++k)
       mean[k] = fma(matrix[i * panel_nodes + k], values[i], mean[k]);
@@ -286,6 +288,7 @@ template <class V> EF_HD void invert_mean(const V *mean, const V &width, const V
   const V zero = width - width, scale = 2 / width;
   u = target / chebyshev<V>(mean, zero + 1).value;
   u = u < width ? u : width;
+  EF_KEEP_LOOP
   for (int i = 0; i < 5; ++i) {
     const chebyshev_value<V> m = chebyshev<V>(mean, u * scale - 1);
     u += (target - u * m.value) / (u * scale * m.derivative + m.value);
