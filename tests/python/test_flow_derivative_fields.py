@@ -67,20 +67,23 @@ DEEP = [
     (1e-9, 0.5, 0.05, 1, 0.9),
     (0.02, 0.8, 0.3, 8, 1e-6),
     (2.0, 1.0, 0.01, 4, 1 - 1e-12),
+    (1e-300, 0.3, 0.5, 1, 1e-150),
+    (1e-3, 1e-200, 2.0, 3, 0.7),
+    (1e-200, 1e-200, 2.0, 8, 0.7),
 ]
 
 
 @pytest.mark.parametrize("coupling", COUPLINGS)
 @pytest.mark.parametrize(("lam", "z", "b0", "depth", "fraction"), DEEP)
 def test_depth_1_to_8_against_differences_of_many_digits(lam, z, b0, depth, fraction, coupling):
-    with mp.workdps(50):
+    with mp.workdps(40):
         deep = truth.Deep(z, lam, b0, depth, coupling)
         beta = deep.beta_at(mp.mpf(fraction))
         t = deep.time_of(beta)
         want = {
-            "d_z": deep.parameter_derivative("z", beta, mp.mpf(10) ** -16),
-            "d_eigenvalues": deep.parameter_derivative("lam", beta, mp.mpf(10) ** -16),
-            "d_b0": deep.parameter_derivative("b0", beta, mp.mpf(10) ** -16),
+            "d_z": deep.parameter_derivative("z", beta, mp.mpf(10) ** -12),
+            "d_eigenvalues": deep.parameter_derivative("lam", beta, mp.mpf(10) ** -12),
+            "d_b0": deep.parameter_derivative("b0", beta, mp.mpf(10) ** -12),
             "d_times": deep.k(beta) * (deep.z - beta * deep.g(beta)),
         }
         got = one(-z, lam, b0, t, depth, coupling)
@@ -124,7 +127,7 @@ def last_rate(z, lam, b0, depth):
 def test_derivatives_at_a_saddle_are_limits_from_the_right(depth):
     z, b0, t = np.array([0.3, -0.3, 0.0]), 0.7, np.array([0.0, 2.0, 20.0])
     at = fields(z, 0.0, b0, t, depth)
-    near = fields(z, 1e-250, b0, t, depth, names=("theta",))["theta"] / 1e-250
+    near = fields(z, 1e-290, b0, t, depth, names=("theta",))["theta"] / 1e-290
     np.testing.assert_allclose(at["d_eigenvalues"], near, rtol=1e-13)
     power = b0**depth
     want = power * np.sinh(2 * power * np.multiply.outer(t, z)) / 2
@@ -139,7 +142,7 @@ def test_derivatives_at_a_saddle_are_limits_from_the_right(depth):
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_derivatives_at_the_ends_of_time(depth):
-    z, lam, b0 = np.array([2.0, -2.0, 0.0]), np.array([[0.0], [1e-270], [0.5]]), 0.4
+    z, lam, b0 = np.array([2.0, -2.0, 0.0]), np.array([[0.0], [1e-300], [0.5]]), 0.4
     f = fields(z, lam, b0, [0.0, np.inf], depth)
     rate = lam * b0 ** (2 * depth)
     np.testing.assert_allclose(f["d_times"][0], rate * z, rtol=1e-13)

@@ -70,7 +70,7 @@ def test_finite_input_never_gives_nan(depth):
     z = np.array([0.0, 5e-324, 1e-300, 1.0, -1e12, 1.7e308])
     lam = np.array([5e-324, 1e-300, 1.0, 1e300, 1.7e308])[:, None]
     f = [5e-324, 1e-300, 1e-8, 0.5, 1 - EPS / 2]
-    # Beyond the documented bounds of the march the times of tiny fractions are off by percents.
+    # With b0 below the march's bound the times of tiny fractions are off by percents.
     slack = 1 if depth == 0 else 0.97
     for b0 in [None] if depth == 0 else [1e-200, 1.0, 1e100]:
         t = ef.flow.hitting_time(f, z, lam, depth=depth, b0=b0)

@@ -50,9 +50,9 @@ template <class T> struct fields {
 // The state at the given times, in any order, infinity included. Relative error of theta and
 // residual: 20 eps max(1, K t), K = d theta' / d theta at theta = z. float is computed in double
 // and rounded. Cost for one time, one core with AVX2: 5 ns a coordinate at depth 0, about
-// 400 ns at depth >= 1; more times share one march. At depth >= 1 eigenvalues below 1e-280, b0
-// below 1e-140 and |z| below 1e-150 in the problem's own scale, max(b0, |z|^(1/(depth+2))), count
-// as these bounds; zeros stay zero: a saddle that the flow never leaves. Memory: a few KiB a worker
+// 400 ns at depth >= 1; more times share one march. At depth >= 1 that accuracy needs b0 above
+// 1e-12 in the problem's own scale, max(b0, |z|^(1/(depth+2))); below it the start of a flow is
+// mistimed. Zeros stay zero: a saddle that the flow never leaves. Memory: a few KiB a worker
 // for each time.
 template <class T>
 void evolve(const options &opts, const coordinates<T> &in, vector_view<const double> times,

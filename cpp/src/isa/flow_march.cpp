@@ -13,10 +13,11 @@ constexpr int block = 64; // coordinates whose setup is vectorised together
 struct shapes {
   double alpha[block], alpha_rest[block], gamma[block], gamma_rest[block];
   double kappa[block], g_inf_squared[block], beta_inf[block], exponent[block];
+  double start[block], per_phi[block];
 
   hd::march_shape at(int i) const {
-    return {alpha[i], alpha_rest[i],    gamma[i],    gamma_rest[i],
-            kappa[i], g_inf_squared[i], beta_inf[i], exponent[i]};
+    return {alpha[i],         alpha_rest[i], gamma[i],    gamma_rest[i], kappa[i],
+            g_inf_squared[i], beta_inf[i],   exponent[i], start[i],      per_phi[i]};
   }
 };
 
@@ -33,6 +34,8 @@ void set_up(const double *__restrict z, const double *__restrict lambda,
     out->g_inf_squared[i] = m.g_inf_squared;
     out->beta_inf[i] = m.beta_inf;
     out->exponent[i] = m.exponent;
+    out->start[i] = m.start;
+    out->per_phi[i] = m.per_phi;
   }
 }
 
@@ -76,6 +79,21 @@ int64_t place_times(const panel_start &from, march_position<n_extra> at, double 
     }
     at.tau = tau;
     cross(rule, values, at);
+  }
+  return next;
+}
+
+// The times before the march begins, if its eigenvalue was raised.
+template <int depth>
+int64_t place_early(const panel_start &from, const flow_times &times, const flow_fields &out) {
+  int64_t next = 0;
+  for (; from.shape.start > 0 && next < times.n; ++next) {
+    const double tau = hd::march_tau(from.shape, times.t[next], depth);
+    if (!hd::march_is_early(from.shape, tau))
+      break;
+    const double phi = tau / from.shape.per_phi;
+    put_point(hd::early_point(from.z, from.lambda, from.b0, times.t[next], phi, depth),
+              times.row[next] * out.stride + from.coordinate, out);
   }
   return next;
 }
@@ -125,8 +143,8 @@ void march_one(const panel_start &from, const flow_times &times, const flow_fiel
                pairs<n_extra> &p) {
   constexpr double sinh_1 = 1.1752011936438014, cosh_1 = 1.5430806348152437;
   const double n_panels = hd::march_panels(from.shape);
-  march_position<n_extra> at;
-  int64_t next = 0;
+  march_position<n_extra> at(from.shape, depth);
+  int64_t next = place_early<depth>(from, times, out);
   for (double panel = 0; panel < n_panels && next < times.n; ++panel) {
     panel_values<n_extra> values;
     evaluate<depth>(from.shape, hd::whole_panel(), at.y, values);
@@ -159,6 +177,13 @@ void stay(double z, double b0, int64_t coordinate, const flow_times &times,
   }
 }
 
+template <int depth>
+void stay_frozen(const panel_start &from, const flow_times &times, const flow_fields &out) {
+  for (int64_t time = 0; time < times.n; ++time)
+    put_point(hd::frozen_point(from.z, from.lambda, from.b0, times.t[time], depth),
+              times.row[time] * out.stride + from.coordinate, out);
+}
+
 template <int depth, int n_extra>
 void march_tile(double b_rate, const flow_tile &tile, const flow_times &times,
                 const flow_fields &out) {
@@ -169,10 +194,14 @@ void march_tile(double b_rate, const flow_tile &tile, const flow_times &times,
     set_up<depth>(tile.z + begin, tile.lambda + begin, tile.b0 + begin, b_rate, n, &shape);
     for (int i = 0; i < n; ++i) {
       const int64_t j = begin + i;
+      const hd::march_shape m = shape.at(i);
+      const panel_start from{m, tile.z[j], tile.lambda[j], tile.b0[j], j};
       if (tile.lambda[j] == 0 || tile.b0[j] == 0)
         stay<depth>(tile.z[j], tile.b0[j], j, times, out);
+      else if (hd::march_is_frozen(m, depth))
+        stay_frozen<depth>(from, times, out);
       else
-        march_one<depth>({shape.at(i), tile.z[j], tile.lambda[j], tile.b0[j], j}, times, out, p);
+        march_one<depth>(from, times, out, p);
     }
   }
   solve_rest<depth>(p, out);
@@ -194,8 +223,8 @@ template <int depth> void eigenvalues_of(double b_rate, const flow_tile &tile, d
   for (int64_t i = 0; i < tile.n; ++i) {
     const double theta = tile.z[i], lambda = tile.lambda[i], b0 = tile.b0[i];
     const hd::march_shape m = hd::march_setup(theta, lambda, b0, depth, b_rate);
-    const double b = hd::power_of(b0, depth);
-    out[i] = theta == 0 ? lambda * b * b : hd::march_tau(m, 1.0, depth);
+    out[i] = hd::march_is_frozen(m, depth) ? hd::frozen_eigenvalue(theta, lambda, b0, depth)
+                                           : hd::march_tau(m, 1.0, depth);
   }
 }
 

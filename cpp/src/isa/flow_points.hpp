@@ -5,7 +5,7 @@
 
 #include "flow.hpp"
 
-#include <eigenflow/hd/flow.hpp>
+#include <eigenflow/hd/flow_limits.hpp>
 #include <eigenflow/hd/flow_march.hpp>
 
 namespace eigenflow::isa::EF_LEVEL_NS {
@@ -57,9 +57,18 @@ inline double integral(const double *values, const hd::panel_rule &rule) {
 
 // Where a march stands at the start of a panel.
 template <int n_extra> struct march_position {
-  double tau = 0;                            // int dtau
+  double tau;                                // int dtau
   double extra[n_extra > 0 ? n_extra : 1]{}; // the other integrals up to here
   hd::sinh_cosh y{0, 1};
+
+  // In the time that a raised eigenvalue skips, z - theta is z, K grows like b0^D and does not
+  // depend on the eigenvalue.
+  march_position(const hd::march_shape &m, int depth) : tau(m.start) {
+    if constexpr (n_extra > 0)
+      extra[in_z] = m.start;
+    if constexpr (n_extra > 1)
+      extra[in_b0] = depth * m.start;
+  }
 };
 
 inline hd::sinh_cosh advance(hd::sinh_cosh y, double sinh_h, double cosh_h) {
@@ -96,9 +105,13 @@ template <int n_extra> struct pairs {
   double g_inf_squared[lanes], beta_inf[lanes], exponent[lanes];
   int64_t where[lanes];
 
+  // Without the start of the march, which is part of the target.
   hd::march_shape shape(int l) const {
-    return {alpha[l], alpha_rest[l],    gamma[l],    gamma_rest[l],
-            kappa[l], g_inf_squared[l], beta_inf[l], exponent[l]};
+    return {alpha[l],    alpha_rest[l],
+            gamma[l],    gamma_rest[l],
+            kappa[l],    g_inf_squared[l],
+            beta_inf[l], exponent[l],
+            0,           0};
   }
 
   void append(const panel_start &from, const march_position<n_extra> &at, const panel_means &means,
@@ -174,6 +187,17 @@ void integrals_at(const pairs<n_extra> &p, int l, double u, double z_mean, doubl
 inline void put(double *field, int64_t i, double value) {
   if (field != nullptr)
     field[i] = value;
+}
+
+inline void put_point(const hd::flow_point &p, int64_t i, const flow_fields &out) {
+  put(out.theta, i, p.theta);
+  put(out.residual, i, p.residual);
+  put(out.beta, i, p.beta);
+  put(out.eigenvalue, i, p.eigenvalue);
+  put(out.d_z, i, p.d_z);
+  put(out.d_lambda, i, p.d_lambda);
+  put(out.d_b0, i, p.d_b0);
+  put(out.d_t, i, p.d_t);
 }
 
 // The derivatives of theta where the rate of decay and the error are rate g_inf^2 and error z, from

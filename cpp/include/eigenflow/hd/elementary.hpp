@@ -50,6 +50,14 @@ EF_HD double cosh(double x) {
 #endif
 }
 
+EF_HD double asinh(double x) {
+#if defined(__CUDA_ARCH__)
+  return ::asinh(x);
+#else
+  return __builtin_asinh(x);
+#endif
+}
+
 EF_HD double hypot(double x, double y) {
 #if defined(__CUDA_ARCH__)
   return ::hypot(x, y);

@@ -4,7 +4,7 @@
 #pragma once
 
 #include <eigenflow/hd/elementary.hpp>
-#include <eigenflow/hd/flow_march.hpp>
+#include <eigenflow/hd/flow_limits.hpp>
 
 EF_HD_BEGIN
 
@@ -34,6 +34,12 @@ EF_HD double closed_hitting_time(double f, double z, double lambda) {
   const double x = rho > 1e-290 ? log(rho_over_q / rho)
                                 : log(radius) + log(4 / unit) - log(lambda) + log(rho_over_q);
   return x / 4 / radius * unit;
+}
+
+// Inverse of theta = lambda b0^D sinh(2 phi) / 2; the quotient may be beyond all numbers.
+EF_HD double early_phi(double theta, double lambda, double power) {
+  const double ratio = 2 * theta / lambda / power;
+  return ratio < 1e300 ? 0.5 * asinh(ratio) : 0.5 * (log(4 * theta) - log(lambda) - log(power));
 }
 
 // Where the march to the point stands.
@@ -81,15 +87,29 @@ EF_HD double point_in_panel(const march_shape &m, const hitting_position &at, do
   return w;
 }
 
+// The time at which tau has a value.
+EF_HD double march_time(const march_shape &m, double tau, int depth) {
+  return scale_by_power(tau / m.g_inf_squared, -2 * m.exponent * (depth + 1));
+}
+
 EF_HD double march_hitting_time(double f, double z, double lambda, double b0, int depth, double c) {
   if (f == 0)
     return 0;
   if (lambda == 0 || b0 == 0 || f == 1)
     return infinity();
   const march_shape m = march_setup(z, lambda, b0, depth, c);
+  if (march_is_frozen(m, depth)) {
+    const double w = frozen_power(b0, depth);
+    return closed_hitting_time(f, z, finite(w * lambda)) / w;
+  }
+  if (m.start > 0) {
+    const double tau = early_phi(f * abs(z), lambda, power_of(b0, depth)) * m.per_phi;
+    if (march_is_early(m, tau))
+      return march_time(m, tau, depth);
+  }
   const double n_panels = march_panels(m), sinh_1 = sinh(1.0), cosh_1 = cosh(1.0);
   const double odds = f / (1 - f);
-  hitting_position at{0, {0, 1}};
+  hitting_position at{m.start, {0, 1}};
   bool found = false;
   for (double panel = 0; panel < n_panels && !found; ++panel) {
     const march_point end = march_state(m, at.ahead(sinh_1, cosh_1).sinh, depth);
@@ -107,7 +127,7 @@ EF_HD double march_hitting_time(double f, double z, double lambda, double b0, in
   }
   if (!found) // the decay is exponential from here on
     at.tau += log(march_state(m, at.y.sinh, depth).error / (1 - f)) / march_last_rate(m, depth);
-  return scale_by_power(at.tau / m.g_inf_squared, -2 * m.exponent * (depth + 1));
+  return march_time(m, at.tau, depth);
 }
 
 // Depth 0 and more.

@@ -25,6 +25,8 @@ struct march_shape {
   double g_inf_squared;     // tau / t is this times 2^(2 (D+1) exponent)
   double beta_inf;          // in units of 2^exponent
   double exponent;          //
+  double start;             // tau where the march begins: 0, or later with a raised eigenvalue
+  double per_phi;           // dtau / d(b0^D z t) at first
 };
 
 // b^depth and 1 + b + ... + b^(depth - 1), 1 <= depth <= 8. No loops: the callers' loops vectorise.
@@ -68,10 +70,32 @@ EF_HD double root_step(double beta, double v, double l, double b_squared, int de
   return beta / fma(d, fma(d, 0.5, 1.0), 1.0);
 }
 
+// An eigenvalue far below all other lengths only sets when the growth starts: with h = b0^D z,
+//   t(beta; lambda) = asinh(beta / sqrt(lambda)) / h + (terms without lambda)
+// to relative errors of lambda / b0^2 and lambda / beta_inf^2. So lambda is raised to
+// lambda' = 4^n lambda, about 1e-100 (b0^2 is 1e-24 or more, beta_inf^2 1e-28 where b grows at
+// all), and the march begins n ln 2 / h later. That holds from beta = 1e9 sqrt(lambda') on; before,
+// until h t = n ln 2 + 25, early_point holds.
+struct raised_eigenvalue {
+  double value; // lambda' in units of 2^2e
+  double delay; // n ln 2
+};
+
+EF_HD raised_eigenvalue raise_eigenvalue(double lambda, double b_squared, double e) {
+  const double lift = lambda < smallest_normal ? 54 : 0;
+  const double normal =
+      clamp(lambda * (lambda < smallest_normal ? 0x1p54 : 1.0), smallest_normal, 0x1p1023);
+  const double missing = -333 - (exponent_of(normal) - lift - 2 * e);
+  const double n = (missing > 0) & (b_squared > 1e-24) ? round_to_integer(0.5 * missing + 0.5) : 0;
+  const double value = scale_by_power(normal, 2 * (n - e) - lift);
+  return {clamp(value, 1e-280, 1e200), n * 0.6931471805599453};
+}
+
 // Lengths are measured in 2^e, about max(b0, |z|^(1/(D+2))), by the scaling symmetry
-// (beta, sqrt(lambda), b0) -> u, z -> u^(D+2), t -> u^-(2D+2). What is then below 1e-280 (lambda),
-// 1e-140 (b0) or 1e-150 (z) is raised to that, so that nothing underflows; it takes times of 1e100
-// and more in these units to tell. beta_inf by Newton on ln(theta(beta) / z), convex in
+// (beta, sqrt(lambda), b0) -> u, z -> u^(D+2), t -> u^-(2D+2). |z| below 1e-150 in these units is
+// raised to that: b does not grow then, and frozen_point holds. Where b0 is below 1e-12 in these
+// units, neither it nor a tiny eigenvalue is treated right: the start of such a flow is mistimed,
+// but nothing overflows. beta_inf by Newton on ln(theta(beta) / z), convex in
 // ln beta, from the least of four upper bounds; seven steps reach round-off from all of them.
 EF_HD march_shape march_setup(double z, double lambda, double b0, int depth, double c) {
   const double size = clamp(abs(z), smallest_normal, 0x1p1023);
@@ -80,8 +104,9 @@ EF_HD march_shape march_setup(double z, double lambda, double b0, int depth, dou
   const double base_exponent = exponent_of(base);
   const double e = root_exponent > base_exponent ? root_exponent : base_exponent;
   const double v = clamp(scale_by_power(abs(z), -e * (depth + 2)), 1e-150, 1e150);
-  const double l = clamp(scale_by_power(lambda, -2 * e), 1e-280, 1e200);
   const double b = clamp(scale_by_power(b0, -e), 1e-140, 4.0);
+  const raised_eigenvalue raised = raise_eigenvalue(lambda, b * b, e);
+  const double l = raised.value;
 
   const double b_power = power_of(b, depth), c_power = sqrt(power_of(c, depth));
   double beta = least_of(v / (sqrt(l) * b_power), sqrt(v / b_power));
@@ -108,7 +133,20 @@ EF_HD march_shape march_setup(double z, double lambda, double b0, int depth, dou
   m.g_inf_squared = g * g;
   m.beta_inf = beta;
   m.exponent = e;
+  const double per_phi = least_of(v / x / b_power, 1e300); // dtau / d(h t)
+  m.start = raised.delay * per_phi;
+  m.per_phi = per_phi;
   return m;
+}
+
+// Whether early_point holds at that tau.
+EF_HD bool march_is_early(const march_shape &m, double tau) {
+  return (m.start > 0) & (tau <= fma(25.0, m.per_phi, m.start));
+}
+
+// b grows by less than half an ulp on the whole way.
+EF_HD bool march_is_frozen(const march_shape &m, int depth) {
+  return depth * m.gamma_rest < 0x1p-55;
 }
 
 EF_HD double march_tau(const march_shape &m, double t, int depth) {
@@ -193,19 +231,6 @@ EF_HD march_sensitivity march_sensitivity_at(const march_shape &m, double s, int
   const double scale = 1 / (root * root), mixed = p_rest * q_rest;
   return {p * scale * fma(-depth * q, mixed, p * fma(depth * q_rest, q_rest, 1.0)),
           2 * depth * q * scale * fma(-p, mixed, q * fma(p_rest, p_rest, 1.0))};
-}
-
-// d theta / d lambda at lambda = 0, the limit of theta / lambda: while theta is far below z and
-// beta below b0, a = sqrt(lambda) cosh phi and beta = sqrt(lambda) sinh phi with phi = b0^D z t.
-// The largest number stands for more.
-EF_HD double saddle_slope(double z, double b0, double t, int depth) {
-  const double power = power_of(b0, depth);
-  const double grown = z == 0 || power == 0 ? 0 : 2 * power * abs(z) * t;
-  const exp_parts e = exp_minus(grown < 2770 ? grown : 2770);
-  const double sinh_part = e.one_minus_exp * (1 + e.exp) / (4 * (1 + e.em1));
-  const double half = round_to_integer(0.5 * e.k);
-  const double slope = scale_by_power(scale_by_power(power * sinh_part, half), e.k - half);
-  return copysign(least_of(slope, 0x1.fffffffffffffp1023), z);
 }
 
 // Panels needed until 1 - s is below round-off: after that the decay is exponential.

@@ -57,9 +57,18 @@ EF_HD const panel_rule &part_rule(bool first_unit, int part) {
 
 // Where a march stands at the start of a panel.
 template <int n_extra> struct march_position {
-  double tau = 0;                            // int dtau
+  double tau;                                // int dtau
   double extra[n_extra > 0 ? n_extra : 1]{}; // the other integrals up to here
   sinh_cosh y{0, 1};
+
+  // In the time that a raised eigenvalue skips, z - theta is z, K grows like b0^D and does not
+  // depend on the eigenvalue.
+  EF_HD march_position(const march_shape &m, int depth) : tau(m.start) {
+    if constexpr (n_extra > 0)
+      extra[in_z] = m.start;
+    if constexpr (n_extra > 1)
+      extra[in_b0] = depth * m.start;
+  }
 };
 
 // Over one of the narrower panels; tau is its end.

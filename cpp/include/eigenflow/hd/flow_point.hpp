@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// All that one coordinate is at one time. Callers take the members they want; what nobody reads is
-// not computed.
+// One coordinate at one time. Callers take the members they want; what nobody reads is not
+// computed.
 #pragma once
 
 #include <eigenflow/hd/elementary.hpp>
-#include <eigenflow/hd/flow.hpp>
+#include <eigenflow/hd/flow_limits.hpp>
 #include <eigenflow/hd/flow_panel.hpp>
 
 EF_HD_BEGIN
 
 struct flow_start {
   double z, lambda, b0; // b0 is 1 at depth 0
-};
-
-struct flow_point {
-  double theta, residual;
-  double a, b, beta, eigenvalue;
-  double d_z, d_lambda, d_b0, d_t; // derivatives of theta
 };
 
 // The largest number of a type stands for larger derivatives, as in double.
@@ -39,9 +33,8 @@ EF_HD flow_point closed_point(double z, double lambda, double t) {
   p.theta = closed_theta(z, lambda, t);
   p.residual = closed_form_residual(z, c);
   p.eigenvalue = closed_form_eigenvalue(p.theta, lambda);
-  p.a = sqrt(p.eigenvalue);
-  p.b = 1;
-  p.beta = p.a > 0 ? p.theta / p.a : 0;
+  const double a = sqrt(p.eigenvalue);
+  p.beta = a > 0 ? p.theta / a : 0;
   p.d_z = closed_form_d_z(c);
   p.d_lambda = closed_form_d_lambda(c);
   p.d_b0 = 0;
@@ -49,9 +42,21 @@ EF_HD flow_point closed_point(double z, double lambda, double t) {
   return p;
 }
 
-// a and b from what they keep: a^2 - beta^2 and b^2 - c beta^2.
-EF_HD double march_a(double lambda, double beta) { return hypot(sqrt(lambda), beta); }
-EF_HD double march_b(double b0, double beta, double c) { return hypot(b0, sqrt(c) * beta); }
+struct flow_factors {
+  double a, b;
+};
+
+// From what they keep at depth >= 1: a^2 - beta^2 and b^2 - c beta^2.
+EF_HD flow_factors march_factors(double lambda, double b0, double beta, double c) {
+  return {hypot(sqrt(lambda), beta), hypot(b0, sqrt(c) * beta)};
+}
+
+EF_HD flow_factors factors_of(const flow_start &start, const flow_point &p, int depth, double c) {
+  return depth == 0 ? flow_factors{sqrt(p.eigenvalue), 1}
+                    : march_factors(start.lambda, start.b0, p.beta, c);
+}
+
+EF_HD double signed_as(double size, double z) { return z < 0 ? -size : size; }
 
 // An eigenvalue or a b0 of zero: nothing ever moves. Next to the saddle theta is proportional to
 // the eigenvalue, and to b0 raised to more than 1.
@@ -59,8 +64,6 @@ EF_HD bool is_saddle(const flow_start &start) { return start.lambda == 0 || star
 EF_HD flow_point saddle_point(const flow_start &start, double t, int depth) {
   flow_point p{};
   p.residual = start.z;
-  p.a = sqrt(start.lambda);
-  p.b = start.b0;
   p.d_lambda = saddle_slope(start.z, start.b0, t, depth);
   return p;
 }
@@ -80,16 +83,10 @@ EF_HD void set_derivatives(const flow_start &start, const march_shape &m, int de
   }
 }
 
-EF_HD void set_factors(const flow_start &start, double size_of_beta, double c, flow_point &p) {
-  p.beta = start.z < 0 ? -size_of_beta : size_of_beta;
-  p.a = march_a(start.lambda, p.beta);
-  p.b = march_b(start.b0, p.beta, c);
-}
-
 // At the point u of the panel that starts at `at`. `z_mean` is the mean of the integrand for z up
 // to there; the sensitivities take a quadrature of their own.
 template <int n_extra>
-EF_HD flow_point march_point_at(const flow_start &start, const march_shape &m, int depth, double c,
+EF_HD flow_point march_point_at(const flow_start &start, const march_shape &m, int depth,
                                 const march_position<n_extra> &at, double u, double z_mean) {
   const sinh_cosh step = small_sinh_cosh(u);
   const march_point state = march_state(m, advance(at.y, step.sinh, step.cosh).sinh, depth);
@@ -97,7 +94,7 @@ EF_HD flow_point march_point_at(const flow_start &start, const march_shape &m, i
   p.theta = start.z * state.fit;
   p.residual = start.z * state.error;
   p.eigenvalue = march_tau(m, state.gain, depth);
-  set_factors(start, scale_by_power(m.beta_inf * state.s, m.exponent), c, p);
+  p.beta = signed_as(scale_by_power(m.beta_inf * state.s, m.exponent), start.z);
   double integrals[n_extra > 0 ? n_extra : 1];
   if constexpr (n_extra > 0)
     integrals[in_z] = fma(u, z_mean, at.extra[in_z]);
@@ -114,7 +111,7 @@ EF_HD flow_point march_point_at(const flow_start &start, const march_shape &m, i
 
 // Past the last panel 1 - s is below round-off and decays exponentially.
 template <int n_extra>
-EF_HD flow_point march_tail(const flow_start &start, const march_shape &m, int depth, double c,
+EF_HD flow_point march_tail(const flow_start &start, const march_shape &m, int depth,
                             const march_position<n_extra> &at, double t) {
   const double rate = march_last_rate(m, depth);
   const double tau = march_tau(m, t, depth) - at.tau;
@@ -124,7 +121,7 @@ EF_HD flow_point march_tail(const flow_start &start, const march_shape &m, int d
   p.theta = start.z * (1 - left);
   p.residual = start.z * left;
   p.eigenvalue = march_tau(m, 1.0, depth);
-  set_factors(start, scale_by_power(m.beta_inf, m.exponent), c, p);
+  p.beta = signed_as(scale_by_power(m.beta_inf, m.exponent), start.z);
   double integrals[3] = {1, 0, 0};
   if (n_extra > 1 && left > 0) {
     const march_sensitivity last = march_sensitivity_at(m, 1, depth);
@@ -141,8 +138,8 @@ EF_HD double learned_eigenvalue(double theta, double lambda, double b0, int dept
   if (depth == 0)
     return closed_form_eigenvalue(theta, lambda);
   const march_shape m = march_setup(theta, lambda, b0, depth, c);
-  const double b = power_of(b0, depth);
-  return theta == 0 ? lambda * b * b : march_tau(m, 1.0, depth);
+  return march_is_frozen(m, depth) ? frozen_eigenvalue(theta, lambda, b0, depth)
+                                   : march_tau(m, 1.0, depth);
 }
 
 EF_HD_END

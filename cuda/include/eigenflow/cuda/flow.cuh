@@ -72,17 +72,20 @@ template <class T> struct state_fields {
 template <class T>
 __device__ inline void flow_state(const coordinates<T> &in, int depth, double b_rate,
                                   const flow_times &times, const state_fields<T> &out) {
-  for (hd::int64 i = first_index(); i < in.n; i += grid_stride())
-    flow_path<hd::time_only>(start_of(in, i, depth), depth, b_rate, times,
+  for (hd::int64 i = first_index(); i < in.n; i += grid_stride()) {
+    const hd::flow_start start = start_of(in, i, depth);
+    flow_path<hd::time_only>(start, depth, b_rate, times,
                              [&](hd::int64 row, const hd::flow_point &p) {
                                const hd::int64 at = row * in.n + i;
+                               const auto [a, b] = hd::factors_of(start, p, depth, b_rate);
                                put(out.theta, at, p.theta);
                                put(out.residual, at, p.residual);
-                               put(out.a, at, p.a);
-                               put(out.b, at, p.b);
+                               put(out.a, at, a);
+                               put(out.b, at, b);
                                put(out.beta, at, p.beta);
                                put(out.learned_eigenvalues, at, p.eigenvalue);
                              });
+  }
 }
 
 template <class T> struct derivative_fields {

@@ -17,7 +17,6 @@ struct march {
   hd::flow_start start;
   hd::march_shape shape;
   int depth;
-  double b_rate; // b^2 = b0^2 + b_rate beta^2
 
   __device__ double tau(double t) const { return hd::march_tau(shape, t, depth); }
 };
@@ -46,15 +45,28 @@ __device__ inline hd::int64 march_place(const march &m, hd::march_position<n_ext
       hd::invert_mean(mean, rule.width, m.tau(times.t[next]) - at.tau, u);
       const double up_to_u =
           n_extra > 0 ? hd::chebyshev<double>(z_mean, u * (2 / rule.width) - 1).value : 0;
-      visit(times.row[next],
-            hd::march_point_at(m.start, m.shape, m.depth, m.b_rate, at, u, up_to_u));
+      visit(times.row[next], hd::march_point_at(m.start, m.shape, m.depth, at, u, up_to_u));
     }
     hd::cross_part(rule, values, tau, at);
   }
   return next;
 }
 
-// Calls visit(row, point) at all times; depth >= 1.
+// Visits the times before the march begins, if its eigenvalue was raised.
+template <class Visit>
+__device__ inline hd::int64 march_early(const march &m, const flow_times &times, Visit &&visit) {
+  hd::int64 next = 0;
+  for (; m.shape.start > 0 && next < times.n; ++next) {
+    const double tau = m.tau(times.t[next]);
+    if (!hd::march_is_early(m.shape, tau))
+      break;
+    visit(times.row[next], hd::early_point(m.start.z, m.start.lambda, m.start.b0, times.t[next],
+                                           tau / m.shape.per_phi, m.depth));
+  }
+  return next;
+}
+
+// Calls visit(row, point) at all times; depth >= 1 and b^2 = b0^2 + b_rate beta^2.
 template <int n_extra, class Visit>
 __device__ inline void march_path(const hd::flow_start &start, int depth, double b_rate,
                                   const flow_times &times, Visit &&visit) {
@@ -63,11 +75,15 @@ __device__ inline void march_path(const hd::flow_start &start, int depth, double
       visit(times.row[k], hd::saddle_point(start, times.t[k], depth));
     return;
   }
-  const march m{start, hd::march_setup(start.z, start.lambda, start.b0, depth, b_rate), depth,
-                b_rate};
+  const march m{start, hd::march_setup(start.z, start.lambda, start.b0, depth, b_rate), depth};
+  if (hd::march_is_frozen(m.shape, depth)) {
+    for (hd::int64 k = 0; k < times.n; ++k)
+      visit(times.row[k], hd::frozen_point(start.z, start.lambda, start.b0, times.t[k], depth));
+    return;
+  }
   const double n_panels = hd::march_panels(m.shape);
-  hd::march_position<n_extra> at;
-  hd::int64 next = 0;
+  hd::march_position<n_extra> at(m.shape, depth);
+  hd::int64 next = march_early(m, times, visit);
   for (double panel = 0; panel < n_panels && next < times.n; ++panel) {
     hd::panel_values<n_extra> values;
     hd::evaluate(m.shape, hd::whole_panel(), at.y, depth, values);
@@ -77,7 +93,7 @@ __device__ inline void march_path(const hd::flow_start &start, int depth, double
     hd::cross_unit(m.shape, depth, panel == 0, values, tau, at);
   }
   for (; next < times.n; ++next)
-    visit(times.row[next], hd::march_tail(start, m.shape, depth, b_rate, at, times.t[next]));
+    visit(times.row[next], hd::march_tail(start, m.shape, depth, at, times.t[next]));
 }
 
 } // namespace eigenflow::cuda
