@@ -89,12 +89,24 @@ void sure(const py::array &z, const py::array &eigenvalues, const py::object &b0
     using T = decltype(zero);
     const auto in = coordinates_of<T>(z, eigenvalues, b0);
     const auto variance = matrix_of<const T>(noise_variance, "noise_variance");
-    require(variance.rows == in.z.rows && variance.cols == in.z.cols,
-            "noise_variance: want the shape of z");
     const auto t = vector_of<const double>(times, "times");
     const auto risk = matrix_of<double>(out, "out");
     const py::gil_scoped_release release;
     flow::sure(options_of(depth, separate, workers), in, variance, t, risk);
+  });
+}
+
+void expected_risk(const py::array &signal, const py::array &eigenvalues, const py::object &b0,
+                   const py::array &noise_variance, const py::array &times, double rtol, int depth,
+                   bool separate, const py::array &out, int workers) {
+  with_float_type(signal, [&](auto zero) {
+    using T = decltype(zero);
+    const auto in = coordinates_of<T>(signal, eigenvalues, b0);
+    const auto variance = matrix_of<const T>(noise_variance, "noise_variance");
+    const auto t = vector_of<const double>(times, "times");
+    const auto risk = matrix_of<double>(out, "out");
+    const py::gil_scoped_release release;
+    flow::expected_risk(options_of(depth, separate, workers), in, variance, t, rtol, risk);
   });
 }
 
@@ -137,6 +149,9 @@ void register_flow(py::module_ &m) {
   m.def("sure", &sure, py::arg("z"), py::arg("eigenvalues"), py::arg("b0"),
         py::arg("noise_variance"), py::arg("times"), py::arg("depth"), py::arg("separate"),
         py::arg("out"), py::arg("workers"));
+  m.def("expected_risk", &expected_risk, py::arg("signal"), py::arg("eigenvalues"), py::arg("b0"),
+        py::arg("noise_variance"), py::arg("times"), py::arg("rtol"), py::arg("depth"),
+        py::arg("separate"), py::arg("out"), py::arg("workers"));
   m.def("hitting_time", &hitting_time, py::arg("z"), py::arg("eigenvalues"), py::arg("b0"),
         py::arg("fractions"), py::arg("depth"), py::arg("separate"), py::arg("out"),
         py::arg("workers"));

@@ -12,19 +12,6 @@
 namespace eigenflow::flow {
 namespace {
 
-constexpr index closed_tile = 512; // inputs and results of a tile stay in the first cache
-constexpr index march_tile = 128;  // about 30 us of work for one time
-
-void check(vector_view<const double> times) {
-  for (index i = 0; i < times.size; ++i)
-    require(times[i] >= 0, "times: want non-negative values");
-}
-
-// Coordinates per chunk: whole tiles, and at least some 100 us of work if there is that much.
-index grain_of(index tile, index n_times) {
-  return tile * std::max<index>(1, (tile == closed_tile ? 64 : 4) / std::max<index>(1, n_times));
-}
-
 // All fields of one tile in double, [time][coordinate]; only what is wanted has memory.
 struct tile_fields {
   std::vector<double> theta, residual, a, b, beta, eigenvalue, d_z, d_lambda, d_b0, d_t;
@@ -174,17 +161,6 @@ void for_tiles(const options &opts, const coordinates<T> &in, bool with_b0, inde
   parallel_for(in.z.rows * in.z.cols, grain_of(tile, n_times), chunk, opts.workers);
 }
 
-double pairwise_sum(const double *x, index n, index stride) {
-  if (n <= 8) {
-    double sum = 0;
-    for (index i = 0; i < n; ++i)
-      sum += x[i * stride];
-    return sum;
-  }
-  const index half = n / 2;
-  return pairwise_sum(x, half, stride) + pairwise_sum(x + half * stride, n - half, stride);
-}
-
 } // namespace
 
 template <class T>
@@ -235,49 +211,11 @@ template <class T> void learned_eigenvalues(const options &opts, const coordinat
   });
 }
 
-template <class T>
-void sure(const options &opts, const coordinates<T> &in, matrix_view<const T> noise_variance,
-          vector_view<const double> times, matrix_view<double> out) {
-  check(opts, in, opts.depth > 0);
-  check(times);
-  require(out.rows == times.size && out.cols == in.z.rows, "out: want times x rows");
-  const sorted_times sorted(times);
-  const index tile = opts.depth == 0 ? closed_tile : march_tile;
-  const index per_row = (in.z.cols + tile - 1) / tile, n_times = times.size;
-  // Tiles never straddle rows, and their partial sums meet in a fixed tree.
-  std::vector<double> partial(static_cast<std::size_t>(in.z.rows * per_row * n_times));
-  const auto chunk = [&](index begin, index end, int) {
-    tile_inputs<T> inputs(in, opts.depth > 0);
-    tile_input<T> variances(noise_variance);
-    tile_fields f(fields<T>{}, n_times * tile);
-    for (index at = begin; at < end; ++at) {
-      const index col = at % per_row * tile, first = at / per_row * in.z.cols + col;
-      const isa::flow_tile loaded = inputs.load(first, std::min(tile, in.z.cols - col));
-      const double *variance = variances.load(first, loaded.n);
-      if (opts.depth == 0)
-        closed_tile_fields(loaded, sorted.view(), f);
-      else
-        march_tile_fields(opts, loaded, sorted.view(), true, f);
-      for (index i = 0; i < n_times; ++i)
-        partial[static_cast<std::size_t>(at * n_times + i)] = isa::flow().sure_sum(
-            &f.residual[0] + i * loaded.n, &f.d_z[0] + i * loaded.n, variance, loaded.n);
-    }
-  };
-  if (n_times > 0)
-    parallel_for(in.z.rows * per_row, std::max<index>(1, grain_of(tile, n_times) / tile), chunk,
-                 opts.workers);
-  for (index i = 0; i < n_times; ++i)
-    for (index row = 0; row < in.z.rows; ++row)
-      out(i, row) = pairwise_sum(partial.data() + row * per_row * n_times + i, per_row, n_times);
-}
-
 #define EF_INSTANTIATE(T)                                                                          \
   template void evolve(const options &, const coordinates<T> &, vector_view<const double>,         \
                        const fields<T> &);                                                         \
   template void vanilla(const options &, const coordinates<T> &, vector_view<const double>, T *);  \
-  template void learned_eigenvalues(const options &, const coordinates<T> &, T *);                 \
-  template void sure(const options &, const coordinates<T> &, matrix_view<const T>,                \
-                     vector_view<const double>, matrix_view<double>);
+  template void learned_eigenvalues(const options &, const coordinates<T> &, T *);
 EF_INSTANTIATE(float)
 EF_INSTANTIATE(double)
 

@@ -16,6 +16,9 @@
 
 namespace eigenflow::flow {
 
+inline constexpr index closed_tile = 512; // inputs and results of a tile stay in the first cache
+inline constexpr index march_tile = 128;  // about 30 us of work for one time
+
 inline void check(const options &opts) {
   require(opts.depth >= 0 && opts.depth <= max_depth,
           "depth: got " + std::to_string(opts.depth) + ", want 0 to " + std::to_string(max_depth));
@@ -28,6 +31,16 @@ template <class T> void check(const options &opts, const coordinates<T> &in, boo
   };
   require(same(in.eigenvalues), "eigenvalues: want the shape of z");
   require(!with_b0 || same(in.b0), "b0: want the shape of z");
+}
+
+inline void check(vector_view<const double> times) {
+  for (index i = 0; i < times.size; ++i)
+    require(times[i] >= 0, "times: want non-negative values");
+}
+
+// Coordinates per chunk: whole tiles, and at least some 100 us of work if there is that much.
+inline index grain_of(index tile, index n_times) {
+  return tile * std::max<index>(1, (tile == closed_tile ? 64 : 4) / std::max<index>(1, n_times));
 }
 
 // Fills `to` with entries [begin, begin + n) of the view in row-major order.

@@ -24,6 +24,7 @@ from eigenflow._arrays import (
 
 MAX_DEPTH = 8
 _COUPLINGS = ("shared", "separate")
+_ANYWHERE = ("times", "fraction", "record")  # read on the host
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +43,14 @@ class Problem:
     b0: Any
     variance: Any
 
+    @property
+    def xp(self) -> Any:
+        """NumPy or CuPy."""
+        return namespace(self.kind)
+
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Any:
         """Make a result that lives where the coordinates do."""
-        return namespace(self.kind).empty(shape, self.dtype if dtype is None else dtype)
+        return self.xp.empty(shape, self.dtype if dtype is None else dtype)
 
     @property
     def kernels(self) -> Any:
@@ -80,6 +86,14 @@ def require_known(depth: Any, coupling: Any, rtol: Any, b0: Any) -> None:
         raise ValueError(msg)
 
 
+def host_only(**arrays: Any) -> None:
+    """Refuse CuPy arrays where no kernel for them exists."""
+    for name, x in arrays.items():
+        if kind_of(x) == "cupy":
+            msg = f"{name}: got a CuPy array, want NumPy (this function does not run on the GPU)"
+            raise TypeError(msg)
+
+
 def as_times(times: Any) -> Array:
     """Times as float64 on the host, non-negative; infinity is a time."""
     a = as_float_array(on_host(times), "times", dtype=np.float64, check_finite=False)
@@ -106,13 +120,13 @@ def flow_problem(
 ) -> Problem:
     """Check and broadcast what describes the coordinates.
 
-    `beside` names the call's other arrays, which must be of the same kind; plain NumPy ones go with
-    any kind.
+    `beside` names the call's other arrays, which must be of the same kind; times, fractions and
+    steps may be NumPy's with any kind.
     """
     given = {name: z, "eigenvalues": eigenvalues, "b0": b0, "noise_variance": variance}
-    foreign = {key: value for key, value in beside.items() if kind_of(value) != "numpy"}
-    kind = common_kind(**given, **foreign)
-    read = _reader(kind)
+    bound = {k: x for k, x in beside.items() if k not in _ANYWHERE or kind_of(x) != "numpy"}
+    kind = common_kind(**given, **bound)
+    read = reader(kind)
     arrays = {
         key: read(value, key, check_finite=check_finite)
         for key, value in given.items()
@@ -140,7 +154,8 @@ def flow_problem(
     )
 
 
-def _reader(kind: Kind) -> Callable[..., Any]:
+def reader(kind: Kind) -> Callable[..., Any]:
+    """Return the `as_float_array` of the problem's library."""
     if kind == "cupy":
         from eigenflow._gpu.arrays import as_float_array as read
 

@@ -137,6 +137,32 @@ TEST(sure_sums_rows_of_a_broadcast_problem) {
   }
 }
 
+TEST(expected_risk_is_the_mean_over_the_noise) {
+  const problem p(4, 70);
+  const double variance = 0.01;
+  const eigenflow::matrix_view<const double> noise{&variance, 4, 70, 0, 0};
+  for (const int depth : {0, 2}) {
+    const flow::options opts{depth, flow::coupling::shared, 3};
+    std::vector<double> risk(8), want(8), theta(2 * 280);
+    flow::expected_risk(opts, p.in(), noise, view({2.0, 5.0}), 1e-8, row_major(risk.data(), 2, 4));
+    double weights = 0;
+    for (double xi = -8; xi <= 8; xi += 0.0625) {
+      problem noisy = p;
+      for (double &z : noisy.z)
+        z += 0.1 * xi;
+      flow::solve(opts, noisy.in(), view({2.0, 5.0}), theta.data());
+      weights += std::exp(-xi * xi / 2);
+      for (std::size_t i = 0; i < theta.size(); ++i)
+        want[i / 70] += std::exp(-xi * xi / 2) * std::pow(theta[i] - p.z[i % 280], 2);
+    }
+    for (std::size_t row = 0; row < 8; ++row)
+      CHECK_CLOSE(risk[row], want[row] / weights, 1e-8);
+    CHECK_THROWS(
+        flow::expected_risk(opts, p.in(), noise, view({2.0}), 0.0, row_major(risk.data(), 1, 4)),
+        eigenflow::argument_error);
+  }
+}
+
 TEST(float_is_double_rounded) {
   const problem p(1, 300);
   std::vector<float> z(p.z.begin(), p.z.end()), lambda(p.lambda.begin(), p.lambda.end());

@@ -48,6 +48,41 @@ def test_solve_and_state(cupy, options, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_derivatives(cupy, options, dtype):
+    z, lam = problem(dtype=dtype)
+    times = [1.0, 0.0, 30.0]
+    got = ef.flow.derivatives(cupy.asarray(z), cupy.asarray(lam), times, **options)
+    want = ef.flow.derivatives(z, lam, times, **options)
+    for name in ("theta", "z", "eigenvalues", "b0", "times"):
+        if name != "b0" or options:
+            close(cupy, getattr(got, name), getattr(want, name), 1e-11)
+    assert (got.b0 is None) == (not options)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("options", OPTIONS[:2])
+def test_jvp_and_vjp(cupy, options, dtype):
+    z, lam = problem((2, 19), dtype=dtype)
+    times = [[1.0, 0.0], [30.0, 2.0]]
+    given = {"z": z, "eigenvalues": lam[0]}
+    on_device = {name: cupy.asarray(a) for name, a in given.items()}
+    ones = {name: np.ones_like(a) for name, a in given.items()}
+    want = ef.flow.jvp(**given, times=times, tangents={**ones, "times": 0.5}, **options)
+    moving = {**{name: cupy.asarray(a) for name, a in ones.items()}, "times": 0.5}
+    got = ef.flow.jvp(**on_device, times=times, tangents=moving, **options)
+    for a, b in zip(got, want, strict=True):
+        close(cupy, a, b, 1e-11)
+    outer = np.linspace(-1, 1, 4 * z.size).reshape(2, 2, *z.shape).astype(dtype)
+    want = ef.flow.vjp(**given, times=times, grad_output=outer, **options)
+    got = ef.flow.vjp(**on_device, times=times, grad_output=cupy.asarray(outer), **options)
+    for name in ("z", "eigenvalues", "times"):
+        close(cupy, getattr(got, name), getattr(want, name), 1e-11)
+    if options:
+        close(cupy, got.b0, want.b0, 1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_vanilla(cupy, dtype):
     z, lam = problem(dtype=dtype)
     got = ef.flow.vanilla(cupy.asarray(z), cupy.asarray(lam), TIMES)
@@ -195,6 +230,8 @@ BAD = [
     lambda to: ef.flow.hitting_time(to([0.5, 2.0]), to([1.0]), 1.0),
     lambda to: ef.flow.learned_eigenvalues(to(NAN), 1.0),
     lambda to: ef.flow.descend(to([1.0]), 1.0, 0.1, 3, record=to([4])),
+    lambda to: ef.flow.jvp(to([1.0]), 1.0, 1.0, {"z": to(NAN)}),
+    lambda to: ef.flow.vjp(to([1.0]), 1.0, 1.0, to(np.ones(3))),
 ]
 
 
@@ -215,13 +252,27 @@ def test_memories_do_not_mix(cupy):
         lambda: ef.flow.sure(z, 1.0, 1.0, np.ones(1)),
         lambda: ef.flow.descend(np.ones(1), z, 0.1, 3),
         lambda: ef.flow.hitting_time(z, np.ones(1), 1.0),
+        lambda: ef.flow.jvp(z, 1.0, 1.0, {"z": np.ones(1)}),
+        lambda: ef.flow.vjp(z, 1.0, 1.0, np.ones(1)),
     ):
         with pytest.raises(TypeError, match="different libraries"):
             call()
-    with pytest.raises(TypeError, match=r"^out: got ndarray, want a CuPy array"):
+    with pytest.raises(TypeError, match=r"^z \(cupy\), out \(numpy\)"):
         ef.flow.solve(z, 1.0, 1.0, out=np.empty(1))
     with pytest.raises(ValueError, match=r"^out: shares memory"):
         ef.flow.solve(z, 1.0, 1.0, out=z)
+
+
+def test_what_has_no_kernels_says_so(cupy):
+    z = cupy.asarray([1.0])
+    for call in (
+        lambda: ef.flow.expected_risk(z, 1.0, 1.0, 0.1),
+        lambda: ef.flow.stopping_time(z, 1.0, 0.1),
+        lambda: ef.flow.landweber(z, 1.0, 0.1, 3),
+        lambda: ef.flow.diagonal_network(z, 1.0, 1.0),
+    ):
+        with pytest.raises(TypeError, match=r"got a CuPy array, want NumPy"):
+            call()
 
 
 def test_nan_may_pass_unchecked(cupy):

@@ -17,6 +17,19 @@ FUNCTIONS = {
     "flow.vanilla": ("z eigenvalues times", "out workers check_finite"),
     "flow.learned_eigenvalues": ("theta eigenvalues", "depth b0"),
     "flow.sure": ("z eigenvalues times noise_variance", "depth b0 axis workers check_finite"),
+    "flow.derivatives": (
+        "z eigenvalues times",
+        "wrt depth b0 coupling workers check_finite",
+    ),
+    "flow.jvp": ("z eigenvalues times tangents", "depth b0 coupling workers check_finite"),
+    "flow.vjp": (
+        "z eigenvalues times grad_output",
+        "wrt depth b0 coupling workers check_finite",
+    ),
+    "flow.expected_risk": (
+        "signal eigenvalues times noise_variance",
+        "depth b0 coupling axis rtol workers check_finite",
+    ),
     "flow.hitting_time": (
         "fraction z eigenvalues",
         "depth b0 coupling workers check_finite",
@@ -25,6 +38,13 @@ FUNCTIONS = {
         "z eigenvalues step_size n_steps",
         "depth b0 record workers check_finite",
     ),
+    "flow.stopping_time": (
+        "z eigenvalues noise_variance rule",
+        "depth b0 coupling axis points_per_decade tau workers check_finite",
+    ),
+    "flow.universal_choice": ("noise_variance", "depth"),
+    "flow.diagonal_network": ("z scale times", "workers check_finite"),
+    "flow.landweber": ("z eigenvalues step_size n_steps", "check_finite"),
     "lowrank.svd": (
         "A rank",
         "rtol atol norm oversampling power_iterations rng workers check_finite",
@@ -57,6 +77,9 @@ FUNCTIONS = {
 
 RESULTS = {
     "flow.FlowState": "theta residual a b beta learned_eigenvalues",
+    "flow.FlowDerivatives": "theta z eigenvalues b0 times",
+    "flow.FlowGradients": "z eigenvalues b0 times",
+    "flow.UniversalChoice": "time b0",
     "lowrank.SVDResult": (
         "U s Vh rank error relative_error error_kind failure_probability residuals method passes"
     ),

@@ -32,9 +32,9 @@ _PYTHON_TYPES = {int: np.int64, float: np.float64, bool: np.bool_}
 # What the package may use, by name.
 _ATTRIBUTES = """T all any argmax argmin astype dtype flags get item max min ndim ravel reshape
     shape size strides sum transpose"""
-_FUNCTIONS = """ascontiguousarray broadcast_to empty empty_like flatnonzero full isfinite
-    may_share_memory"""
-_OPERATORS = "lt le gt ge eq ne add sub truediv pow invert abs"
+_FUNCTIONS = """ascontiguousarray broadcast_to clip empty empty_like flatnonzero full isfinite
+    may_share_memory stack where zeros zeros_like"""
+_OPERATORS = "lt le gt ge eq ne add sub truediv pow invert abs iadd imul"
 
 
 class ndarray:  # noqa: N801
@@ -92,7 +92,7 @@ def _bare(x):
     if isinstance(x, np.ndarray):
         msg = f"Unsupported type {type(x)}"
         raise TypeError(msg)
-    return tuple(map(_bare, x)) if isinstance(x, tuple) else x
+    return type(x)(map(_bare, x)) if isinstance(x, tuple | list) else x
 
 
 def _wrap(x):

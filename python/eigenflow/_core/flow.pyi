@@ -35,6 +35,18 @@ def sure(
     out: Array,
     workers: int,
 ) -> None: ...
+def expected_risk(
+    signal: Array,
+    eigenvalues: Array,
+    b0: Array | None,
+    noise_variance: Array,
+    times: Array,
+    rtol: float,
+    depth: int,
+    separate: bool,
+    out: Array,
+    workers: int,
+) -> None: ...
 def hitting_time(
     z: Array,
     eigenvalues: Array,

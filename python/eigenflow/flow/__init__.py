@@ -7,17 +7,32 @@ noise. Source: Li and Lin, "Improving adaptivity via over-parameterization in se
 (NeurIPS 2024, arXiv 2409.00894).
 """
 
+from eigenflow.flow.derivatives import FlowDerivatives, FlowGradients, derivatives, jvp, vjp
 from eigenflow.flow.descent import descend
 from eigenflow.flow.inverse import hitting_time
-from eigenflow.flow.path import FlowState, learned_eigenvalues, solve, state, sure, vanilla
+from eigenflow.flow.path import FlowState, learned_eigenvalues, solve, state, vanilla
+from eigenflow.flow.risk import expected_risk, sure
+from eigenflow.flow.special import diagonal_network, landweber
+from eigenflow.flow.stopping import UniversalChoice, stopping_time, universal_choice
 
 __all__ = [
+    "FlowDerivatives",
+    "FlowGradients",
     "FlowState",
+    "UniversalChoice",
+    "derivatives",
     "descend",
+    "diagonal_network",
+    "expected_risk",
     "hitting_time",
+    "jvp",
+    "landweber",
     "learned_eigenvalues",
     "solve",
     "state",
+    "stopping_time",
     "sure",
+    "universal_choice",
     "vanilla",
+    "vjp",
 ]

@@ -39,14 +39,15 @@ def hitting_time(
     fraction : array_like
         theta / z, from 0 to 1, any shape.
     z, eigenvalues, depth, b0, coupling, workers, check_finite
-        As in `solve`; NumPy and CPU tensors.
+        As in `solve`.
 
     Returns
     -------
     ndarray or float
         float64 times of shape fraction.shape + broadcast(z, eigenvalues, b0): 0 for a fraction
         of 0, infinity for 1 and at a saddle (an eigenvalue or b0 of 0), and where z is 0 the limit
-        of small z. The relative error is a few eps, plus what rounding `fraction` does.
+        of small z. The relative error is a few eps, plus what rounding `fraction` does. On a GPU
+        always an array.
 
     Raises
     ------

@@ -1,21 +1,18 @@
-"""The flow at given times, its learned eigenvalues, and the risk along it."""
+"""The flow at given times, and its learned eigenvalues."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
-from eigenflow._arrays import Array, check_out, like, number_or_like
+from eigenflow._arrays import Array, check_out, like
 from eigenflow._flow_problem import (
     Problem,
     as_times,
     flow_problem,
-    move_axes_last,
     require_known,
 )
 from eigenflow._threads import resolve_workers
 
-__all__ = ["FlowState", "learned_eigenvalues", "solve", "state", "sure", "vanilla"]
+__all__ = ["FlowState", "learned_eigenvalues", "solve", "state", "vanilla"]
 
 Coupling = Literal["shared", "separate"]
 
@@ -72,7 +69,8 @@ def solve(
     eigenvalues : array_like
         Initial eigenvalues, non-negative; broadcast with `z`.
     times : array_like
-        Times, non-negative, any shape and order; infinity is allowed and gives the limit.
+        Times, non-negative, any shape and order; infinity is allowed and gives the limit. With
+        CuPy arrays they may be on the host.
     depth : int
         How many factors b multiply a and beta, 0 to 8.
     b0 : array_like, optional
@@ -145,7 +143,7 @@ def state(
     Parameters
     ----------
     z, eigenvalues, times, depth, b0, coupling, workers, check_finite
-        As in `solve`; NumPy and CPU tensors.
+        As in `solve`.
 
     Returns
     -------
@@ -250,71 +248,6 @@ def learned_eigenvalues(
         resolve_workers(workers),
     )
     return like(learned, theta)
-
-
-def sure(
-    z: Any,
-    eigenvalues: Any,
-    times: Any,
-    noise_variance: Any,
-    *,
-    depth: int = 0,
-    b0: Any = None,
-    coupling: Coupling = "shared",
-    axis: int | tuple[int, ...] | None = None,
-    workers: int | None = None,
-    check_finite: bool = True,
-) -> Any:
-    """Stein's unbiased estimate of the risk along the path, without knowing the signal.
-
-    If z is a signal plus independent Gaussian noise of known variance, then
-
-        SURE(t) = sum (z - theta)^2 + 2 variance d theta / d z - variance
-
-    has the same mean as the loss sum (theta - signal)^2 (Stein, "Estimation of the mean of a
-    multivariate normal distribution", 1981). Its minimum over t is a stopping time. Its noise is
-    about variance sqrt(2 N) for N coordinates, mostly the same for all t: compare differences.
-
-    Parameters
-    ----------
-    z, eigenvalues, times, depth, b0, coupling, workers, check_finite
-        As in `solve`. The derivative d theta / d z is exact at every depth.
-    noise_variance : array_like
-        Variance of the noise in z, non-negative; broadcast with `z`.
-    axis : int or tuple of int, optional
-        Axes of the coordinates to sum over; None sums over all.
-
-    Returns
-    -------
-    ndarray or float
-        float64, of shape times.shape + the coordinates' shape without `axis`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> z = np.r_[3.0, -4.0, np.full(98, 0.1)]
-    >>> times = np.array([0.5, 1.0, 2.0, 4.0, 8.0])
-    >>> risk = ef.flow.sure(z, 1e-3, times, 0.01)
-    >>> float(times[np.argmin(risk)])
-    4.0
-    """
-    require_known(depth, coupling, None, b0)
-    problem = flow_problem(z, eigenvalues, b0, check_finite, variance=noise_variance, times=times)
-    moved, rest = move_axes_last(problem, axis)
-    when = as_times(times)
-    risk = problem.empty((when.size, moved.z.shape[0]), np.float64)
-    problem.kernels.sure(
-        moved.z,
-        moved.eigenvalues,
-        moved.b0,
-        moved.variance,
-        when.ravel(),
-        depth,
-        coupling == "separate",
-        risk,
-        resolve_workers(workers),
-    )
-    return number_or_like(risk.reshape(when.shape + rest), z)
 
 
 def _evolve(
