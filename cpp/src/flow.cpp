@@ -2,6 +2,7 @@
 #include "flow_tiles.hpp"
 
 #include <eigenflow/errors.hpp>
+#include <eigenflow/hd/flow_point.hpp>
 #include <eigenflow/parallel.hpp>
 
 #include <cmath>
@@ -67,8 +68,9 @@ void march_tile_fields(const options &opts, const isa::flow_tile &tile,
     const auto j = static_cast<index>(k) % tile.n;
     const bool stuck = tile.lambda[j] == 0 || tile.b0[j] == 0;
     if (!f.a.empty()) {
-      f.a[k] = std::hypot(std::sqrt(tile.lambda[j]), f.beta[k]);
-      f.b[k] = std::hypot(tile.b0[j], std::sqrt(rate) * f.beta[k]);
+      const auto [a, b] = hd::march_factors(tile.lambda[j], tile.b0[j], f.beta[k], rate);
+      f.a[k] = a;
+      f.b[k] = b;
     }
     if (stuck && !f.eigenvalue.empty())
       f.eigenvalue[k] = 0;

@@ -2,6 +2,7 @@
 #include "flow_tiles.hpp"
 
 #include <eigenflow/errors.hpp>
+#include <eigenflow/hd/flow_descend.hpp>
 #include <eigenflow/parallel.hpp>
 
 #include <atomic>
@@ -19,13 +20,10 @@ constexpr index steps_at_a_time = 10'000; // about a millisecond: interrupts are
 struct block_state {
   double a[block], b[block], beta[block];
 
-  double theta(index i, int depth) const { return a[i] * std::pow(b[i], depth) * beta[i]; }
-  bool finite(index i, int depth) const {
-    return std::isfinite(a[i]) && std::isfinite(b[i]) && std::isfinite(theta(i, depth));
-  }
+  hd::descent_state at(index i) const { return {a[i], b[i], beta[i]}; }
   index first_bad(index n, int depth) const {
     for (index i = 0; i < n; ++i)
-      if (!finite(i, depth))
+      if (!hd::descent_is_finite(at(i), depth))
         return i;
     return -1;
   }
@@ -73,9 +71,10 @@ struct descent {
 block_state start_of(const isa::flow_tile &tile) {
   block_state s;
   for (index i = 0; i < tile.n; ++i) {
-    s.a[i] = std::sqrt(tile.lambda[i]);
-    s.b[i] = tile.b0 == nullptr ? 1 : tile.b0[i];
-    s.beta[i] = 0;
+    const auto start = hd::descent_start(tile.lambda[i], tile.b0 == nullptr ? 1 : tile.b0[i]);
+    s.a[i] = start.a;
+    s.b[i] = start.b;
+    s.beta[i] = start.beta;
   }
   return s;
 }
@@ -88,14 +87,13 @@ void write(const descent &d, const isa::flow_tile &tile, const block_state &s, c
       field[i] = static_cast<T>(value);
   };
   for (index i = 0; i < tile.n; ++i) {
-    const double theta = s.theta(i, d.opts.depth);
-    const double g = s.a[i] * std::pow(s.b[i], d.opts.depth);
+    const auto [theta, gain] = hd::descent_products_of(s.at(i), d.opts.depth);
     put(out.theta, at + i, theta);
     put(out.residual, at + i, tile.z[i] - theta);
     put(out.a, at + i, s.a[i]);
     put(out.b, at + i, s.b[i]);
     put(out.beta, at + i, s.beta[i]);
-    put(out.learned_eigenvalues, at + i, g * g);
+    put(out.learned_eigenvalues, at + i, gain * gain);
   }
 }
 

@@ -5,6 +5,7 @@ lists, numbers), CPU tensors that speak DLPack (PyTorch and others; no copy), an
 recognised without importing it.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -45,6 +46,20 @@ def common_kind(**arrays: object) -> Kind:
     return next(iter(found), "numpy")
 
 
+def namespace(kind: Kind) -> Any:
+    """Return the library whose functions take arrays of this kind, once they are read in."""
+    if kind == "cupy":
+        import cupy
+
+        return cupy
+    return np
+
+
+def on_host(x: Any) -> Any:
+    """Copy a CuPy array to CPU memory; all else stays as it is."""
+    return x.get() if kind_of(x) == "cupy" else x
+
+
 def _from_dlpack(x: Any, name: str) -> Array:
     device_type = int(x.__dlpack_device__()[0])
     if device_type not in (1, 3):  # CPU, page-locked CPU memory
@@ -79,18 +94,11 @@ def as_float_array(
         Refuse NaN and infinity, naming the first position.
     """
     a = _from_dlpack(x, name) if kind_of(x) == "dlpack" else _numpy_array(x, name)
-    if a.dtype.kind not in "biuf" or a.dtype.itemsize > 8:
-        msg = f"{name}: got dtype {a.dtype}, want real numbers (float32 or float64)"
-        raise TypeError(msg)
-    wanted = _float_dtype(a.dtype) if dtype is None else np.dtype(dtype)
+    own = float_dtype(a, name)
+    wanted = own if dtype is None else np.dtype(dtype)
     if a.dtype != wanted or not a.flags.aligned:
         a = np.require(a, wanted, "A")
-    if ndim is not None:
-        accepted = (ndim,) if isinstance(ndim, int) else tuple(ndim)
-        if a.ndim not in accepted:
-            want = " or ".join(str(n) for n in accepted)
-            msg = f"{name}: got {a.ndim} dimensions (shape {a.shape}), want {want}"
-            raise ValueError(msg)
+    require_ndim(a, name, ndim)
     if check_finite:
         require_finite(a, name)
     return a
@@ -104,47 +112,66 @@ def _numpy_array(x: Any, name: str) -> Array:
         raise ValueError(msg) from None
 
 
-def _float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return (
-        np.dtype(np.float32) if dtype.kind == "f" and dtype.itemsize <= 4 else np.dtype(np.float64)
-    )
+def float_dtype(a: Any, name: str) -> np.dtype[Any]:
+    """Return the type that the entries of `a` become: float32 stays, real numbers are float64."""
+    if a.dtype.kind not in "biuf" or a.dtype.itemsize > 8:
+        msg = f"{name}: got dtype {a.dtype}, want real numbers (float32 or float64)"
+        raise TypeError(msg)
+    single = a.dtype.kind == "f" and a.dtype.itemsize <= 4
+    return np.dtype(np.float32 if single else np.float64)
 
 
-def require_finite(a: Array, name: str) -> None:
-    """Raise ValueError that names the first NaN or infinity of `a`."""
-    # One pass without a temporary in the good case: the sum is finite unless it overflows.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = np.sum(a, dtype=np.float64)
-    if np.isfinite(total):
-        return
-    bad = np.flatnonzero(~np.isfinite(a))
-    if bad.size:
-        where = tuple(int(i) for i in np.unravel_index(bad[0], a.shape))
-        value = a[where]
-        position = where[0] if len(where) == 1 else where
-        at = f" at position {position}" if where else ""
-        msg = f"{name}: got {value}{at}, want finite values"
+def require_ndim(a: Any, name: str, ndim: int | Sequence[int] | None) -> None:
+    """Raise ValueError if `a` has another number of dimensions than accepted; None accepts all."""
+    accepted = (ndim,) if isinstance(ndim, int) else ndim
+    if accepted is not None and a.ndim not in accepted:
+        want = " or ".join(str(n) for n in accepted)
+        msg = f"{name}: got {a.ndim} dimensions (shape {a.shape}), want {want}"
         raise ValueError(msg)
 
 
-def common_float_dtype(*arrays: Array) -> np.dtype[Any]:
+def require_finite(a: Any, name: str) -> None:
+    """Raise ValueError that names the first NaN or infinity of the NumPy or CuPy array `a`."""
+    # One pass without a temporary in the good case: the sum is finite unless it overflows.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(a.sum(dtype=np.float64))
+    if not math.isfinite(total):
+        refuse_first(~namespace(kind_of(a)).isfinite(a), a, name, "finite values")
+
+
+def refuse_first(bad: Any, a: Any, name: str, wanted: str) -> None:
+    """Raise ValueError that names the first entry of `a` where `bad` is true, if there is one."""
+    found = namespace(kind_of(a)).flatnonzero(bad)
+    if found.size:
+        where = tuple(int(i) for i in np.unravel_index(int(found[0]), a.shape))
+        position = where[0] if len(where) == 1 else where
+        at = f" at position {position}" if where else ""
+        msg = f"{name}: got {a[where].item()}{at}, want {wanted}"
+        raise ValueError(msg)
+
+
+def common_float_dtype(*arrays: Any) -> np.dtype[Any]:
     """float32 if every array is float32, else float64."""
-    return np.dtype(np.result_type(*arrays)) if arrays else np.dtype(np.float64)
+    return np.result_type(*(a.dtype for a in arrays)) if arrays else np.dtype(np.float64)
 
 
-def check_out(out: Any, shape: tuple[int, ...], dtype: DTypeLike, *inputs: Array) -> Array:
-    """Check a user's `out=` array, or make one.
+def check_out(
+    out: Any, shape: tuple[int, ...], dtype: DTypeLike, *inputs: Any, kind: Kind = "numpy"
+) -> Any:
+    """Check a user's `out=` array, or make one: a CuPy array if `kind` says so, else NumPy's.
 
     Raises
     ------
     TypeError, ValueError
-        If `out` is no writeable C-ordered NumPy array of this shape and dtype, or shares memory
+        If `out` is no writeable C-ordered array of this library, shape and dtype, or shares memory
         with an input.
     """
+    xp = namespace(kind)
     if out is None:
-        return np.empty(shape, dtype)
-    if not isinstance(out, np.ndarray):
-        msg = f"out: got {type(out).__name__}, want a NumPy array"
+        return xp.empty(shape, dtype)
+    if not isinstance(out, xp.ndarray):
+        library = "CuPy" if kind == "cupy" else "NumPy"
+        msg = f"out: got {type(out).__name__}, want a {library} array"
         raise TypeError(msg)
     if out.dtype != dtype:
         msg = f"out: got dtype {out.dtype}, want {np.dtype(dtype)}"
@@ -152,18 +179,26 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: DTypeLike, *inputs: Array
     if out.shape != tuple(shape):
         msg = f"out: got shape {out.shape}, want {tuple(shape)}"
         raise ValueError(msg)
-    if not (out.flags.writeable and out.flags.c_contiguous):
+    writeable = getattr(out.flags, "writeable", True)  # CuPy's arrays always are
+    if not (writeable and out.flags.c_contiguous):
         msg = "out: want a writeable C-contiguous array"
         raise ValueError(msg)
-    if any(np.may_share_memory(out, a) for a in inputs):
+    if any(xp.may_share_memory(out, a) for a in inputs):
         msg = "out: shares memory with an input, want memory of its own"
         raise ValueError(msg)
     return out
 
 
-def like(result: Array, original: Any) -> Any:
-    """Hand `result` back as the kind of array that `original` is (DLPack tensors; NumPy stays)."""
+def like(result: Any, original: Any) -> Any:
+    """Hand `result` back as the kind of array that `original` is (DLPack tensors; others stay)."""
     if kind_of(original) != "dlpack":
         return result
     library = sys.modules[type(original).__module__.partition(".")[0]]
     return library.from_dlpack(result)
+
+
+def number_or_like(result: Any, original: Any) -> Any:
+    """As `like`; a NumPy result without dimensions becomes a float, one on the device stays."""
+    if isinstance(result, np.ndarray) and result.ndim == 0:
+        return float(result)
+    return like(result, original)

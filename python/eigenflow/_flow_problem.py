@@ -1,29 +1,65 @@
 """Validation and broadcasting for `eigenflow.flow`."""
 
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from eigenflow._arrays import Array, as_float_array, common_float_dtype, kind_of
+from eigenflow import _core
+from eigenflow._arrays import (
+    Array,
+    Kind,
+    as_float_array,
+    common_float_dtype,
+    common_kind,
+    kind_of,
+    namespace,
+    on_host,
+    refuse_first,
+)
 
 MAX_DEPTH = 8
 _COUPLINGS = ("shared", "separate")
+_ANYWHERE = ("times", "fraction", "record")  # read on the host
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Coordinates as matrices of one shape, broadcast by zero strides where memory allows it."""
+    """Coordinates as matrices of one shape, broadcast by zero strides where memory allows it.
 
+    On the device, arrays of any number of dimensions.
+    """
+
+    kind: Kind
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    arrays: tuple[Array, ...]  # the user's arrays, of the common dtype, broadcast to `shape`
-    z: Array
-    eigenvalues: Array
-    b0: Array | None
-    variance: Array | None
+    arrays: tuple[Any, ...]  # the user's arrays, of the common dtype, broadcast to `shape`
+    z: Any
+    eigenvalues: Any
+    b0: Any
+    variance: Any
+
+    @property
+    def xp(self) -> Any:
+        """NumPy or CuPy."""
+        return namespace(self.kind)
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Any:
+        """Make a result that lives where the coordinates do."""
+        return self.xp.empty(shape, self.dtype if dtype is None else dtype)
+
+    @property
+    def kernels(self) -> Any:
+        """The loops for these coordinates: `_core.flow`, or its mirror on the device."""
+        if self.kind == "cupy":
+            from eigenflow._gpu import flow as gpu
+
+            return gpu
+        return _core.flow
 
 
 def require_known(depth: Any, coupling: Any, rtol: Any, b0: Any) -> None:
@@ -50,36 +86,29 @@ def require_known(depth: Any, coupling: Any, rtol: Any, b0: Any) -> None:
         raise ValueError(msg)
 
 
-def gpu_only(names: str, **arrays: Any) -> None:
-    """Refuse CuPy arrays where no kernel for them exists yet."""
+def host_only(**arrays: Any) -> None:
+    """Refuse CuPy arrays where no kernel for them exists."""
     for name, x in arrays.items():
         if kind_of(x) == "cupy":
-            msg = f"{name}: got a CuPy array, want NumPy (on the GPU there are: {names})"
+            msg = f"{name}: got a CuPy array, want NumPy (this function does not run on the GPU)"
             raise TypeError(msg)
 
 
 def as_times(times: Any) -> Array:
-    """Times as float64, non-negative; infinity is a time."""
-    a = as_float_array(times, "times", dtype=np.float64, check_finite=False)
+    """Times as float64 on the host, non-negative; infinity is a time."""
+    a = as_float_array(on_host(times), "times", dtype=np.float64, check_finite=False)
     _require_non_negative(a, "times")
     return np.ascontiguousarray(a) if a.ndim else a
 
 
-def _require_non_negative(a: Array, name: str, *, nan_too: bool = True) -> None:
+def _require_non_negative(a: Any, name: str, *, nan_too: bool = True) -> None:
     # One reduction without a temporary in the good case; NaN makes the comparison false.
-    if a.size == 0 or np.min(a) >= 0:
+    if a.size == 0 or a.min() >= 0:
         return
-    bad = np.flatnonzero(~(a >= 0) if nan_too else a < 0)
-    if bad.size == 0:
-        return
-    where = tuple(int(i) for i in np.unravel_index(bad[0], a.shape))
-    position = where[0] if len(where) == 1 else where
-    at = f" at position {position}" if where else ""
-    msg = f"{name}: got {a[where]}{at}, want non-negative values"
-    raise ValueError(msg)
+    refuse_first(~(a >= 0) if nan_too else a < 0, a, name, "non-negative values")
 
 
-def numpy_problem(
+def flow_problem(
     z: Any,
     eigenvalues: Any,
     b0: Any,
@@ -87,11 +116,19 @@ def numpy_problem(
     *,
     name: str = "z",
     variance: Any = None,
+    **beside: Any,
 ) -> Problem:
-    """Check and broadcast what describes the coordinates."""
+    """Check and broadcast what describes the coordinates.
+
+    `beside` names the call's other arrays, which must be of the same kind; times, fractions and
+    steps may be NumPy's with any kind.
+    """
     given = {name: z, "eigenvalues": eigenvalues, "b0": b0, "noise_variance": variance}
+    bound = {k: x for k, x in beside.items() if k not in _ANYWHERE or kind_of(x) != "numpy"}
+    kind = common_kind(**given, **bound)
+    read = reader(kind)
     arrays = {
-        key: as_float_array(value, key, check_finite=check_finite)
+        key: read(value, key, check_finite=check_finite)
         for key, value in given.items()
         if value is not None
     }
@@ -100,10 +137,13 @@ def numpy_problem(
             _require_non_negative(array, key, nan_too=check_finite)
     dtype = common_float_dtype(*(a for a in arrays.values() if a.ndim), arrays[name])
     shape = _broadcast_shape(arrays)
-    full = {k: np.broadcast_to(a.astype(dtype, copy=False), shape) for k, a in arrays.items()}
-    matrices = _as_matrices(list(full.values()))
-    named = dict(zip(full, matrices, strict=True))
+    xp = namespace(kind)
+    full = {k: xp.broadcast_to(a.astype(dtype, copy=False), shape) for k, a in arrays.items()}
+    # Kernels on the device pack their inputs themselves.
+    views = list(full.values()) if kind == "cupy" else _as_matrices(list(full.values()))
+    named = dict(zip(full, views, strict=True))
     return Problem(
+        kind,
         shape,
         dtype,
         tuple(full.values()),
@@ -114,7 +154,16 @@ def numpy_problem(
     )
 
 
-def _broadcast_shape(arrays: dict[str, Array]) -> tuple[int, ...]:
+def reader(kind: Kind) -> Callable[..., Any]:
+    """Return the `as_float_array` of the problem's library."""
+    if kind == "cupy":
+        from eigenflow._gpu.arrays import as_float_array as read
+
+        return read
+    return as_float_array
+
+
+def _broadcast_shape(arrays: dict[str, Any]) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*(a.shape for a in arrays.values()))
     except ValueError:
@@ -176,7 +225,7 @@ def move_axes_last(
     rest = tuple(problem.shape[i] for i in kept)
     rows = int(np.prod(rest))
     cols = int(np.prod([problem.shape[i] for i in axes]))
-    moved = [np.transpose(a, kept + axes).reshape(rows, cols) for a in problem.arrays]
+    moved = [a.transpose(kept + axes).reshape(rows, cols) for a in problem.arrays]
     b0 = moved[2] if problem.b0 is not None else None
     return replace(problem, z=moved[0], eigenvalues=moved[1], b0=b0, variance=moved[-1]), rest
 
@@ -192,9 +241,3 @@ def _normal_axes(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
         msg = f"axis: got {axis!r}, want different axes"
         raise ValueError(msg)
     return normal
-
-
-def noise_like(problem: Problem) -> Array:
-    """Return the noise variance, which `sure` always has."""
-    assert problem.variance is not None
-    return problem.variance

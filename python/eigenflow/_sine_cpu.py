@@ -28,7 +28,7 @@ def phase_accuracy(
 
 def entries(op: "SineLowRank", out: Any, workers: int) -> _arrays.Array:
     """Return the matrix."""
-    result = _arrays.check_out(out, op.shape, op.dtype, op.U, op.V)
+    result: _arrays.Array = _arrays.check_out(out, op.shape, op.dtype, op.U, op.V)
     scaled, other = (op.U, op.V) if op._scaled_left else (op.V, op.U)
     oriented = result if op._scaled_left else result.T
     _core.entries(scaled, other, oriented, op.omega, op.gain, op.exact_phase, workers)
@@ -44,7 +44,7 @@ def product(op: "SineLowRank", X: Any, out: Any, workers: int, check_finite: boo
         raise ValueError(msg)
     dtype = np.result_type(op.dtype, x.dtype)
     x, left, right = (a.astype(dtype, copy=False) for a in (x, op.U, op.V))
-    result = _arrays.check_out(out, (m, *x.shape[1:]), dtype, op.U, op.V, x)
+    result: _arrays.Array = _arrays.check_out(out, (m, *x.shape[1:]), dtype, op.U, op.V, x)
     columns, to = (x, result) if x.ndim == 2 else (x[:, None], result[:, None])
     scaled, other = (left, right) if op._scaled_left else (right, left)
     settings = (op.omega, op.gain, op.exact_phase, not op._scaled_left, workers)

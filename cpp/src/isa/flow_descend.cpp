@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "flow_descend.hpp"
 
-#include <eigenflow/hd/flow_march.hpp>
+#include <eigenflow/hd/flow_descend.hpp>
 
 namespace {
 
@@ -13,15 +13,11 @@ void run(double b_rate, const double *__restrict z, int64_t n, double step, int6
          double *__restrict a, double *__restrict b, double *__restrict beta) {
   for (int64_t k = 0; k < n_steps; ++k)
     for (int64_t i = 0; i < n; ++i) {
-      const double one_less = depth > 1 ? hd::power_of(b[i], depth - 1) : 1;
-      const double power = depth > 0 ? one_less * b[i] : 1;
-      const double push = step * (z[i] - a[i] * power * beta[i]);
-      const double a_new = a[i] + push * (power * beta[i]);
-      const double beta_new = beta[i] + push * (a[i] * power);
-      if (depth > 0)
-        b[i] += push * (b_rate * (a[i] * one_less * beta[i]));
-      a[i] = a_new;
-      beta[i] = beta_new;
+      const hd::descent_state next =
+          hd::descent_step({a[i], b[i], beta[i]}, z[i], depth, b_rate, step);
+      a[i] = next.a;
+      b[i] = next.b;
+      beta[i] = next.beta;
     }
 }
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eigenflow import _sine_cpu
+from eigenflow._arrays import check_out
+from eigenflow._gpu.arrays import as_float_array
 from eigenflow._gpu.compile import kernel, launch_shape
 
 if TYPE_CHECKING:
@@ -17,31 +19,10 @@ _MAX_COLUMN_BLOCKS = 65_535
 _INVERSE_PI, _INVERSE_PI_LOW = 1 / math.pi, -1.9678676675182486e-17
 
 
-def _float_array(x: Any, name: str, ndim: tuple[int, ...], check_finite: bool) -> Any:
-    import cupy
-
-    x = cupy.asarray(x)
-    if x.dtype.kind not in "biuf":
-        msg = f"{name}: got dtype {x.dtype}, want real numbers (float32 or float64)"
-        raise TypeError(msg)
-    if x.ndim not in ndim:
-        want = " or ".join(str(n) for n in ndim)
-        msg = f"{name}: got {x.ndim} dimensions (shape {x.shape}), want {want}"
-        raise ValueError(msg)
-    single = x.dtype.kind == "f" and x.dtype.itemsize <= 4
-    a = cupy.ascontiguousarray(x, dtype=np.float32 if single else np.float64)
-    if check_finite and not bool(cupy.isfinite(a).all()):
-        where = np.unravel_index(int(cupy.argmin(cupy.isfinite(a).ravel())), a.shape)
-        position = tuple(int(i) for i in where) if a.ndim > 1 else int(where[0])
-        msg = f"{name}: got {float(a[where])} at position {position}, want finite values"
-        raise ValueError(msg)
-    return a
-
-
 def factors(U: Any, V: Any, check_finite: bool) -> tuple[Any, Any]:
     """Both factors in their common dtype, C-contiguous."""
-    left = _float_array(U, "U", (2,), check_finite)
-    right = _float_array(V, "V", (2,), check_finite)
+    left = as_float_array(U, "U", ndim=2, check_finite=check_finite)
+    right = as_float_array(V, "V", ndim=2, check_finite=check_finite)
     dtype = np.result_type(left.dtype, right.dtype)
     return left.astype(dtype, copy=False), right.astype(dtype, copy=False)
 
@@ -99,25 +80,11 @@ def _arguments(op: "SineLowRank", left: Any, right: Any) -> tuple[Any, ...]:
     return left, lows[0], right, lows[1], np.int64(left.shape[1]), gain
 
 
-def _check_out(out: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-    import cupy
-
-    if out is None:
-        return cupy.empty(shape, dtype)
-    if not isinstance(out, cupy.ndarray) or out.dtype != dtype or out.shape != shape:
-        msg = f"out: want a CuPy array of shape {shape} and dtype {np.dtype(dtype)}"
-        raise ValueError(msg)
-    if not out.flags.c_contiguous:
-        msg = "out: want a C-contiguous array"
-        raise ValueError(msg)
-    return out
-
-
 def entries(op: "SineLowRank", out: Any, workers: int) -> Any:
     """Return the matrix; `workers` has no meaning on the device."""
     del workers
     m, n = op.shape
-    result = _check_out(out, op.shape, op.dtype)
+    result = check_out(out, op.shape, op.dtype, op.U, op.V, kind="cupy")
     if result.size:
         grid, block = launch_shape(result.size)
         arguments = (*_arguments(op, op.U, op.V), np.int64(m), np.int64(n), result)
@@ -127,15 +94,18 @@ def entries(op: "SineLowRank", out: Any, workers: int) -> Any:
 
 def product(op: "SineLowRank", X: Any, out: Any, workers: int, check_finite: bool) -> Any:
     """Return ``op @ X``; `workers` has no meaning on the device."""
+    import cupy
+
     del workers
     m, n = op.shape
-    x = _float_array(X, "X", (1, 2), check_finite)
+    x = as_float_array(X, "X", ndim=(1, 2), check_finite=check_finite)
     if x.shape[0] != n:
         msg = f"X: got shape {x.shape}, want {n} rows, as the operator has columns"
         raise ValueError(msg)
     dtype = np.result_type(op.dtype, x.dtype)
-    x, left, right = (a.astype(dtype, copy=False) for a in (x, op.U, op.V))
-    result = _check_out(out, (m, *x.shape[1:]), dtype)
+    x = cupy.ascontiguousarray(x, dtype=dtype)
+    left, right = (a.astype(dtype, copy=False) for a in (op.U, op.V))
+    result = check_out(out, (m, *x.shape[1:]), dtype, op.U, op.V, x, kind="cupy")
     n_cols = 1 if x.ndim == 1 else x.shape[1]
     column_blocks = -(-n_cols // _COLS)
     if column_blocks > _MAX_COLUMN_BLOCKS:

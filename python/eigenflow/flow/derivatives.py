@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from eigenflow import _core
-from eigenflow._arrays import Array, as_float_array, like
+from eigenflow._arrays import Array, like
 from eigenflow._blocks import blocks
-from eigenflow._flow_problem import Problem, as_times, gpu_only, numpy_problem, require_known
+from eigenflow._flow_problem import Problem, as_times, flow_problem, reader, require_known
 from eigenflow._threads import resolve_workers
 from eigenflow.flow.path import Coupling
 
@@ -76,7 +75,7 @@ def derivatives(
     Parameters
     ----------
     z, eigenvalues, times, depth, b0, coupling, workers, check_finite
-        As in `solve`; NumPy and CPU tensors.
+        As in `solve`.
     wrt : sequence of str
         Which derivatives are wanted, out of "z", "eigenvalues", "b0", "times"; what is not costs
         nothing. "b0" is passed over at depth 0.
@@ -104,14 +103,13 @@ def derivatives(
     >>> bool(abs(d.z - slope) < 1e-4), d.eigenvalues
     (True, None)
     """
-    gpu_only("solve, vanilla", z=z, eigenvalues=eigenvalues, times=times, b0=b0)
     require_known(depth, coupling, None, b0)
     names = _wanted(wrt, depth)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, times=times)
     when = as_times(times)
     shape = when.shape + problem.shape
-    fields = {name: np.empty(shape, problem.dtype) for name in ("theta", *map(_field, names))}
-    _core.flow.evolve(
+    fields = {name: problem.empty(shape) for name in ("theta", *map(_field, names))}
+    problem.kernels.evolve(
         problem.z,
         problem.eigenvalues,
         problem.b0,
@@ -142,7 +140,7 @@ def jvp(
     Parameters
     ----------
     z, eigenvalues, times, depth, b0, coupling, workers, check_finite
-        As in `solve`; NumPy and CPU tensors.
+        As in `solve`.
     tangents : mapping
         Directions under "z", "eigenvalues", "b0", "times", each broadcast to the shape of its
         argument; what is missing does not move.
@@ -159,7 +157,8 @@ def jvp(
 
     Notes
     -----
-    Memory beyond arguments and results: under 8 MiB. The same bytes for any number of workers.
+    Memory beyond arguments and results: under 8 MiB, on a GPU 128 MiB for each temporary. The same
+    bytes for any number of workers.
 
     Examples
     --------
@@ -167,31 +166,30 @@ def jvp(
     >>> bool((slope == ef.flow.derivatives(0.5, 1e-2, [5.0, 10.0]).z).all())
     True
     """
-    gpu_only("solve, vanilla", z=z, eigenvalues=eigenvalues, times=times, b0=b0)
     require_known(depth, coupling, None, b0)
     arguments = {"z": z, "eigenvalues": eigenvalues, "b0": b0, "times": times}
     names = _directions(tangents, depth)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite)
+    moving = {f"tangents[{name!r}]": tangents[name] for name in names}
+    problem = flow_problem(z, eigenvalues, b0, check_finite, times=times, **moving)
     when = as_times(times)
     full = (when.size, *problem.shape)
     directions = {}
-    for name in names:
-        own = np.shape(arguments[name])
-        one = _broadcast(tangents[name], f"tangents[{name!r}]", own, check_finite)
+    for name, label in zip(names, moving, strict=True):
+        one = _broadcast(problem, moving[label], label, _shape(arguments[name]), check_finite)
         if name == "times":
             one = one.reshape(-1, *(1 for _ in problem.shape))
-        directions[name] = np.broadcast_to(one, full)
-    theta, dtheta = np.empty(full, problem.dtype), np.empty(full, problem.dtype)
+        directions[name] = problem.xp.broadcast_to(one, full)
+    theta, dtheta = problem.empty(full), problem.empty(full)
     calculus = _Calculus(problem, when.ravel(), depth, coupling, workers)
-    for at in blocks(full):
+    for at in blocks(full, problem.kind):
         fields = calculus.evaluate(at, ("theta", *map(_field, names)))
-        total = np.zeros_like(fields["theta"])
+        total = problem.xp.zeros_like(fields["theta"])
         for name in names:
             slope = fields[_field(name)]
             slope *= directions[name][at]
             total += slope
         theta[at] = fields["theta"]
-        dtheta[at] = _bounded(total, problem.dtype)
+        dtheta[at] = _bounded(problem, total, problem.dtype)
     shape = when.shape + problem.shape
     return like(theta.reshape(shape), z), like(dtheta.reshape(shape), z)
 
@@ -217,7 +215,7 @@ def vjp(
     Parameters
     ----------
     z, eigenvalues, times, wrt, depth, b0, coupling, workers, check_finite
-        As in `derivatives`; NumPy and CPU tensors.
+        As in `derivatives`.
     grad_output : array_like
         Gradient of the scalar in theta; broadcast to times.shape + broadcast(z, eigenvalues, b0).
 
@@ -233,8 +231,9 @@ def vjp(
 
     Notes
     -----
-    Memory beyond arguments and results: under 8 MiB, however many times and coordinates. Sums run
-    in float64 and in a fixed order: the same bytes for any number of workers.
+    Memory beyond arguments and results: under 8 MiB, however many times and coordinates; on a GPU
+    128 MiB for each temporary. Sums run in float64 and in a fixed order: the same bytes for any
+    number of workers. On a GPU that order is CuPy's.
 
     Examples
     --------
@@ -248,24 +247,24 @@ def vjp(
     ((), None)
     """
     arguments = {"z": z, "eigenvalues": eigenvalues, "b0": b0, "times": times}
-    gpu_only("solve, vanilla", **arguments, grad_output=grad_output)
     require_known(depth, coupling, None, b0)
     names = _wanted(wrt, depth)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, times=times, grad_output=grad_output)
     when = as_times(times)
-    outer = _broadcast(grad_output, "grad_output", when.shape + problem.shape, check_finite)
-    sums = {name: np.zeros(np.shape(arguments[name])) for name in names}
+    shape = when.shape + problem.shape
+    outer = _broadcast(problem, grad_output, "grad_output", shape, check_finite)
+    sums = {name: problem.xp.zeros(_shape(arguments[name])) for name in names}
     calculus = _Calculus(problem, when.ravel(), depth, coupling, workers)
-    for at in blocks((when.size, *problem.shape)):
+    for at in blocks((when.size, *problem.shape), problem.kind):
         fields = calculus.evaluate(at, tuple(map(_field, names)))
         for name in names:
             slope = fields[_field(name)]
-            slope *= _part(outer, when.shape, at)
+            slope *= _part(problem, outer, when.shape, at)
             if name == "times":
                 sums[name].reshape(-1)[at[0]] += slope.sum(axis=tuple(range(1, slope.ndim)))
             else:
                 _add_to(sums[name], at[1:], slope.sum(axis=0))
-    given = {key: _as_argument(sums.get(key), arguments[key]) for key in ARGUMENTS}
+    given = {key: _as_argument(problem, sums.get(key), arguments[key]) for key in ARGUMENTS}
     return FlowGradients(**given)
 
 
@@ -281,11 +280,12 @@ class _Calculus:
 
     def evaluate(self, at: tuple[slice, ...], names: tuple[str, ...]) -> dict[str, Array]:
         """Evaluate fields on a block of times x coordinates."""
-        parts = [np.asarray(a[at[1:]], np.float64) for a in self.problem.arrays]
+        parts = [a[at[1:]].astype(np.float64, copy=False) for a in self.problem.arrays]
         times = self.times[at[0]]
-        fields = {name: np.empty((times.size, *parts[0].shape)) for name in names}
+        shape = (times.size, *parts[0].shape)
+        fields = {name: self.problem.empty(shape, np.float64) for name in names}
         z, eigenvalues, *b0 = (part.reshape(1, -1) for part in parts)
-        _core.flow.evolve(
+        self.problem.kernels.evolve(
             z,
             eigenvalues,
             b0[0] if b0 else None,
@@ -323,25 +323,31 @@ def _directions(tangents: Any, depth: int) -> tuple[str, ...]:
     return tuple(name for name in ARGUMENTS if name in tangents)
 
 
-def _broadcast(x: Any, name: str, shape: tuple[int, ...], check_finite: bool) -> Array:
-    a = as_float_array(x, name, check_finite=check_finite)
+def _shape(x: Any) -> tuple[int, ...]:
+    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+
+
+def _broadcast(
+    problem: Problem, x: Any, name: str, shape: tuple[int, ...], check_finite: bool
+) -> Any:
+    a = reader(problem.kind)(x, name, check_finite=check_finite)
     try:
-        return np.broadcast_to(a, shape)
+        return problem.xp.broadcast_to(a, shape)
     except ValueError:
         msg = f"{name}: got shape {a.shape}, want one that broadcasts to {tuple(shape)}"
         raise ValueError(msg) from None
 
 
-def _part(outer: Array, times: tuple[int, ...], at: tuple[slice, ...]) -> Array:
+def _part(problem: Problem, outer: Any, times: tuple[int, ...], at: tuple[slice, ...]) -> Any:
     """Return outer[at] as if its leading axes, those of the times, were one."""
     if len(times) == 1:
         return outer[at]
     rows = range(*at[0].indices(math.prod(times)))
     parts = [outer[tuple(map(int, np.unravel_index(i, times)))][at[1:]] for i in rows]
-    return np.stack(parts)
+    return problem.xp.stack(parts)
 
 
-def _add_to(total: Array, block: tuple[slice, ...], values: Array) -> None:
+def _add_to(total: Any, block: tuple[slice, ...], values: Any) -> None:
     """Add a block of the broadcast shape to where an argument of its own shape lies."""
     new = values.ndim - total.ndim
     repeated = tuple(i for i in range(total.ndim) if total.shape[i] == 1)
@@ -350,16 +356,16 @@ def _add_to(total: Array, block: tuple[slice, ...], values: Array) -> None:
     total[place] += summed
 
 
-def _bounded(values: Array, dtype: np.dtype[Any]) -> Array:
+def _bounded(problem: Problem, values: Any, dtype: np.dtype[Any]) -> Any:
     """Float32 that stays finite where its float64 is."""
     if dtype == np.float32:
-        most = float(np.finfo(np.float32).max)
-        values = np.where(np.isfinite(values), np.clip(values, -most, most), values)
+        most, xp = float(np.finfo(np.float32).max), problem.xp
+        values = xp.where(xp.isfinite(values), xp.clip(values, -most, most), values)
     return values.astype(dtype, copy=False)
 
 
-def _as_argument(total: Array | None, argument: Any) -> Any:
+def _as_argument(problem: Problem, total: Any, argument: Any) -> Any:
     if total is None:
         return None
-    dtype = as_float_array(argument, "argument", check_finite=False).dtype
-    return like(_bounded(total, dtype), argument)
+    dtype = reader(problem.kind)(argument, "argument", check_finite=False).dtype
+    return like(_bounded(problem, total, dtype), argument)

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from eigenflow import _core
-from eigenflow._arrays import like
-from eigenflow._flow_problem import gpu_only, numpy_problem, require_known
+from eigenflow._arrays import like, on_host, refuse_first
+from eigenflow._flow_problem import flow_problem, require_known
 from eigenflow._threads import resolve_workers
 from eigenflow.flow.path import Coupling, FlowState
 
@@ -43,7 +42,7 @@ def descend(
     Parameters
     ----------
     z, eigenvalues, depth, b0, coupling, workers, check_finite
-        As in `solve`; NumPy and CPU tensors.
+        As in `solve`.
     step_size : float
         Positive. Steps well below 2 / K are stable, K = d theta'/d theta at theta = z
         (sqrt(eigenvalue^2 + 4 z^2) at depth 0).
@@ -69,6 +68,7 @@ def descend(
     -----
     float64 arithmetic, rounded at the end for float32. Cost on one core with AVX2: 0.6 to 2 ns
     a coordinate and step; `solve` costs as much as about ten steps at depth 0, some hundred deeper.
+    On a GPU a launch takes at most 10,000 steps, so that it can be interrupted.
 
     Examples
     --------
@@ -76,15 +76,14 @@ def descend(
     >>> path.theta.round(4)
     array([0.   , 0.204, 0.496])
     """
-    gpu_only("solve, vanilla", z=z, eigenvalues=eigenvalues, b0=b0)
     require_known(depth, coupling, None, b0)
     step = _positive(step_size)
     last = _count(n_steps)
-    steps = _recorded(record, last)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, record=record)
+    steps = _recorded(on_host(record), last)
     names = ("theta", "residual", "a", "b", "beta", "learned_eigenvalues")
-    fields = {name: np.empty(steps.shape + problem.shape, problem.dtype) for name in names}
-    _core.flow.descend(
+    fields = {name: problem.empty(steps.shape + problem.shape) for name in names}
+    problem.kernels.descend(
         problem.z,
         problem.eigenvalues,
         problem.b0,
@@ -130,8 +129,5 @@ def _recorded(record: Any, last: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     if steps.size and steps.dtype.kind not in "iu":
         msg = f"record: got dtype {steps.dtype}, want integer steps"
         raise TypeError(msg)
-    bad = np.flatnonzero((steps < 0) | (steps > last))
-    if bad.size:
-        msg = f"record: got {steps.flat[bad[0]]} at position {bad[0]}, want steps from 0 to {last}"
-        raise ValueError(msg)
+    refuse_first((steps < 0) | (steps > last), steps, "record", f"steps from 0 to {last}")
     return steps.astype(np.int64)

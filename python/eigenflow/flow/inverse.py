@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from eigenflow import _core
-from eigenflow._arrays import as_float_array, like
-from eigenflow._flow_problem import gpu_only, numpy_problem, require_known
+from eigenflow._arrays import as_float_array, number_or_like, on_host, refuse_first
+from eigenflow._flow_problem import flow_problem, require_known
 from eigenflow._threads import resolve_workers
 from eigenflow.flow.path import Coupling
 
@@ -40,14 +39,15 @@ def hitting_time(
     fraction : array_like
         theta / z, from 0 to 1, any shape.
     z, eigenvalues, depth, b0, coupling, workers, check_finite
-        As in `solve`; NumPy and CPU tensors.
+        As in `solve`.
 
     Returns
     -------
     ndarray or float
         float64 times of shape fraction.shape + broadcast(z, eigenvalues, b0): 0 for a fraction
         of 0, infinity for 1 and at a saddle (an eigenvalue or b0 of 0), and where z is 0 the limit
-        of small z. The relative error is a few eps, plus what rounding `fraction` does.
+        of small z. The relative error is a few eps, plus what rounding `fraction` does. On a GPU
+        always an array.
 
     Raises
     ------
@@ -66,16 +66,12 @@ def hitting_time(
     >>> ef.flow.solve([0.5, 0.05], 1e-4, t).diagonal().round(12)
     array([0.25 , 0.025])
     """
-    gpu_only("solve, vanilla", fraction=fraction, z=z, eigenvalues=eigenvalues, b0=b0)
     require_known(depth, coupling, None, b0)
-    part = as_float_array(fraction, "fraction", dtype=np.float64)
-    bad = np.flatnonzero(~((part >= 0) & (part <= 1)))
-    if bad.size:
-        msg = f"fraction: got {part.flat[bad[0]]} at position {bad[0]}, want values from 0 to 1"
-        raise ValueError(msg)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite)
-    times = np.empty(part.shape + problem.shape)
-    _core.flow.hitting_time(
+    problem = flow_problem(z, eigenvalues, b0, check_finite, fraction=fraction)
+    part = as_float_array(on_host(fraction), "fraction", dtype=np.float64)
+    refuse_first(~((part >= 0) & (part <= 1)), part, "fraction", "values from 0 to 1")
+    times = problem.empty(part.shape + problem.shape, np.float64)
+    problem.kernels.hitting_time(
         problem.z,
         problem.eigenvalues,
         problem.b0,
@@ -85,4 +81,4 @@ def hitting_time(
         times,
         resolve_workers(workers),
     )
-    return like(times, z) if times.ndim else float(times)
+    return number_or_like(times, z)

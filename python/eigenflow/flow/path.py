@@ -3,15 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
-from eigenflow import _core
-from eigenflow._arrays import Array, check_out, common_kind, like
+from eigenflow._arrays import Array, check_out, like
 from eigenflow._flow_problem import (
     Problem,
     as_times,
-    gpu_only,
-    numpy_problem,
+    flow_problem,
     require_known,
 )
 from eigenflow._threads import resolve_workers
@@ -73,7 +69,8 @@ def solve(
     eigenvalues : array_like
         Initial eigenvalues, non-negative; broadcast with `z`.
     times : array_like
-        Times, non-negative, any shape and order; infinity is allowed and gives the limit.
+        Times, non-negative, any shape and order; infinity is allowed and gives the limit. With
+        CuPy arrays they may be on the host.
     depth : int
         How many factors b multiply a and beta, 0 to 8.
     b0 : array_like, optional
@@ -117,15 +114,12 @@ def solve(
     >>> float(ef.flow.solve(0.5, 1e-4, 30.0, depth=1, b0=0.3).round(12))
     0.283060466721
     """
-    kind = common_kind(z=z, eigenvalues=eigenvalues, times=times, b0=b0, out=out)
     require_known(depth, coupling, rtol, b0)
-    if kind == "cupy":
-        from eigenflow._gpu import flow as gpu
-
-        return gpu.solve(z, eigenvalues, times, depth, b0, coupling, out, check_finite)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, times=times, out=out)
     when = as_times(times)
-    theta = check_out(out, when.shape + problem.shape, problem.dtype, *problem.arrays)
+    theta = check_out(
+        out, when.shape + problem.shape, problem.dtype, *problem.arrays, kind=problem.kind
+    )
     _evolve(problem, when, depth, coupling, {"theta": theta}, workers)
     return out if out is not None else like(theta, z)
 
@@ -149,7 +143,7 @@ def state(
     Parameters
     ----------
     z, eigenvalues, times, depth, b0, coupling, workers, check_finite
-        As in `solve`; NumPy and CPU tensors.
+        As in `solve`.
 
     Returns
     -------
@@ -163,12 +157,11 @@ def state(
     >>> s.learned_eigenvalues.round(6)
     array([9.0000e-06, 4.1576e-01])
     """
-    gpu_only("solve, vanilla", z=z, eigenvalues=eigenvalues, times=times, b0=b0)
     require_known(depth, coupling, None, b0)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, times=times)
     when = as_times(times)
     names = ("theta", "residual", "a", "b", "beta", "learned_eigenvalues")
-    fields = {name: np.empty(when.shape + problem.shape, problem.dtype) for name in names}
+    fields = {name: problem.empty(when.shape + problem.shape) for name in names}
     _evolve(problem, when, depth, coupling, fields, workers)
     return FlowState(**{name: like(field, z) for name, field in fields.items()})
 
@@ -199,14 +192,12 @@ def vanilla(
     >>> ef.flow.vanilla([1.0, 1.0], [1.0, 1e-20], 1.0)
     array([6.32120559e-01, 1.00000000e-20])
     """
-    if common_kind(z=z, eigenvalues=eigenvalues, times=times, out=out) == "cupy":
-        from eigenflow._gpu import flow as gpu
-
-        return gpu.vanilla(z, eigenvalues, times, out, check_finite)
-    problem = numpy_problem(z, eigenvalues, None, check_finite)
+    problem = flow_problem(z, eigenvalues, None, check_finite, times=times, out=out)
     when = as_times(times)
-    theta = check_out(out, when.shape + problem.shape, problem.dtype, *problem.arrays)
-    _core.flow.vanilla(
+    theta = check_out(
+        out, when.shape + problem.shape, problem.dtype, *problem.arrays, kind=problem.kind
+    )
+    problem.kernels.vanilla(
         problem.z, problem.eigenvalues, when.ravel(), theta, resolve_workers(workers)
     )
     return out if out is not None else like(theta, z)
@@ -244,11 +235,10 @@ def learned_eigenvalues(
     >>> ef.flow.learned_eigenvalues([0.0, 2.0], 3.0)
     array([3., 4.])
     """
-    gpu_only("solve, vanilla", theta=theta, eigenvalues=eigenvalues, b0=b0)
     require_known(depth, coupling, None, b0)
-    problem = numpy_problem(theta, eigenvalues, b0, check_finite, name="theta")
-    learned = np.empty(problem.shape, problem.dtype)
-    _core.flow.learned_eigenvalues(
+    problem = flow_problem(theta, eigenvalues, b0, check_finite, name="theta")
+    learned = problem.empty(problem.shape)
+    problem.kernels.learned_eigenvalues(
         problem.z,
         problem.eigenvalues,
         problem.b0,
@@ -265,10 +255,10 @@ def _evolve(
     times: Array,
     depth: int,
     coupling: str,
-    out: dict[str, Array],
+    out: dict[str, Any],
     workers: int | None,
 ) -> None:
-    _core.flow.evolve(
+    problem.kernels.evolve(
         problem.z,
         problem.eigenvalues,
         problem.b0,

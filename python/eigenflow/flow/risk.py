@@ -5,13 +5,12 @@ from typing import Any
 import numpy as np
 
 from eigenflow import _core
-from eigenflow._arrays import like
+from eigenflow._arrays import number_or_like
 from eigenflow._flow_problem import (
     as_times,
-    gpu_only,
+    flow_problem,
+    host_only,
     move_axes_last,
-    noise_like,
-    numpy_problem,
     require_known,
 )
 from eigenflow._threads import resolve_workers
@@ -55,7 +54,8 @@ def sure(
     Returns
     -------
     ndarray or float
-        float64, of shape times.shape + the coordinates' shape without `axis`.
+        float64, of shape times.shape + the coordinates' shape without `axis`. On a GPU always an
+        array.
 
     Examples
     --------
@@ -66,25 +66,23 @@ def sure(
     >>> float(times[np.argmin(risk)])
     4.0
     """
-    gpu_only("solve, vanilla", z=z, eigenvalues=eigenvalues, times=times, b0=b0)
     require_known(depth, coupling, None, b0)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite, variance=noise_variance)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, variance=noise_variance, times=times)
     moved, rest = move_axes_last(problem, axis)
     when = as_times(times)
-    risk = np.empty((when.size, moved.z.shape[0]))
-    _core.flow.sure(
+    risk = problem.empty((when.size, moved.z.shape[0]), np.float64)
+    problem.kernels.sure(
         moved.z,
         moved.eigenvalues,
         moved.b0,
-        noise_like(moved),
+        moved.variance,
         when.ravel(),
         depth,
         coupling == "separate",
         risk,
         resolve_workers(workers),
     )
-    shaped = risk.reshape(when.shape + rest)
-    return like(shaped, z) if shaped.ndim else float(shaped)
+    return number_or_like(risk.reshape(when.shape + rest), z)
 
 
 def expected_risk(
@@ -153,10 +151,10 @@ def expected_risk(
     >>> ef.flow.expected_risk(signal, signal, times, 1e-3).round(4)
     array([0.1872, 0.0141, 0.091 ])
     """
-    gpu_only("solve, vanilla", signal=signal, eigenvalues=eigenvalues, times=times, b0=b0)
+    host_only(signal=signal, eigenvalues=eigenvalues, times=times, b0=b0)
     require_known(depth, coupling, None, b0)
     tolerance = _tolerance(rtol)
-    problem = numpy_problem(
+    problem = flow_problem(
         signal, eigenvalues, b0, check_finite, name="signal", variance=noise_variance
     )
     moved, rest = move_axes_last(problem, axis)
@@ -166,7 +164,7 @@ def expected_risk(
         moved.z,
         moved.eigenvalues,
         moved.b0,
-        noise_like(moved),
+        moved.variance,
         when.ravel(),
         tolerance,
         depth,
@@ -174,8 +172,7 @@ def expected_risk(
         risk,
         resolve_workers(workers),
     )
-    shaped = risk.reshape(when.shape + rest)
-    return like(shaped, signal) if shaped.ndim else float(shaped)
+    return number_or_like(risk.reshape(when.shape + rest), signal)
 
 
 def _tolerance(rtol: Any) -> float:

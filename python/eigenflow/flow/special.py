@@ -6,7 +6,7 @@ import numpy as np
 
 from eigenflow._arrays import Array, as_float_array, like
 from eigenflow._blocks import blocks
-from eigenflow._flow_problem import gpu_only, numpy_problem
+from eigenflow._flow_problem import flow_problem, host_only
 from eigenflow.flow.descent import _positive
 from eigenflow.flow.path import solve
 
@@ -50,7 +50,7 @@ def diagonal_network(
     >>> ef.flow.diagonal_network([1.0, 0.1], 1e-3, 5.0).round(4)
     array([0.9979, 0.    ])
     """
-    gpu_only("solve, vanilla", z=z, scale=scale, times=times)
+    host_only(z=z, scale=scale, times=times)
     fit = as_float_array(z, "z", check_finite=check_finite)
     start = as_float_array(scale, "scale", check_finite=check_finite)
     # float32 would lose the square of a small scale.
@@ -115,9 +115,9 @@ def landweber(
     array([[0.1  , 0.   ],
            [1.   , 0.001]])
     """
-    gpu_only("solve, vanilla", z=z, eigenvalues=eigenvalues)
+    host_only(z=z, eigenvalues=eigenvalues)
     step, counts = _positive(step_size), _counts(n_steps)
-    problem = numpy_problem(z, eigenvalues, None, check_finite)
+    problem = flow_problem(z, eigenvalues, None, check_finite)
     fit, rates = problem.arrays
     theta = np.empty((counts.size, *problem.shape), problem.dtype)
     for at in blocks((counts.size, *problem.shape)):

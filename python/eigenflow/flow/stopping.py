@@ -12,10 +12,9 @@ from eigenflow import _core
 from eigenflow._arrays import Array, as_float_array, like
 from eigenflow._flow_problem import (
     Problem,
-    gpu_only,
+    flow_problem,
+    host_only,
     move_axes_last,
-    noise_like,
-    numpy_problem,
     require_known,
 )
 from eigenflow._threads import resolve_workers
@@ -161,7 +160,7 @@ def stopping_time(
     2.05
     10.0
     """
-    gpu_only("solve, vanilla", z=z, eigenvalues=eigenvalues, b0=b0, noise_variance=noise_variance)
+    host_only(z=z, eigenvalues=eigenvalues, b0=b0, noise_variance=noise_variance)
     require_known(depth, coupling, None, b0)
     search = _RULES.get(rule)
     if search is None:
@@ -169,7 +168,7 @@ def stopping_time(
         raise ValueError(msg)
     _require_positive(points_per_decade, "points_per_decade")
     _require_positive(tau, "tau")
-    problem = numpy_problem(z, eigenvalues, b0, check_finite, variance=noise_variance)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, variance=noise_variance)
     moved, rest = move_axes_last(problem, axis)
     times = np.empty(len(moved.z))
     for i in range(times.size):
@@ -192,7 +191,7 @@ class _Row:
         at = slice(i, i + 1)
         self.z, self.eigenvalues = problem.z[at], problem.eigenvalues[at]
         self.b0 = None if problem.b0 is None else problem.b0[at]
-        self.variance = noise_like(problem)[at]
+        self.variance = problem.variance[at]
         self.depth, self.separate, self.workers = depth, separate, workers
 
     def risk(self, times: Any, variance: Array) -> Array:

@@ -25,6 +25,13 @@
 #define EF_HD inline
 #endif
 
+// Before a loop whose copies would only cost the device's compiler time and its instruction cache.
+#ifdef __CUDA_ARCH__
+#define EF_KEEP_LOOP _Pragma("unroll 1")
+#else
+#define EF_KEEP_LOOP
+#endif
+
 EF_HD_BEGIN
 
 using int32 = int;

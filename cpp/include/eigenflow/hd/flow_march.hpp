@@ -267,6 +267,7 @@ EF_HD sinh_cosh small_sinh_cosh(double u) {
 EF_HD panel_rule narrow_rule(double width) {
   panel_rule rule = whole_panel();
   rule.width = width;
+  EF_KEEP_LOOP
   for (int i = 0; i < panel_nodes; ++i) {
     const sinh_cosh u = small_sinh_cosh(width * panel_node_positions()[i]);
     rule.weight[i] *= width;
@@ -281,6 +282,7 @@ EF_HD void running_mean(const double *values, double *mean) {
   const double *matrix = running_mean_matrix();
   for (int k = 0; k < panel_nodes; ++k)
     mean[k] = 0;
+  EF_KEEP_LOOP
   for (int i = 0; i < panel_nodes; ++i)
     for (int k = 0; k < panel_nodes; ++k)
       mean[k] = fma(matrix[i * panel_nodes + k], values[i], mean[k]);

@@ -12,4 +12,12 @@ __device__ inline hd::int64 first_index() {
 
 __device__ inline hd::int64 grid_stride() { return static_cast<hd::int64>(gridDim.x) * blockDim.x; }
 
+// Packed entries, or with a stride of 0 one value that stands for all.
+template <class T> struct entries {
+  const T *data;
+  hd::int64 stride;
+
+  __device__ double operator[](hd::int64 i) const { return data[i * stride]; }
+};
+
 } // namespace eigenflow::cuda

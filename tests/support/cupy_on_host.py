@@ -1,0 +1,192 @@
+"""CuPy's double for machines without a GPU: arrays are NumPy's, kernels run under g++.
+
+It has what `eigenflow._gpu` uses and no more, and is as strict as CuPy where that matters: NumPy
+takes no device array, and device functions take no NumPy array. Kernels are the shipped sources,
+compiled through tests/cpp/cuda_shim.hpp and launched with the launcher's own arguments, each
+checked against its parameter's type. Kernels with barriers are missing there.
+"""
+
+import ctypes
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import types
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+_SHIM = Path(__file__).parents[1] / "cpp" / "cuda_shim.hpp"
+_KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(\w+)\(([^)]*)\)')
+_TYPES = {
+    "float": (np.float32, ctypes.c_float),
+    "double": (np.float64, ctypes.c_double),
+    "int": (np.int32, ctypes.c_int),
+    "long long": (np.int64, ctypes.c_longlong),
+}
+_PYTHON_TYPES = {int: np.int64, float: np.float64, bool: np.bool_}
+
+# What the package may use, by name.
+_ATTRIBUTES = """T all any argmax argmin astype dtype flags get item max min ndim ravel reshape
+    shape size strides sum transpose"""
+_FUNCTIONS = """ascontiguousarray broadcast_to clip empty empty_like flatnonzero full isfinite
+    may_share_memory stack where zeros zeros_like"""
+_OPERATORS = "lt le gt ge eq ne add sub truediv pow invert abs iadd imul"
+
+
+class ndarray:  # noqa: N801
+    """A device array: NumPy's, but NumPy cannot get at it."""
+
+    __module__ = "cupy"
+
+    def __init__(self, host):
+        self._host = np.asarray(host)
+
+    def __array__(self, *_, **__):
+        msg = "Implicit conversion to a NumPy array is not allowed. Please use `.get()`"
+        raise TypeError(msg)
+
+    def __array_function__(self, *_):
+        return NotImplemented
+
+    __array_ufunc__ = None
+
+    def get(self):
+        return self._host.copy()
+
+    def __getattr__(self, name):
+        if name not in _ATTRIBUTES.split():
+            raise AttributeError(name)
+        value = getattr(self._host, name)
+        return _lifted(value) if callable(value) else _wrap(value)
+
+    def __getitem__(self, key):
+        return _wrap(self._host[_bare(key)])
+
+    def __setitem__(self, key, value):
+        self._host[_bare(key)] = _bare(value)
+
+    def __len__(self):
+        return len(self._host)
+
+    def __str__(self):
+        return str(self._host)
+
+
+def _forward(name):
+    return lambda self, *others: _lifted(getattr(self._host, name))(*others)
+
+
+for _name in _OPERATORS.split():
+    setattr(ndarray, f"__{_name}__", _forward(f"__{_name}__"))
+for _name in ("bool", "int", "float", "index"):
+    setattr(ndarray, f"__{_name}__", lambda self, _n=f"__{_name}__": getattr(self._host, _n)())
+
+
+def _bare(x):
+    if isinstance(x, ndarray):
+        return x._host
+    if isinstance(x, np.ndarray):
+        msg = f"Unsupported type {type(x)}"
+        raise TypeError(msg)
+    return type(x)(map(_bare, x)) if isinstance(x, tuple | list) else x
+
+
+def _wrap(x):
+    return ndarray(x) if isinstance(x, np.ndarray | np.generic) else x
+
+
+def _lifted(function):
+    def on_device(*args, **kwargs):
+        bare = {key: _bare(value) for key, value in kwargs.items()}
+        return _wrap(function(*map(_bare, args), **bare))
+
+    return on_device
+
+
+class RawModule:
+    """Kernels of one source text, as a shared library."""
+
+    def __init__(self, *, code, options, backend):
+        assert backend == "nvrtc"
+        self._library = ctypes.CDLL(str(_compiled(code, options)))
+        self._parameters = dict(_KERNEL.findall(code))
+
+    def get_function(self, name):
+        return _Kernel(self._library, name, self._parameters[name])
+
+
+class _Kernel:
+    def __init__(self, library, name, parameters):
+        self._call = getattr(library, name)
+        self._call.restype = None
+        self._indices = [
+            (ctypes.c_uint * 3).in_dll(library, index)
+            for index in ("gridDim", "blockDim", "blockIdx", "threadIdx")
+        ]
+        self._types = [p.replace("const", "").rsplit(maxsplit=1) for p in parameters.split(",")]
+
+    def __call__(self, grid, block, arguments):
+        assert len(arguments) == len(self._types)
+        values = [
+            _argument(x, kind.strip(), name)
+            for x, (kind, name) in zip(arguments, self._types, strict=True)
+        ]
+        grid_dim, block_dim, block_index, thread_index = self._indices
+        grid_dim[:] = (*grid, 1, 1)[:3]
+        block_dim[:] = (*block, 1, 1)[:3]
+        for block_index[1], block_index[0] in np.ndindex(grid_dim[1], grid_dim[0]):
+            for thread_index[1], thread_index[0] in np.ndindex(block_dim[1], block_dim[0]):
+                self._call(*values)
+
+
+def _argument(x, kind, name):
+    dtype, c_type = _TYPES[kind]
+    if name.startswith("*"):
+        if isinstance(x, ndarray):
+            assert x.dtype == dtype, (name, x.dtype)
+            return ctypes.c_void_p(x._host.ctypes.data)
+        assert type(x) is int, (name, x)
+        assert x == 0, (name, x)
+        return ctypes.c_void_p(None)
+    own = _PYTHON_TYPES.get(type(x)) or type(x)
+    assert own is dtype, (name, type(x), kind)
+    return c_type(x)
+
+
+@cache
+def _compiled(code, options):
+    folder = Path(tempfile.mkdtemp(prefix="eigenflow-kernels-"))
+    name = hashlib.sha256(code.encode()).hexdigest()[:8]
+    source, library = folder / f"{name}.cpp", folder / f"{name}.so"
+    source.write_text(f'#include "{_SHIM}"\n{code}')
+    flags = [o for o in options if o.startswith(("-I", "-D"))]
+    command = ["g++", "-std=c++20", "-O1", "-march=native", "-ffp-contract=off", "-shared", "-fPIC"]
+    subprocess.run([*command, *flags, source, "-o", library], check=True)
+    return library
+
+
+def missing():
+    """Say why kernels cannot be built here, if so."""
+    return None if sys.platform == "linux" and shutil.which("g++") else "no g++ for the kernels"
+
+
+def module():
+    """Return the double, to stand in `sys.modules`."""
+    double = types.ModuleType("cupy")
+    double.ndarray = ndarray
+    double.RawModule = RawModule
+    for name in _FUNCTIONS.split():
+        setattr(double, name, _lifted(getattr(np, name)))
+    double.asarray = _to_device
+    return double
+
+
+def _to_device(x, dtype=None):
+    """Copy what is on the host; the only function that takes host arrays."""
+    if isinstance(x, ndarray):
+        return x if dtype is None else x.astype(dtype, copy=False)
+    return ndarray(np.array(x, dtype=dtype))
