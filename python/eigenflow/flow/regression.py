@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from eigenflow._arrays import Array, as_float_array, like
-from eigenflow._flow_problem import as_times, numpy_problem, require_known
+from eigenflow._flow_problem import as_times, flow_problem, host_only, require_known
 from eigenflow._threads import blas_limit
 from eigenflow.flow._coupled import CoupledPath, CoupledProblem
 from eigenflow.flow._dual import SMALL, Report, integrate
@@ -200,6 +200,7 @@ def fit(
     >>> path.coefficients[-1, [3, 70, 71]].round(2)
     array([ 1. , -0.5, -0. ])
     """
+    host_only(features=features, y=y, eigenvalues=eigenvalues, b0=b0)
     require_known(depth, coupling, None, b0)
     _require_options(method, rtol, max_steps)
     observed = _targets(features, y, check_finite)
@@ -359,7 +360,7 @@ def _targets(features: Any, y: Any, check_finite: bool) -> Array:
 
 def _starts(p: int, eigenvalues: Any, b0: Any, check_finite: bool) -> tuple[Array, Array | None]:
     """Eigenvalues and b0 of all coordinates, checked."""
-    problem = numpy_problem(np.zeros(p), eigenvalues, b0, check_finite, name="coefficients")
+    problem = flow_problem(np.zeros(p), eigenvalues, b0, check_finite, name="coefficients")
     if problem.shape != (p,):
         msg = f"eigenvalues: got shape {problem.shape} with b0, want one or {p}, one a feature"
         raise ValueError(msg)
