@@ -1,15 +1,22 @@
 """Validation and broadcasting for `eigenflow.flow`."""
 
 import operator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from eigenflow._arrays import Array, as_float_array, common_float_dtype, kind_of
+from eigenflow._arrays import (
+    Array,
+    as_float_array,
+    common_float_dtype,
+    kind_of,
+    require_finite,
+)
 
 MAX_DEPTH = 8
+_MANY = 1 << 15  # a pass over more entries than these is worth saving
 _COUPLINGS = ("shared", "separate")
 
 
@@ -24,6 +31,15 @@ class Problem:
     eigenvalues: Array
     b0: Array | None
     variance: Array | None
+    given: dict[str, Array] = field(default_factory=dict)  # before broadcasting; z first
+    check: str = "none"  # what the kernel still has to look for
+
+    def refuse(self) -> None:
+        """Raise the error for what the kernel found."""
+        for name, array in self.given.items():
+            _require_valid(array, name, next(iter(self.given)), self.check == "finite")
+        msg = "z: some values were wrong while the flow was computed, and are no longer"
+        raise ValueError(msg)
 
 
 def require_known(depth: Any, coupling: Any, rtol: Any, b0: Any) -> None:
@@ -87,17 +103,23 @@ def numpy_problem(
     *,
     name: str = "z",
     variance: Any = None,
+    defer: bool = False,
 ) -> Problem:
-    """Check and broadcast what describes the coordinates."""
+    """Check and broadcast what describes the coordinates.
+
+    With `defer`, a caller whose kernel looks at the values anyway, and then calls `refuse`, leaves
+    large arrays unchecked here.
+    """
     given = {name: z, "eigenvalues": eigenvalues, "b0": b0, "noise_variance": variance}
     arrays = {
-        key: as_float_array(value, key, check_finite=check_finite)
+        key: as_float_array(value, key, check_finite=False)
         for key, value in given.items()
         if value is not None
     }
+    later = defer and any(a.size > _MANY for a in arrays.values())
     for key, array in arrays.items():
-        if key != name:
-            _require_non_negative(array, key, nan_too=check_finite)
+        if not later:
+            _require_valid(array, key, name, check_finite)
     dtype = common_float_dtype(*(a for a in arrays.values() if a.ndim), arrays[name])
     shape = _broadcast_shape(arrays)
     full = {k: np.broadcast_to(a.astype(dtype, copy=False), shape) for k, a in arrays.items()}
@@ -111,7 +133,17 @@ def numpy_problem(
         named["eigenvalues"],
         named.get("b0"),
         named.get("noise_variance"),
+        arrays,
+        ("finite" if check_finite else "sign") if later else "none",
     )
+
+
+def _require_valid(a: Array, name: str, observations: str, check_finite: bool) -> None:
+    """Finite values if that is asked for; all but the observations non-negative."""
+    if check_finite:
+        require_finite(a, name)
+    if name != observations:
+        _require_non_negative(a, name, nan_too=check_finite)
 
 
 def _broadcast_shape(arrays: dict[str, Array]) -> tuple[int, ...]:

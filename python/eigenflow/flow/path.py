@@ -86,7 +86,7 @@ def solve(
         20 eps max(1, K t), where K = d theta'/d theta at theta = z is the last rate of decay;
         a positive value is accepted and changes nothing.
     out : ndarray, optional
-        C-ordered array of the result's shape and dtype.
+        C-ordered array of the result's shape and dtype. After an error it may be half filled.
     workers : int, optional
         Threads; the same bytes for any number.
     check_finite : bool
@@ -123,7 +123,7 @@ def solve(
         from eigenflow._gpu import flow as gpu
 
         return gpu.solve(z, eigenvalues, times, depth, b0, coupling, out, check_finite)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite)
+    problem = numpy_problem(z, eigenvalues, b0, check_finite, defer=True)
     when = as_times(times)
     theta = check_out(out, when.shape + problem.shape, problem.dtype, *problem.arrays)
     _evolve(problem, when, depth, coupling, {"theta": theta}, workers)
@@ -165,7 +165,7 @@ def state(
     """
     gpu_only("solve, vanilla", z=z, eigenvalues=eigenvalues, times=times, b0=b0)
     require_known(depth, coupling, None, b0)
-    problem = numpy_problem(z, eigenvalues, b0, check_finite)
+    problem = numpy_problem(z, eigenvalues, b0, check_finite, defer=True)
     when = as_times(times)
     names = ("theta", "residual", "a", "b", "beta", "learned_eigenvalues")
     fields = {name: np.empty(when.shape + problem.shape, problem.dtype) for name in names}
@@ -268,7 +268,7 @@ def _evolve(
     out: dict[str, Array],
     workers: int | None,
 ) -> None:
-    _core.flow.evolve(
+    valid = _core.flow.evolve(
         problem.z,
         problem.eigenvalues,
         problem.b0,
@@ -277,4 +277,7 @@ def _evolve(
         coupling == "separate",
         out,
         resolve_workers(workers),
+        problem.check,
     )
+    if not valid:
+        problem.refuse()
