@@ -47,16 +47,29 @@ template <class T> flow::fields<T> fields_of(const py::dict &out, index size) {
           field("d_times")};
 }
 
-void evolve(const py::array &z, const py::array &eigenvalues, const py::object &b0,
-            const py::array &times, int depth, bool separate, const py::dict &out, int workers) {
+flow::input_check check_of(const std::string &name) {
+  require(name == "none" || name == "sign" || name == "finite",
+          "check: got " + name + ", want none, sign or finite");
+  return name == "none"   ? flow::input_check::none
+         : name == "sign" ? flow::input_check::sign
+                          : flow::input_check::finite;
+}
+
+bool evolve(const py::array &z, const py::array &eigenvalues, const py::object &b0,
+            const py::array &times, int depth, bool separate, const py::dict &out, int workers,
+            const std::string &check) {
+  bool valid = true;
   with_float_type(z, [&](auto zero) {
     using T = decltype(zero);
     const auto in = coordinates_of<T>(z, eigenvalues, b0);
     const auto t = vector_of<const double>(times, "times");
     const auto fields = fields_of<T>(out, t.size * in.z.rows * in.z.cols);
+    flow::options opts = options_of(depth, separate, workers);
+    opts.check = check_of(check);
     const py::gil_scoped_release release;
-    flow::evolve(options_of(depth, separate, workers), in, t, fields);
+    valid = flow::evolve(opts, in, t, fields);
   });
+  return valid;
 }
 
 void vanilla(const py::array &z, const py::array &eigenvalues, const py::array &times,
@@ -155,7 +168,8 @@ void descend(const py::array &z, const py::array &eigenvalues, const py::object 
 void register_flow(py::module_ &m) {
   m.doc() = "Kernels of eigenflow.flow.";
   m.def("evolve", &evolve, py::arg("z"), py::arg("eigenvalues"), py::arg("b0"), py::arg("times"),
-        py::arg("depth"), py::arg("separate"), py::arg("out"), py::arg("workers"));
+        py::arg("depth"), py::arg("separate"), py::arg("out"), py::arg("workers"),
+        py::arg("check") = "none");
   m.def("vanilla", &vanilla, py::arg("z"), py::arg("eigenvalues"), py::arg("times"), py::arg("out"),
         py::arg("workers"));
   m.def("learned_eigenvalues", &learned_eigenvalues, py::arg("theta"), py::arg("eigenvalues"),

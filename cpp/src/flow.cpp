@@ -1,181 +1,129 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "flow_tiles.hpp"
+#include "flow_fields.hpp"
 
 #include <eigenflow/errors.hpp>
-#include <eigenflow/hd/flow_point.hpp>
 #include <eigenflow/parallel.hpp>
 
-#include <cmath>
+#include <atomic>
 #include <limits>
-#include <string>
 
 namespace eigenflow::flow {
 namespace {
 
-// All fields of one tile in double, [time][coordinate]; only what is wanted has memory.
-struct tile_fields {
-  std::vector<double> theta, residual, a, b, beta, eigenvalue, d_z, d_lambda, d_b0, d_t;
-
-  template <class T> tile_fields(const fields<T> &wanted, index size) {
-    const auto make = [size](std::vector<double> &v, bool want) {
-      if (want)
-        v.resize(static_cast<std::size_t>(size));
-    };
-    const bool any_state = wanted.a != nullptr || wanted.b != nullptr || wanted.beta != nullptr;
-    make(theta, true);
-    make(residual, true);
-    make(a, any_state);
-    make(b, any_state);
-    make(beta, any_state);
-    make(eigenvalue, any_state || wanted.learned_eigenvalues != nullptr);
-    make(d_z, true);
-    make(d_lambda, wanted.d_eigenvalues != nullptr || wanted.d_times != nullptr);
-    make(d_b0, wanted.d_b0 != nullptr);
-    make(d_t, wanted.d_eigenvalues != nullptr || wanted.d_times != nullptr);
-  }
-};
-
-double *pointer(std::vector<double> &v) { return v.empty() ? nullptr : v.data(); }
-
-void closed_tile_fields(const isa::flow_tile &tile, const isa::flow_times &times, tile_fields &f) {
-  for (index i = 0; i < times.n; ++i) {
-    const index at = times.row[i] * tile.n;
-    isa::flow().closed_fields(tile, times.t[i], &f.theta[0] + at, &f.residual[0] + at,
-                              &f.d_z[0] + at);
-    if (!f.d_t.empty())
-      isa::flow().closed_derivatives(tile, times.t[i], &f.theta[0] + at, &f.d_lambda[0] + at,
-                                     &f.d_t[0] + at);
-    if (!f.eigenvalue.empty())
-      isa::flow().closed_eigenvalue(&f.theta[0] + at, tile.lambda, tile.n, &f.eigenvalue[0] + at);
-    for (index j = 0; j < tile.n && !f.a.empty(); ++j) {
-      const auto k = static_cast<std::size_t>(at + j);
-      f.a[k] = std::sqrt(f.eigenvalue[k]);
-      f.b[k] = 1;
-      f.beta[k] = f.a[k] > 0 ? f.theta[k] / f.a[k] : 0;
-    }
-  }
-}
-
-void march_tile_fields(const options &opts, const isa::flow_tile &tile,
-                       const isa::flow_times &times, bool with_d_z, tile_fields &f) {
-  const double rate = b_rate(opts);
-  isa::flow().march(opts.depth, rate, tile, times,
-                    {pointer(f.theta), pointer(f.residual), pointer(f.beta), pointer(f.eigenvalue),
-                     with_d_z ? pointer(f.d_z) : nullptr, pointer(f.d_lambda), pointer(f.d_b0),
-                     pointer(f.d_t), tile.n});
-  const auto size = static_cast<std::size_t>(times.n * tile.n);
-  for (std::size_t k = 0; k < size; ++k) {
-    const auto j = static_cast<index>(k) % tile.n;
-    const bool stuck = tile.lambda[j] == 0 || tile.b0[j] == 0;
-    if (!f.a.empty()) {
-      const auto [a, b] = hd::march_factors(tile.lambda[j], tile.b0[j], f.beta[k], rate);
-      f.a[k] = a;
-      f.b[k] = b;
-    }
-    if (stuck && !f.eigenvalue.empty())
-      f.eigenvalue[k] = 0;
-  }
-}
-
-template <class T>
-void store(const std::vector<double> &from, index n_times, index n, T *to, index begin,
-           index total) {
+template <class T> void store(std::vector<double> &from, index offset, index n, T *to, index at) {
   if (to == nullptr)
     return;
-  for (index i = 0; i < n_times; ++i) {
-    const double *row = from.data() + i * n;
-    T *out = to + i * total + begin;
-    if constexpr (std::is_same_v<T, float>)
-      isa::flow().narrow(row, n, out);
-    else
-      std::copy(row, row + n, out);
-  }
+  const double *row = from.data() + offset;
+  if constexpr (std::is_same_v<T, float>)
+    isa::flow().narrow(row, n, to + at);
+  else
+    std::copy(row, row + n, to + at);
 }
 
-// Results of double that need theta only go straight to their place.
-bool solve_in_place(const options &opts, const isa::flow_tile &tile, const isa::flow_times &times,
+// The largest float stands for more, as the largest double does in the kernels.
+template <class T>
+void store_slopes(std::vector<double> &from, index offset, index n, T *to, index at) {
+  constexpr double most = std::numeric_limits<T>::max();
+  for (index i = offset; i < offset + n && to != nullptr && std::is_same_v<T, float>; ++i)
+    from[static_cast<std::size_t>(i)] = std::clamp(from[static_cast<std::size_t>(i)], -most, most);
+  store(from, offset, n, to, at);
+}
+
+// double at depth >= 1: the kernels write to the caller's memory, at `begin` of each time.
+void march_in_place(const options &opts, const isa::flow_tile &tile, const isa::flow_times &times,
                     const fields<double> &out, index begin, index total) {
-  if (out.residual != nullptr || out.a != nullptr || out.b != nullptr || out.beta != nullptr ||
-      out.learned_eigenvalues != nullptr || out.d_z != nullptr || out.d_eigenvalues != nullptr ||
-      out.d_b0 != nullptr || out.d_times != nullptr)
-    return false;
-  if (out.theta == nullptr)
-    return true;
-  if (opts.depth > 0) {
-    isa::flow_fields theta_only;
-    theta_only.theta = out.theta + begin;
-    theta_only.stride = total;
-    isa::flow().march(opts.depth, b_rate(opts), tile, times, theta_only);
-    return true;
+  const auto at = [begin](double *field) { return field == nullptr ? nullptr : field + begin; };
+  double *beta = out.beta != nullptr ? out.beta : out.a != nullptr ? out.a : out.b;
+  isa::flow().march(opts.depth, b_rate(opts), tile, times,
+                    {at(out.theta), at(out.residual), at(beta), at(out.learned_eigenvalues),
+                     at(out.d_z), at(out.d_eigenvalues), at(out.d_b0), at(out.d_times), total});
+  for (index i = 0; i < times.n && beta != nullptr; ++i) {
+    const auto row = [&](double *field) {
+      return field == nullptr ? nullptr : field + i * total + begin;
+    };
+    complete_state(opts, tile, row(beta), row(out.a), row(out.b));
   }
-  for (index i = 0; i < times.n; ++i)
-    isa::flow().closed_theta(tile, times.t[i], out.theta + times.row[i] * total + begin);
-  return true;
 }
 
-// The largest float stands for more, as the largest double does.
-void bound_to_float(std::vector<double> &values) {
-  constexpr double most = std::numeric_limits<float>::max();
-  for (double &x : values)
-    x = std::clamp(x, -most, most);
+bool theta_alone(const fields<double> &out) {
+  const double *others[] = {out.residual,      out.a,    out.b,
+                            out.beta,          out.d_z,  out.learned_eigenvalues,
+                            out.d_eigenvalues, out.d_b0, out.d_times};
+  return std::all_of(std::begin(others), std::end(others),
+                     [](const double *field) { return field == nullptr; });
 }
 
 template <class T>
 void evolve_tile(const options &opts, const isa::flow_tile &tile, const isa::flow_times &times,
-                 const fields<T> &out, index begin, index total) {
+                 const fields<T> &out, index begin, index total, tile_fields &f) {
   if constexpr (std::is_same_v<T, double>) {
-    if (solve_in_place(opts, tile, times, out, begin, total))
+    if (opts.depth > 0)
+      return march_in_place(opts, tile, times, out, begin, total);
+    if (theta_alone(out)) {
+      for (index i = 0; i < times.n && out.theta != nullptr; ++i)
+        isa::flow().closed_theta(tile, times.t[i], out.theta + times.row[i] * total + begin);
       return;
+    }
   }
-  tile_fields f(out, times.n * tile.n);
-  if (opts.depth == 0)
-    closed_tile_fields(tile, times, f);
-  else
-    march_tile_fields(opts, tile, times, out.d_z != nullptr, f);
-  if constexpr (std::is_same_v<T, float>)
-    for (std::vector<double> *slopes : {&f.d_lambda, &f.d_b0, &f.d_t})
-      bound_to_float(*slopes);
-  store(f.theta, times.n, tile.n, out.theta, begin, total);
-  store(f.residual, times.n, tile.n, out.residual, begin, total);
-  store(f.a, times.n, tile.n, out.a, begin, total);
-  store(f.b, times.n, tile.n, out.b, begin, total);
-  store(f.beta, times.n, tile.n, out.beta, begin, total);
-  store(f.eigenvalue, times.n, tile.n, out.learned_eigenvalues, begin, total);
-  store(f.d_z, times.n, tile.n, out.d_z, begin, total);
-  store(f.d_lambda, times.n, tile.n, out.d_eigenvalues, begin, total);
-  store(f.d_b0, times.n, tile.n, out.d_b0, begin, total);
-  store(f.d_t, times.n, tile.n, out.d_times, begin, total);
+  for_times(opts, tile, times, f, [&](index row, index offset) {
+    const index n = tile.n, at = row * total + begin;
+    store(f.theta, offset, n, out.theta, at);
+    store(f.residual, offset, n, out.residual, at);
+    store(f.a, offset, n, out.a, at);
+    store(f.b, offset, n, out.b, at);
+    store(f.beta, offset, n, out.beta, at);
+    store(f.eigenvalue, offset, n, out.learned_eigenvalues, at);
+    store(f.d_z, offset, n, out.d_z, at);
+    store_slopes(f.d_lambda, offset, n, out.d_eigenvalues, at);
+    store_slopes(f.d_b0, offset, n, out.d_b0, at);
+    store_slopes(f.d_t, offset, n, out.d_times, at);
+  });
 }
 
-// Calls body(begin, n, inputs) on tiles of all coordinates, on all workers.
+bool tile_is_valid(const isa::flow_tile &tile, input_check wanted) {
+  const isa::flow_kernels &kernels = isa::flow();
+  constexpr double most = std::numeric_limits<double>::max();
+  if (wanted == input_check::none)
+    return true;
+  if (wanted == input_check::sign)
+    return kernels.none_negative(tile.lambda, tile.n) &&
+           (tile.b0 == nullptr || kernels.none_negative(tile.b0, tile.n));
+  return kernels.all_within(tile.z, tile.n, -most, most) &&
+         kernels.all_within(tile.lambda, tile.n, 0, most) &&
+         (tile.b0 == nullptr || kernels.all_within(tile.b0, tile.n, 0, most));
+}
+
+// Calls body(begin, tile) on tiles of the coordinates of a chunk.
 template <class T, class Body>
-void for_tiles(const options &opts, const coordinates<T> &in, bool with_b0, index tile,
-               index n_times, Body &&body) {
-  const auto chunk = [&](index begin, index end, int) {
-    tile_inputs<T> inputs(in, with_b0);
-    for (index at = begin; at < end; at += tile) {
-      const index n = std::min(tile, end - at);
-      body(at, inputs.load(at, n));
-    }
-  };
-  parallel_for(in.z.rows * in.z.cols, grain_of(tile, n_times), chunk, opts.workers);
+void for_tiles(const coordinates<T> &in, bool with_b0, index tile, index begin, index end,
+               Body &&body) {
+  tile_inputs<T> inputs(in, with_b0);
+  for (index at = begin; at < end; at += tile)
+    body(at, inputs.load(at, std::min(tile, end - at)));
 }
 
 } // namespace
 
 template <class T>
-void evolve(const options &opts, const coordinates<T> &in, vector_view<const double> times,
+bool evolve(const options &opts, const coordinates<T> &in, vector_view<const double> times,
             const fields<T> &out) {
   check(opts, in, opts.depth > 0);
   check(times);
-  if (times.size == 0)
-    return;
   const sorted_times sorted(times);
-  const index total = in.z.rows * in.z.cols;
-  for_tiles(opts, in, opts.depth > 0, opts.depth == 0 ? closed_tile : march_tile, times.size,
-            [&](index begin, const isa::flow_tile &tile) {
-              evolve_tile(opts, tile, sorted.view(), out, begin, total);
-            });
+  const index total = in.z.rows * in.z.cols, tile = tile_of(opts);
+  const bool in_place = std::is_same_v<T, double> && opts.depth > 0;
+  std::atomic<bool> valid{true};
+  const auto chunk = [&](index begin, index end, int) {
+    tile_fields f(opts, in_place ? fields<T>{} : out, times.size);
+    for_tiles(in, opts.depth > 0, tile, begin, end, [&](index at, const isa::flow_tile &loaded) {
+      if (tile_is_valid(loaded, opts.check))
+        evolve_tile(opts, loaded, sorted.view(), out, at, total, f);
+      else
+        valid = false;
+    });
+  };
+  parallel_for(total, grain_of(tile, times.size), chunk, opts.workers);
+  return valid;
 }
 
 template <class T>
@@ -184,7 +132,7 @@ void vanilla(const options &opts, const coordinates<T> &in, vector_view<const do
   check(opts, in, false);
   check(times);
   const index total = in.z.rows * in.z.cols;
-  for_tiles(opts, in, false, closed_tile, times.size, [&](index begin, const isa::flow_tile &tile) {
+  const auto at_tile = [&](index begin, const isa::flow_tile &tile) {
     double buffer[closed_tile];
     for (index i = 0; i < times.size; ++i) {
       T *out = theta + i * total + begin;
@@ -195,12 +143,16 @@ void vanilla(const options &opts, const coordinates<T> &in, vector_view<const do
         isa::flow().narrow(buffer, tile.n, out);
       }
     }
-  });
+  };
+  parallel_for(
+      total, grain_of(closed_tile, times.size),
+      [&](index begin, index end, int) { for_tiles(in, false, closed_tile, begin, end, at_tile); },
+      opts.workers);
 }
 
 template <class T> void learned_eigenvalues(const options &opts, const coordinates<T> &in, T *out) {
   check(opts, in, opts.depth > 0);
-  for_tiles(opts, in, opts.depth > 0, closed_tile, 1, [&](index begin, const isa::flow_tile &tile) {
+  const auto at_tile = [&](index begin, const isa::flow_tile &tile) {
     double buffer[closed_tile];
     if (opts.depth == 0)
       isa::flow().closed_eigenvalue(tile.z, tile.lambda, tile.n, buffer);
@@ -208,11 +160,17 @@ template <class T> void learned_eigenvalues(const options &opts, const coordinat
       isa::flow().march_eigenvalue(opts.depth, b_rate(opts), tile, buffer);
     for (index i = 0; i < tile.n; ++i)
       out[begin + i] = static_cast<T>(buffer[i]);
-  });
+  };
+  parallel_for(
+      in.z.rows * in.z.cols, grain_of(closed_tile, 1),
+      [&](index begin, index end, int) {
+        for_tiles(in, opts.depth > 0, closed_tile, begin, end, at_tile);
+      },
+      opts.workers);
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
-  template void evolve(const options &, const coordinates<T> &, vector_view<const double>,         \
+  template bool evolve(const options &, const coordinates<T> &, vector_view<const double>,         \
                        const fields<T> &);                                                         \
   template void vanilla(const options &, const coordinates<T> &, vector_view<const double>, T *);  \
   template void learned_eigenvalues(const options &, const coordinates<T> &, T *);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Risks along the path, estimated from the data or expected over the noise.
+#include "flow_fields.hpp"
 #include "flow_noise.hpp"
 
 #include <eigenflow/errors.hpp>
@@ -88,28 +89,6 @@ void sum_tiles(const row_tiles &tiles, index n_times, index grain, int workers,
   }
 }
 
-// Theta, z - theta and d theta / d z of a tile.
-struct tile_slopes {
-  std::vector<double> theta, residual, d_z;
-
-  explicit tile_slopes(index size)
-      : theta(static_cast<std::size_t>(size)), residual(theta), d_z(theta) {}
-
-  void evaluate(const options &opts, const isa::flow_tile &tile, const isa::flow_times &times) {
-    isa::flow_fields out;
-    out.theta = theta.data();
-    out.residual = residual.data();
-    out.d_z = d_z.data();
-    out.stride = tile.n;
-    if (opts.depth > 0)
-      isa::flow().march(opts.depth, b_rate(opts), tile, times, out);
-    for (index i = 0; i < times.n && opts.depth == 0; ++i) {
-      const index at = times.row[i] * tile.n;
-      isa::flow().closed_fields(tile, times.t[i], out.theta + at, out.residual + at, out.d_z + at);
-    }
-  }
-};
-
 template <class T>
 void check_risk(const options &opts, const coordinates<T> &in, matrix_view<const T> noise_variance,
                 vector_view<const double> times, matrix_view<double> out) {
@@ -127,18 +106,21 @@ void sure(const options &opts, const coordinates<T> &in, matrix_view<const T> no
           vector_view<const double> times, matrix_view<double> out) {
   check_risk(opts, in, noise_variance, times, out);
   const sorted_times sorted(times);
-  const row_tiles tiles{in.z.rows, in.z.cols, opts.depth == 0 ? closed_tile : march_tile};
+  const row_tiles tiles{in.z.rows, in.z.cols, tile_of(opts)};
+  double unused = 0;
+  fields<double> wanted;
+  wanted.residual = wanted.d_z = &unused;
   const auto body = [&](index begin, index end, double *sums, int) {
     tile_inputs<T> inputs(in, opts.depth > 0);
     tile_input<T> variances(noise_variance);
-    tile_slopes f(times.size * tiles.tile);
-    for (index i = begin; i < end; ++i) {
+    tile_fields f(opts, wanted, times.size);
+    for (index i = begin; i < end; ++i, sums += times.size) {
       const isa::flow_tile tile = inputs.load(tiles.first(i), tiles.size(i));
       const double *variance = variances.load(tiles.first(i), tile.n);
-      f.evaluate(opts, tile, sorted.view());
-      for (index time = 0; time < times.size; ++time)
-        *sums++ = isa::flow().sure_sum(&f.residual[0] + time * tile.n, &f.d_z[0] + time * tile.n,
-                                       variance, tile.n);
+      for_times(opts, tile, sorted.view(), f, [&](index row, index offset) {
+        sums[row] = isa::flow().sure_sum(f.residual.data() + offset, f.d_z.data() + offset,
+                                         variance, tile.n);
+      });
     }
   };
   const index grain = std::max<index>(1, grain_of(tiles.tile, times.size) / tiles.tile);

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,9 +20,11 @@ from eigenflow._arrays import (
     namespace,
     on_host,
     refuse_first,
+    require_finite,
 )
 
 MAX_DEPTH = 8
+_MANY = 1 << 15  # a pass over more entries than these is worth saving
 _COUPLINGS = ("shared", "separate")
 _ANYWHERE = ("times", "fraction", "record")  # read on the host
 
@@ -42,6 +44,8 @@ class Problem:
     eigenvalues: Any
     b0: Any
     variance: Any
+    given: dict[str, Any] = field(default_factory=dict)  # before broadcasting; z first
+    check: str = "none"  # what the kernel still has to look for
 
     @property
     def xp(self) -> Any:
@@ -60,6 +64,13 @@ class Problem:
 
             return gpu
         return _core.flow
+
+    def refuse(self) -> None:
+        """Raise the error for what the kernel found."""
+        for name, array in self.given.items():
+            _require_valid(array, name, next(iter(self.given)), self.check == "finite")
+        msg = "z: some values were wrong while the flow was computed, and are no longer"
+        raise ValueError(msg)
 
 
 def require_known(depth: Any, coupling: Any, rtol: Any, b0: Any) -> None:
@@ -116,25 +127,28 @@ def flow_problem(
     *,
     name: str = "z",
     variance: Any = None,
+    defer: bool = False,
     **beside: Any,
 ) -> Problem:
     """Check and broadcast what describes the coordinates.
 
     `beside` names the call's other arrays, which must be of the same kind; times, fractions and
-    steps may be NumPy's with any kind.
+    steps may be NumPy's with any kind. With `defer`, a caller whose kernel looks at the values
+    anyway, and then calls `refuse`, leaves large arrays unchecked here.
     """
     given = {name: z, "eigenvalues": eigenvalues, "b0": b0, "noise_variance": variance}
     bound = {k: x for k, x in beside.items() if k not in _ANYWHERE or kind_of(x) != "numpy"}
     kind = common_kind(**given, **bound)
     read = reader(kind)
     arrays = {
-        key: read(value, key, check_finite=check_finite)
+        key: read(value, key, check_finite=False)
         for key, value in given.items()
         if value is not None
     }
+    later = defer and kind != "cupy" and any(a.size > _MANY for a in arrays.values())
     for key, array in arrays.items():
-        if key != name:
-            _require_non_negative(array, key, nan_too=check_finite)
+        if not later:
+            _require_valid(array, key, name, check_finite)
     dtype = common_float_dtype(*(a for a in arrays.values() if a.ndim), arrays[name])
     shape = _broadcast_shape(arrays)
     xp = namespace(kind)
@@ -151,6 +165,8 @@ def flow_problem(
         named["eigenvalues"],
         named.get("b0"),
         named.get("noise_variance"),
+        arrays,
+        ("finite" if check_finite else "sign") if later else "none",
     )
 
 
@@ -161,6 +177,14 @@ def reader(kind: Kind) -> Callable[..., Any]:
 
         return read
     return as_float_array
+
+
+def _require_valid(a: Any, name: str, observations: str, check_finite: bool) -> None:
+    """Finite values if that is asked for; all but the observations non-negative."""
+    if check_finite:
+        require_finite(a, name)
+    if name != observations:
+        _require_non_negative(a, name, nan_too=check_finite)
 
 
 def _broadcast_shape(arrays: dict[str, Any]) -> tuple[int, ...]:

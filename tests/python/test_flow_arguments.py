@@ -183,3 +183,30 @@ np.savez(r"{tmp_path / "out.npz"}",
     got = np.load(tmp_path / "out.npz")
     for name, array in zip("ab", want, strict=True):
         np.testing.assert_allclose(got[name], array, rtol=2e-14)
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+@pytest.mark.parametrize("name", ["z", "eigenvalues", "b0"])
+def test_the_kernel_finds_the_same_faults_in_large_arrays(name, depth):
+    n = 40_000
+    problem = {"z": np.ones(n), "eigenvalues": np.ones(n), "b0": np.full(n, 0.5)}
+    if depth == 0:
+        del problem["b0"]
+        if name == "b0":
+            return
+    for value, wanted in [(np.nan, "finite"), (-np.inf, "finite"), (-1.0, "non-negative")]:
+        problem[name][n - 7] = value
+        call = {**problem, "times": [1.0, 2.0], "depth": depth}
+        if name == "z" and value == -1:
+            ef.flow.solve(**call)
+            continue
+        for function in (ef.flow.solve, ef.flow.state):
+            with pytest.raises(
+                ValueError, match=f"^{name}: got .* position {n - 7}, want {wanted}"
+            ):
+                function(**call)
+    if name != "z":
+        with pytest.raises(ValueError, match=f"^{name}: got -1.0 at position {n - 7}"):
+            ef.flow.solve(**call, check_finite=False)
+        problem[name][n - 7] = np.nan
+        ef.flow.solve(**call, check_finite=False)

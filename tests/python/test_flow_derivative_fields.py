@@ -81,9 +81,9 @@ def test_depth_1_to_8_against_differences_of_many_digits(lam, z, b0, depth, frac
         beta = deep.beta_at(mp.mpf(fraction))
         t = deep.time_of(beta)
         want = {
-            "d_z": deep.parameter_derivative("z", beta, mp.mpf(10) ** -12),
-            "d_eigenvalues": deep.parameter_derivative("lam", beta, mp.mpf(10) ** -12),
-            "d_b0": deep.parameter_derivative("b0", beta, mp.mpf(10) ** -12),
+            "d_z": deep.parameter_derivative("z", beta, mp.mpf(10) ** -20),
+            "d_eigenvalues": deep.parameter_derivative("lam", beta, mp.mpf(10) ** -20),
+            "d_b0": deep.parameter_derivative("b0", beta, mp.mpf(10) ** -20),
             "d_times": deep.k(beta) * (deep.z - beta * deep.g(beta)),
         }
         got = one(-z, lam, b0, t, depth, coupling)

@@ -14,10 +14,15 @@ inline constexpr int max_depth = 8;
 // trained by its own gradient.
 enum class coupling { shared, separate };
 
+// What evolve looks for in the pass that computes: nothing; negative eigenvalues and b0; these, NaN
+// and infinity.
+enum class input_check { none, sign, finite };
+
 struct options {
   int depth = 0; // 0 to max_depth
   coupling factors = coupling::shared;
   int workers = 0; // results are the same bytes for any number
+  input_check check = input_check::none;
 };
 
 // Broadcast over rows or columns by a stride of zero. `b0` is read at depth >= 1 only.
@@ -52,19 +57,20 @@ template <class T> struct fields {
 // and rounded. Cost for one time, one core with AVX2: 5 ns a coordinate at depth 0, about
 // 400 ns at depth >= 1; more times share one march. At depth >= 1 that accuracy needs b0 above
 // 1e-12 in the problem's own scale, max(b0, |z|^(1/(depth+2))); below it the start of a flow is
-// mistimed. Zeros stay zero: a saddle that the flow never leaves. Memory: a few KiB a worker
-// for each time.
+// mistimed. Zeros stay zero: a saddle that the flow never leaves. Memory: up to 700 KiB a
+// worker, for any number of times. False if opts.check finds something; results are then
+// incomplete.
 template <class T>
-void evolve(const options &opts, const coordinates<T> &in, vector_view<const double> times,
+bool evolve(const options &opts, const coordinates<T> &in, vector_view<const double> times,
             const fields<T> &out);
 
 // theta alone.
 template <class T>
-void solve(const options &opts, const coordinates<T> &in, vector_view<const double> times,
+bool solve(const options &opts, const coordinates<T> &in, vector_view<const double> times,
            T *theta) {
   fields<T> out;
   out.theta = theta;
-  evolve(opts, in, times, out);
+  return evolve(opts, in, times, out);
 }
 
 // When theta / z reaches the given fractions, each in [0, 1]: 0 for 0, infinity for 1 and at a

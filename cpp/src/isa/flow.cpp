@@ -86,6 +86,22 @@ double sure_sum(const double *__restrict residual, const double *__restrict d_z,
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
+bool all_within(const double *__restrict x, int64_t n, double low, double high) {
+  int64_t n_outside = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t above = x[i] >= low ? 0 : 1;
+    n_outside += x[i] <= high ? above : 1;
+  }
+  return n_outside == 0;
+}
+
+bool none_negative(const double *__restrict x, int64_t n) {
+  int64_t n_negative = 0;
+  for (int64_t i = 0; i < n; ++i)
+    n_negative += x[i] < 0 ? 1 : 0;
+  return n_negative == 0;
+}
+
 void widen(const float *__restrict in, int64_t n, double *__restrict out) {
   for (int64_t i = 0; i < n; ++i)
     out[i] = in[i];
@@ -101,4 +117,5 @@ void narrow(const double *__restrict in, int64_t n, float *__restrict out) {
 EF_ISA_DEFINE(flow,
               {closed_theta, closed_fields, closed_derivatives, closed_eigenvalue, vanilla,
                eigenflow::isa::EF_LEVEL_NS::march, eigenflow::isa::EF_LEVEL_NS::march_eigenvalue,
-               eigenflow::isa::EF_LEVEL_NS::descend, sure_sum, widen, narrow})
+               eigenflow::isa::EF_LEVEL_NS::descend, sure_sum, all_within, none_negative, widen,
+               narrow})

@@ -55,6 +55,9 @@ struct flow_kernels {
   // Sum of residual^2 + variance (2 d_z - 1), in 8 lanes and a fixed tree.
   double (*sure_sum)(const double *residual, const double *d_z, const double *variance,
                      std::int64_t n);
+  // Whether all values lie in [low, high]; NaN does not.
+  bool (*all_within)(const double *x, std::int64_t n, double low, double high);
+  bool (*none_negative)(const double *x, std::int64_t n); // NaN is not
   void (*widen)(const float *in, std::int64_t n, double *out);
   void (*narrow)(const double *in, std::int64_t n, float *out);
 };

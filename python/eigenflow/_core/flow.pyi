@@ -13,7 +13,8 @@ def evolve(
     separate: bool,
     out: dict[str, Array],
     workers: int,
-) -> None: ...
+    check: str = ...,
+) -> bool: ...
 def vanilla(z: Array, eigenvalues: Array, times: Array, out: Array, workers: int) -> None: ...
 def learned_eigenvalues(
     theta: Array,

@@ -30,11 +30,15 @@ def evolve(
     separate: bool,
     out: dict[str, Any],
     workers: int,
-) -> None:
-    """See `eigenflow::flow::evolve`: theta alone, the fields of a state, or the derivatives."""
-    del workers
+    check: str = "none",
+) -> bool:
+    """See `eigenflow::flow::evolve`: theta alone, the fields of a state, or the derivatives.
+
+    Values are checked before they come here, so they are always valid.
+    """
+    del workers, check
     if z.size == 0 or times.size == 0:
-        return
+        return True
     shared = (*_coordinates(z, eigenvalues, b0), *_levels(depth, separate), *_sorted(times))
     if list(out) == ["theta"]:
         if depth == 0:
@@ -44,6 +48,7 @@ def evolve(
         _launch("flow_state", z.dtype, z.size, *shared, *_fields(out, _STATE))
     else:
         _launch("flow_derivatives", z.dtype, z.size, *shared, *_fields(out, _DERIVATIVES))
+    return True
 
 
 def vanilla(z: Any, eigenvalues: Any, times: Any, out: Any, workers: int) -> None:

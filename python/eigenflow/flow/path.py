@@ -83,7 +83,7 @@ def solve(
         20 eps max(1, K t), where K = d theta'/d theta at theta = z is the last rate of decay;
         a positive value is accepted and changes nothing.
     out : ndarray, optional
-        C-ordered array of the result's shape and dtype.
+        C-ordered array of the result's shape and dtype. After an error it may be half filled.
     workers : int, optional
         Threads; the same bytes for any number.
     check_finite : bool
@@ -115,7 +115,7 @@ def solve(
     0.283060466721
     """
     require_known(depth, coupling, rtol, b0)
-    problem = flow_problem(z, eigenvalues, b0, check_finite, times=times, out=out)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, defer=True, times=times, out=out)
     when = as_times(times)
     theta = check_out(
         out, when.shape + problem.shape, problem.dtype, *problem.arrays, kind=problem.kind
@@ -158,7 +158,7 @@ def state(
     array([9.0000e-06, 4.1576e-01])
     """
     require_known(depth, coupling, None, b0)
-    problem = flow_problem(z, eigenvalues, b0, check_finite, times=times)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, defer=True, times=times)
     when = as_times(times)
     names = ("theta", "residual", "a", "b", "beta", "learned_eigenvalues")
     fields = {name: problem.empty(when.shape + problem.shape) for name in names}
@@ -258,7 +258,7 @@ def _evolve(
     out: dict[str, Any],
     workers: int | None,
 ) -> None:
-    problem.kernels.evolve(
+    valid = problem.kernels.evolve(
         problem.z,
         problem.eigenvalues,
         problem.b0,
@@ -267,4 +267,7 @@ def _evolve(
         coupling == "separate",
         out,
         resolve_workers(workers),
+        problem.check,
     )
+    if not valid:
+        problem.refuse()
