@@ -4,6 +4,8 @@
 
 #include "flow_tiles.hpp"
 
+#include <eigenflow/hd/flow_point.hpp>
+
 #include <cmath>
 
 namespace eigenflow::flow {

@@ -44,7 +44,9 @@ __device__ inline hd::int64 march_place(const march &m, hd::march_position<n_ext
       double u;
       hd::invert_mean(mean, rule.width, m.tau(times.t[next]) - at.tau, u);
       const double up_to_u =
-          n_extra > 0 ? hd::chebyshev<double>(z_mean, u * (2 / rule.width) - 1).value : 0;
+          n_extra > 0
+              ? hd::chebyshev<hd::panel_nodes, double>(z_mean, u * (2 / rule.width) - 1).value
+              : 0;
       visit(times.row[next], hd::march_point_at(m.start, m.shape, m.depth, at, u, up_to_u));
     }
     hd::cross_part(rule, values, tau, at);
