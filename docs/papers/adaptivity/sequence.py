@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eigenflow import flow
+
 Array = NDArray[np.float64]
 
 
@@ -45,12 +47,12 @@ class SequenceModel:
 
 def start_of_b(n: int, depth: int) -> float | None:
     """Initial b, eps^(1 / (depth + 2)) with eps = n^-1/2; the constant 1 is a choice."""
-    return float(n ** (-0.5 / (depth + 2))) if depth else None
+    return flow.universal_choice(1 / n, depth=depth).b0
 
 
 def universal_time(n: int, depth: int) -> float:
     """Order of the stopping time in Corollary 3.3, n^((depth + 1) / (depth + 2))."""
-    return float(n ** ((depth + 1) / (depth + 2)))
+    return flow.universal_choice(1 / n, depth=depth).time
 
 
 @dataclass(frozen=True)
