@@ -4,11 +4,22 @@ The numbers are the exact column of the page: expected error by quadrature, 20,0
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from adaptivity import coefficients, fourier, growth, rates, reproduce, settings, slopes, suspects
+from adaptivity import (
+    coefficients,
+    fourier,
+    growth,
+    rates,
+    regression,
+    reproduce,
+    settings,
+    slopes,
+    suspects,
+)
 from adaptivity.sequence import SequenceModel, find_stop, lowest, start_of_b, universal_time
 from adaptivity.sum_rule import compress
 from eigenflow import flow
@@ -182,6 +193,35 @@ def test_coefficients_of_a_local_table(tmp_path):
     assert np.argmax(found) in (2 * place, 2 * place + 1)
 
 
+def stored(name):
+    folder = Path(reproduce.HERE) / "results"
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def test_the_stored_tables_hold_what_the_page_says():
+    for entry in stored("slopes")["entries"]:
+        difference, error = entry["difference"], entry["paper_standard_error"]
+        if entry["p"] == 3:
+            assert -0.095 < difference < -0.015
+            assert 0.03 < error < 0.045
+        elif (entry["depth"], entry["gamma"]) == (1, 3.0):
+            assert difference > 0.02
+        else:
+            assert abs(difference) < 0.025
+
+
+def test_the_stored_figures_hold_what_the_page_says():
+    for column in stored("rates")["columns"]:
+        better, worse = (np.array(column[m]["error"]["mean"]) for m in rates.METHODS)
+        assert np.all(better < worse)
+    capped = column["vanilla, capped"]["time"]["line"]
+    np.testing.assert_allclose(capped, [1.17, 2.02], atol=0.1)
+    assert column["vanilla"]["time"]["line"][0] == pytest.approx(2, abs=0.02)
+    fixed, adaptive = (stored("regression")["errors"][m] for m in ("fixed", "adaptive"))
+    assert np.all(np.array(adaptive["mean"]) < np.array(fixed["mean"]) / 2)
+    assert adaptive["line"][0] < fixed["line"][0]
+
+
 def test_the_script_writes_what_the_page_shows(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     reproduce.main(["--quick", "--only", "growth", "--out", str(tmp_path)])
@@ -192,3 +232,35 @@ def test_the_script_writes_what_the_page_shows(tmp_path, capsys):
     assert (tmp_path / "growth.csv").read_text() == before
     assert (tmp_path / "growth.png").stat().st_size > 10_000
     assert "least signal term" in capsys.readouterr().out
+
+
+# ---- Figure 5
+
+
+def test_true_coefficients_of_the_regression_function():
+    side = (np.arange(400) * 2 + 1) / 400 - 1
+    points = np.column_stack([side, np.zeros(400)])
+    projected = regression.design(points).T @ np.sin(regression.FREQUENCY * np.pi * side) / 400
+    true = regression.true_coefficients()
+    axis = np.flatnonzero(true)
+    assert len(axis) == settings.REGRESSION_CUTOFF
+    np.testing.assert_allclose(true[axis], projected[axis], atol=1e-3)
+
+
+def test_fixed_kernel_is_the_flow_of_linear_rates():
+    points, y = regression.draw(40, 0)
+    columns, eigenvalues = regression.design(points), regression.kernel_eigenvalues()
+    theta, step = np.zeros(len(eigenvalues)), 1e-3
+    for _ in range(2000):
+        theta += step * eigenvalues * (columns.T @ (y - columns @ theta)) / len(y)
+    found = regression.fixed_kernel(columns, y, eigenvalues, np.array([2.0]))[0]
+    assert np.linalg.norm(found - theta) < 2e-3 * np.linalg.norm(found)
+
+
+@pytest.mark.slow
+def test_adaptive_regression_beats_the_fixed_kernel():
+    trial = regression.draw(160, 0)
+    times = np.geomspace(2, 60, 15)
+    adaptive = regression.error_curve(*trial, times, 0)
+    fixed = regression.error_curve(*trial, regression.SEARCH["fixed"], None)
+    assert adaptive.min() < 0.5 * fixed.min()
