@@ -60,8 +60,8 @@ void evolve_tile(const options &opts, const isa::flow_tile &tile, const isa::flo
     if (opts.depth > 0)
       return march_in_place(opts, tile, times, out, begin, total);
     if (theta_alone(out)) {
-      for (index i = 0; i < times.n && out.theta != nullptr; ++i)
-        isa::flow().closed_theta(tile, times.t[i], out.theta + times.row[i] * total + begin);
+      if (out.theta != nullptr)
+        isa::flow().closed_path(tile, times, out.theta + begin, total);
       return;
     }
   }
@@ -82,15 +82,14 @@ void evolve_tile(const options &opts, const isa::flow_tile &tile, const isa::flo
 
 bool tile_is_valid(const isa::flow_tile &tile, input_check wanted) {
   const isa::flow_kernels &kernels = isa::flow();
-  constexpr double most = std::numeric_limits<double>::max();
+  const auto good = [&](const double *x) {
+    return x == nullptr || (kernels.none_negative(x, tile.n) &&
+                            (wanted == input_check::sign || kernels.all_finite(x, tile.n)));
+  };
   if (wanted == input_check::none)
     return true;
-  if (wanted == input_check::sign)
-    return kernels.none_negative(tile.lambda, tile.n) &&
-           (tile.b0 == nullptr || kernels.none_negative(tile.b0, tile.n));
-  return kernels.all_within(tile.z, tile.n, -most, most) &&
-         kernels.all_within(tile.lambda, tile.n, 0, most) &&
-         (tile.b0 == nullptr || kernels.all_within(tile.b0, tile.n, 0, most));
+  return good(tile.lambda) && good(tile.b0) &&
+         (wanted == input_check::sign || kernels.all_finite(tile.z, tile.n));
 }
 
 // Calls body(begin, tile) on tiles of the coordinates of a chunk.

@@ -10,13 +10,21 @@ namespace {
 
 namespace hd = eigenflow::hd;
 using eigenflow::isa::flow_tile;
+using eigenflow::isa::flow_times;
 using std::int64_t;
+
+constexpr int64_t block = 256; // r and r^2 of as many coordinates stay in the first cache
+
+EF_HD double plain_theta(double z, double lambda, double t) {
+  const double r_squared = hd::plain_rate_squared(z, lambda);
+  return hd::plain_closed_form_theta(z, lambda, r_squared, hd::sqrt(r_squared), t);
+}
 
 void closed_theta_anywhere(const flow_tile &tile, double t, double *__restrict theta) {
   const double *__restrict z = tile.z;
   const double *__restrict lambda = tile.lambda;
   for (int64_t i = 0; i < tile.n; ++i) {
-    const double plain = hd::plain_closed_form_theta(z[i], lambda[i], t);
+    const double plain = plain_theta(z[i], lambda[i], t);
     const double any = hd::closed_form_theta(z[i], hd::closed_form_parts(z[i], lambda[i], t));
     theta[i] = hd::is_plain_time(t) && hd::is_plain(z[i], lambda[i]) ? plain : any;
   }
@@ -28,11 +36,42 @@ void closed_theta(const flow_tile &tile, double t, double *__restrict theta) {
   const double *__restrict lambda = tile.lambda;
   int64_t n_plain = 0;
   for (int64_t i = 0; i < tile.n; ++i) {
-    theta[i] = hd::plain_closed_form_theta(z[i], lambda[i], t);
+    theta[i] = plain_theta(z[i], lambda[i], t);
     n_plain += hd::is_plain(z[i], lambda[i]) ? 1 : 0;
   }
   if (n_plain != tile.n || !hd::is_plain_time(t))
     closed_theta_anywhere(tile, t, theta);
+}
+
+// Several times of a block, with r and r^2 computed once: the same bytes as one time after another.
+void closed_block(const flow_tile &tile, const flow_times &times, double *theta, int64_t stride) {
+  const double *__restrict z = tile.z;
+  const double *__restrict lambda = tile.lambda;
+  double r_squared[block], r[block];
+  int64_t n_plain = 0;
+  for (int64_t i = 0; i < tile.n; ++i) {
+    r_squared[i] = hd::plain_rate_squared(z[i], lambda[i]);
+    r[i] = hd::sqrt(r_squared[i]);
+    n_plain += hd::is_plain(z[i], lambda[i]) ? 1 : 0;
+  }
+  for (int64_t k = 0; k < times.n; ++k) {
+    const double t = times.t[k];
+    double *__restrict out = theta + times.row[k] * stride;
+    if (n_plain != tile.n || !hd::is_plain_time(t))
+      closed_theta_anywhere(tile, t, out);
+    else
+      for (int64_t i = 0; i < tile.n; ++i)
+        out[i] = hd::plain_closed_form_theta(z[i], lambda[i], r_squared[i], r[i], t);
+  }
+}
+
+void closed_path(const flow_tile &tile, const flow_times &times, double *theta, int64_t stride) {
+  if (times.n == 1)
+    return closed_theta(tile, times.t[0], theta + times.row[0] * stride);
+  for (int64_t i = 0; i < tile.n; i += block) {
+    const int64_t n = tile.n - i < block ? tile.n - i : block;
+    closed_block({tile.z + i, tile.lambda + i, nullptr, n}, times, theta + i, stride);
+  }
 }
 
 void closed_fields(const flow_tile &tile, double t, double *__restrict theta,
@@ -86,20 +125,32 @@ double sure_sum(const double *__restrict residual, const double *__restrict d_z,
   return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-bool all_within(const double *__restrict x, int64_t n, double low, double high) {
-  int64_t n_outside = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const int64_t above = x[i] >= low ? 0 : 1;
-    n_outside += x[i] <= high ? above : 1;
-  }
-  return n_outside == 0;
+// Eight lanes, as nothing else would let the loops vectorise.
+bool all_finite(const double *__restrict x, int64_t n) {
+  double lane[8] = {}; // 0, or NaN once a value was not finite
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int l = 0; l < 8; ++l)
+      lane[l] = hd::fma(x[i + l], 0.0, lane[l]);
+  for (int l = 0; i < n; ++i, ++l)
+    lane[l] = hd::fma(x[i], 0.0, lane[l]);
+  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+             ((lane[1] + lane[5]) + (lane[3] + lane[7])) ==
+         0;
 }
 
 bool none_negative(const double *__restrict x, int64_t n) {
-  int64_t n_negative = 0;
-  for (int64_t i = 0; i < n; ++i)
-    n_negative += x[i] < 0 ? 1 : 0;
-  return n_negative == 0;
+  double lane[8] = {}; // the least value that is negative
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int l = 0; l < 8; ++l)
+      lane[l] = x[i + l] < lane[l] ? x[i + l] : lane[l];
+  for (int l = 0; i < n; ++i, ++l)
+    lane[l] = x[i] < lane[l] ? x[i] : lane[l];
+  double least = 0;
+  for (int l = 0; l < 8; ++l)
+    least = lane[l] < least ? lane[l] : least;
+  return least == 0;
 }
 
 void widen(const float *__restrict in, int64_t n, double *__restrict out) {
@@ -115,7 +166,7 @@ void narrow(const double *__restrict in, int64_t n, float *__restrict out) {
 } // namespace
 
 EF_ISA_DEFINE(flow,
-              {closed_theta, closed_fields, closed_derivatives, closed_eigenvalue, vanilla,
-               eigenflow::isa::EF_LEVEL_NS::march, eigenflow::isa::EF_LEVEL_NS::march_eigenvalue,
-               eigenflow::isa::EF_LEVEL_NS::descend, sure_sum, all_within, none_negative, widen,
-               narrow})
+              {closed_theta, closed_path, closed_fields, closed_derivatives, closed_eigenvalue,
+               vanilla, eigenflow::isa::EF_LEVEL_NS::march,
+               eigenflow::isa::EF_LEVEL_NS::march_eigenvalue, eigenflow::isa::EF_LEVEL_NS::descend,
+               sure_sum, all_finite, none_negative, widen, narrow})

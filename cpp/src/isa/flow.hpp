@@ -38,6 +38,9 @@ struct flow_times {
 struct flow_kernels {
   // One time, all coordinates of a tile. The first writes theta only and is the fast one.
   void (*closed_theta)(const flow_tile &tile, double t, double *theta);
+  // All times; entry (row, coordinate) of theta at [row * stride + coordinate].
+  void (*closed_path)(const flow_tile &tile, const flow_times &times, double *theta,
+                      std::int64_t stride);
   void (*closed_fields)(const flow_tile &tile, double t, double *theta, double *residual,
                         double *d_z);
   void (*closed_derivatives)(const flow_tile &tile, double t, const double *theta, double *d_lambda,
@@ -55,8 +58,7 @@ struct flow_kernels {
   // Sum of residual^2 + variance (2 d_z - 1), in 8 lanes and a fixed tree.
   double (*sure_sum)(const double *residual, const double *d_z, const double *variance,
                      std::int64_t n);
-  // Whether all values lie in [low, high]; NaN does not.
-  bool (*all_within)(const double *x, std::int64_t n, double low, double high);
+  bool (*all_finite)(const double *x, std::int64_t n);
   bool (*none_negative)(const double *x, std::int64_t n); // NaN is not
   void (*widen)(const float *in, std::int64_t n, double *out);
   void (*narrow)(const double *in, std::int64_t n, float *out);

@@ -96,13 +96,17 @@ EF_HD bool is_plain(double z, double lambda) {
          ((lambda >= plain_least) | (lambda == 0));
 }
 
-// theta for plain arguments, with one division: N r^2 = lambda m (r (1 + q) + lambda m), so that
-// theta = z N r^2 / (N r^2 + 2 q r^2). All of these are normal numbers, and exp(-700) is far below
-// rho >= 2^-402, so that q needs one power of two. A third of the cost of the general form.
-EF_HD double plain_closed_form_theta(double z, double lambda, double t) {
+// theta for plain arguments from r^2 and r, which all times share, with one division: N r^2 =
+// lambda m (r (1 + q) + lambda m), so that theta = z N r^2 / (N r^2 + 2 q r^2). All of these are
+// normal numbers, and exp(-700) is far below rho >= 2^-402, so that q needs one power of two. A
+// third of the cost of the general form.
+EF_HD double plain_rate_squared(double z, double lambda) {
   const double two_z = z + z;
-  const double r_squared = fma(two_z, two_z, lambda * lambda);
-  const double r = sqrt(r_squared);
+  return fma(two_z, two_z, lambda * lambda);
+}
+
+EF_HD double plain_closed_form_theta(double z, double lambda, double r_squared, double r,
+                                     double t) {
   const double x = r * t;
   const exp_parts e = exp_minus(x < 700 ? x : 700);
   const double grown = lambda * e.one_minus_exp;
