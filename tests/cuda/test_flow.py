@@ -22,7 +22,7 @@ def problem(shape=(37,), dtype=np.float64, seed=0):
     return z.astype(dtype), lam.astype(dtype)
 
 
-def close(cupy, got, want, digits=1e-13):
+def close(cupy, got, want, digits=1e-12):
     """Compare a device result with the host's, in units of the host's type."""
     want = np.asarray(want)
     assert isinstance(got, cupy.ndarray)
@@ -127,6 +127,14 @@ def test_risks_are_the_same_bytes_for_any_launch_shape(cupy, monkeypatch):
             "eigenflow._gpu.flow.launch_shape", lambda _, b=blocks, t=threads: ((b,), (t,))
         )
         np.testing.assert_array_equal(ef.flow.sure(z, lam, [1.0, 9.0], 0.1).get(), want)
+
+
+def test_many_coordinates_share_a_lane(cupy, monkeypatch):
+    z, lam = problem((3, 1000))
+    want = ef.flow.sure(z, lam, [1.0, 9.0], 0.1, axis=1)
+    monkeypatch.setattr("eigenflow._gpu.flow._MOST_LANES", 64)
+    got = ef.flow.sure(cupy.asarray(z), cupy.asarray(lam), [1.0, 9.0], 0.1, axis=1)
+    close(cupy, got, want)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

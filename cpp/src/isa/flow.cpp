@@ -5,6 +5,7 @@
 #include "flow_march.hpp"
 
 #include <eigenflow/hd/flow.hpp>
+#include <eigenflow/hd/flow_risk.hpp>
 
 namespace {
 
@@ -112,17 +113,14 @@ void vanilla(const flow_tile &tile, double t, double *__restrict theta) {
 
 double sure_sum(const double *__restrict residual, const double *__restrict d_z,
                 const double *__restrict variance, int64_t n) {
-  double lane[8] = {};
+  double lane[hd::sum_lanes] = {};
   int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (int l = 0; l < 8; ++l) {
-      const double e = residual[i + l];
-      lane[l] = hd::fma(e, e, lane[l]);
-      lane[l] = hd::fma(variance[i + l], 2 * d_z[i + l] - 1, lane[l]);
-    }
+  for (; i + hd::sum_lanes <= n; i += hd::sum_lanes)
+    for (int l = 0; l < hd::sum_lanes; ++l)
+      lane[l] = hd::add_sure(lane[l], residual[i + l], d_z[i + l], variance[i + l]);
   for (int l = 0; i < n; ++i, ++l)
-    lane[l] += residual[i] * residual[i] + variance[i] * (2 * d_z[i] - 1);
-  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+    lane[l] = hd::add_sure(lane[l], residual[i], d_z[i], variance[i]);
+  return hd::lane_total(lane);
 }
 
 // Eight lanes, as nothing else would let the loops vectorise.

@@ -39,34 +39,19 @@ void set_up(const double *__restrict z, const double *__restrict lambda,
   }
 }
 
-// The times of one unit panel that ends at tau = end, in narrower panels whose interpolant is good
-// to round-off: the first unit, near whose start the integrand may have singularities, in three.
-constexpr int n_parts(bool first_unit) { return first_unit ? 3 : 2; }
-const hd::panel_rule &part_rule(bool first_unit, int part) {
-  return first_unit && part < 2 ? hd::quarter_panel() : hd::half_panel();
-}
-
-template <int n_extra>
-void cross(const hd::panel_rule &rule, const panel_values<n_extra> &values,
-           march_position<n_extra> &at) {
-  for (int e = 0; e < n_extra; ++e)
-    at.extra[e] += integral(values.extra[e], rule);
-  const hd::sinh_cosh width = hd::small_sinh_cosh(rule.width);
-  at.y = advance(at.y, width.sinh, width.cosh);
-}
-
+// The times of one unit panel that ends at tau = end.
 template <int depth, int n_extra>
-int64_t place_times(const panel_start &from, march_position<n_extra> at, double end,
+int64_t place_times(const panel_start &from, hd::march_position<n_extra> at, double end,
                     bool first_unit, const flow_times &times, int64_t next, const flow_fields &out,
                     pairs<n_extra> &p) {
-  for (int part = 0; part < n_parts(first_unit) && next < times.n; ++part) {
-    const hd::panel_rule &rule = part_rule(first_unit, part);
-    panel_values<n_extra> values;
+  for (int part = 0; part < hd::n_parts(first_unit) && next < times.n; ++part) {
+    const hd::panel_rule &rule = hd::part_rule(first_unit, part);
+    hd::panel_values<n_extra> values;
     evaluate<depth>(from.shape, rule, at.y, values);
-    const double tau = at.tau + integral(values.time, rule);
-    const double limit = part == n_parts(first_unit) - 1 ? end : tau;
+    const double tau = at.tau + hd::integral(values.time, rule);
+    const double limit = part == hd::n_parts(first_unit) - 1 ? end : tau;
     if (hd::march_tau(from.shape, times.t[next], depth) <= limit) {
-      const panel_means means(values.time, n_extra > 0 ? values.extra[in_z] : nullptr);
+      const panel_means means(values.time, n_extra > 0 ? values.extra[hd::in_z] : nullptr);
       for (; next < times.n; ++next) {
         const double wanted = hd::march_tau(from.shape, times.t[next], depth);
         if (!(wanted <= limit))
@@ -77,8 +62,7 @@ int64_t place_times(const panel_start &from, march_position<n_extra> at, double 
           solve_pairs<depth>(p, out);
       }
     }
-    at.tau = tau;
-    cross(rule, values, at);
+    hd::cross_part(rule, values, tau, at);
   }
   return next;
 }
@@ -92,95 +76,52 @@ int64_t place_early(const panel_start &from, const flow_times &times, const flow
     if (!hd::march_is_early(from.shape, tau))
       break;
     const double phi = tau / from.shape.per_phi;
-    put_point(hd::early_point(from.z, from.lambda, from.b0, times.t[next], phi, depth),
+    const auto [z, lambda, b0] = from.start;
+    put_point(hd::early_point(z, lambda, b0, times.t[next], phi, depth),
               times.row[next] * out.stride + from.coordinate, out);
   }
   return next;
 }
 
-// Past the last panel 1 - s is below round-off and decays exponentially.
 template <int depth, int n_extra>
-void place_rest(const panel_start &from, const march_position<n_extra> &at, const flow_times &times,
-                int64_t next, const flow_fields &out) {
-  const hd::march_shape &m = from.shape;
-  const double error = hd::march_state(m, at.y.sinh, depth).error;
-  const double rate = hd::march_last_rate(m, depth);
-  const double beta = hd::scale_by_power(m.beta_inf, m.exponent);
-  const hd::march_sensitivity last = hd::march_sensitivity_at(m, 1, depth);
-  for (; next < times.n; ++next) {
-    const double tau = hd::march_tau(m, times.t[next], depth) - at.tau;
-    const double left = rate * tau < 700 ? error * hd::exp_minus(rate * tau).exp : 0;
-    const int64_t i = times.row[next] * out.stride + from.coordinate;
-    put(out.theta, i, from.z * (1 - left));
-    put(out.residual, i, from.z * left);
-    put(out.beta, i, from.z < 0 ? -beta : beta);
-    put(out.eigenvalue, i, hd::march_tau(m, 1.0, depth));
-    double integrals[3] = {1, 0, 0};
-    if (n_extra > 1 && left > 0) {
-      integrals[in_lambda] = hd::fma(last.lambda, tau, at.extra[in_lambda]);
-      integrals[in_b0] = hd::fma(last.b0, tau, at.extra[in_b0]);
-    }
-    put_derivatives<n_extra>(from, depth, rate, left, integrals, i, out);
-    put(out.d_z, i, 1);
-  }
-}
-
-// The first unit with the integrals of the sensitivities in its narrower panels.
-template <int depth, int n_extra>
-void cross_first_unit(const hd::march_shape &m, const panel_values<n_extra> &whole,
-                      march_position<n_extra> &at) {
-  const double in_one_panel = at.extra[in_z] + integral(whole.extra[in_z], hd::whole_panel());
-  for (int part = 0; part < n_parts(true); ++part) {
-    panel_values<n_extra> values;
-    evaluate<depth>(m, part_rule(true, part), at.y, values);
-    cross(part_rule(true, part), values, at);
-  }
-  at.extra[in_z] = in_one_panel; // the same bytes as without the sensitivities
+void place_rest(const panel_start &from, const hd::march_position<n_extra> &at,
+                const flow_times &times, int64_t next, const flow_fields &out) {
+  const hd::march_shape m = from.shape; // a copy: what does not depend on time leaves the loop
+  const hd::march_position<n_extra> end = at;
+  for (; next < times.n; ++next)
+    put_point(hd::march_tail(from.start, m, depth, end, times.t[next]),
+              times.row[next] * out.stride + from.coordinate, out);
 }
 
 template <int depth, int n_extra>
 void march_one(const panel_start &from, const flow_times &times, const flow_fields &out,
                pairs<n_extra> &p) {
-  constexpr double sinh_1 = 1.1752011936438014, cosh_1 = 1.5430806348152437;
   const double n_panels = hd::march_panels(from.shape);
-  march_position<n_extra> at(from.shape, depth);
+  hd::march_position<n_extra> at(from.shape, depth);
   int64_t next = place_early<depth>(from, times, out);
   for (double panel = 0; panel < n_panels && next < times.n; ++panel) {
-    panel_values<n_extra> values;
+    hd::panel_values<n_extra> values;
     evaluate<depth>(from.shape, hd::whole_panel(), at.y, values);
-    const double tau = at.tau + integral(values.time, hd::whole_panel());
+    const double tau = at.tau + hd::integral(values.time, hd::whole_panel());
     if (hd::march_tau(from.shape, times.t[next], depth) <= tau)
       next = place_times<depth>(from, at, tau, panel == 0, times, next, out, p);
-    const hd::sinh_cosh end = advance(at.y, sinh_1, cosh_1);
-    if (n_extra > 1 && panel == 0)
-      cross_first_unit<depth>(from.shape, values, at);
-    else
-      cross(hd::whole_panel(), values, at);
-    at.tau = tau;
-    at.y = end;
+    hd::cross_unit(from.shape, depth, panel == 0, values, tau, at);
   }
   place_rest<depth>(from, at, times, next, out);
 }
 
-// An eigenvalue or a b0 of zero: nothing ever moves. Next to the saddle theta is proportional to
-// the eigenvalue, and to b0 raised to more than 1.
 template <int depth>
-void stay(double z, double b0, int64_t coordinate, const flow_times &times,
-          const flow_fields &out) {
-  double *const zeros[] = {out.theta, out.beta, out.eigenvalue, out.d_z, out.d_b0, out.d_t};
-  for (int64_t time = 0; time < times.n; ++time) {
-    const int64_t i = times.row[time] * out.stride + coordinate;
-    for (double *field : zeros)
-      put(field, i, 0);
-    put(out.residual, i, z);
-    put(out.d_lambda, i, hd::saddle_slope(z, b0, times.t[time], depth));
-  }
+void stay(const panel_start &from, const flow_times &times, const flow_fields &out) {
+  for (int64_t time = 0; time < times.n; ++time)
+    put_point(hd::saddle_point(from.start, times.t[time], depth),
+              times.row[time] * out.stride + from.coordinate, out);
 }
 
 template <int depth>
 void stay_frozen(const panel_start &from, const flow_times &times, const flow_fields &out) {
+  const auto [z, lambda, b0] = from.start;
   for (int64_t time = 0; time < times.n; ++time)
-    put_point(hd::frozen_point(from.z, from.lambda, from.b0, times.t[time], depth),
+    put_point(hd::frozen_point(z, lambda, b0, times.t[time], depth),
               times.row[time] * out.stride + from.coordinate, out);
 }
 
@@ -195,9 +136,9 @@ void march_tile(double b_rate, const flow_tile &tile, const flow_times &times,
     for (int i = 0; i < n; ++i) {
       const int64_t j = begin + i;
       const hd::march_shape m = shape.at(i);
-      const panel_start from{m, tile.z[j], tile.lambda[j], tile.b0[j], j};
-      if (tile.lambda[j] == 0 || tile.b0[j] == 0)
-        stay<depth>(tile.z[j], tile.b0[j], j, times, out);
+      const panel_start from{m, {tile.z[j], tile.lambda[j], tile.b0[j]}, j};
+      if (hd::is_saddle(from.start))
+        stay<depth>(from, times, out);
       else if (hd::march_is_frozen(m, depth))
         stay_frozen<depth>(from, times, out);
       else
@@ -220,12 +161,8 @@ void march_wanted(double b_rate, const flow_tile &tile, const flow_times &times,
 }
 
 template <int depth> void eigenvalues_of(double b_rate, const flow_tile &tile, double *out) {
-  for (int64_t i = 0; i < tile.n; ++i) {
-    const double theta = tile.z[i], lambda = tile.lambda[i], b0 = tile.b0[i];
-    const hd::march_shape m = hd::march_setup(theta, lambda, b0, depth, b_rate);
-    out[i] = hd::march_is_frozen(m, depth) ? hd::frozen_eigenvalue(theta, lambda, b0, depth)
-                                           : hd::march_tau(m, 1.0, depth);
-  }
+  for (int64_t i = 0; i < tile.n; ++i)
+    out[i] = hd::learned_eigenvalue(tile.z[i], tile.lambda[i], tile.b0[i], depth, b_rate);
 }
 
 } // namespace

@@ -5,8 +5,7 @@
 
 #include "flow.hpp"
 
-#include <eigenflow/hd/flow_limits.hpp>
-#include <eigenflow/hd/flow_march.hpp>
+#include <eigenflow/hd/flow_point.hpp>
 
 namespace eigenflow::isa::EF_LEVEL_NS {
 namespace {
@@ -19,65 +18,16 @@ constexpr int lanes = 8;
 using lane_vector = double __attribute__((vector_size(lanes * sizeof(double)), may_alias));
 #endif
 
-// What is integrated along a march beside the time: nothing; dtau / (1 - s G), which the derivative
-// in z needs; and with it dtau times the sensitivities to lambda and b0.
-enum integrands { in_z = 0, in_lambda = 1, in_b0 = 2 };
-
-template <int n_extra> struct panel_values {
-  double time[panel_nodes];
-  double extra[n_extra > 0 ? n_extra : 1][panel_nodes];
-};
-
+// One copy for each depth and number of integrands, as it is called from several places.
 template <int depth, int n_extra>
 void evaluate(const hd::march_shape &m, const hd::panel_rule &rule, hd::sinh_cosh start,
-              panel_values<n_extra> &out) {
-  for (int i = 0; i < panel_nodes; ++i) {
-    const double s = hd::fma(start.sinh, rule.cosh_u[i], start.cosh * rule.sinh_u[i]);
-    const double c = hd::fma(start.cosh, rule.cosh_u[i], start.sinh * rule.sinh_u[i]);
-    const hd::march_node node = hd::march_at(m, s, c, depth);
-    out.time[i] = node.slope;
-    if constexpr (n_extra > 0)
-      out.extra[in_z][i] = node.slope * node.inverse_error;
-    if constexpr (n_extra > 1) {
-      const double big = m.kappa * s;
-      const hd::march_sensitivity sensitivity = hd::march_sensitivity_at(m, big / (1 + big), depth);
-      out.extra[in_lambda][i] = node.slope * sensitivity.lambda;
-      out.extra[in_b0][i] = node.slope * sensitivity.b0;
-    }
-  }
-}
-
-inline double integral(const double *values, const hd::panel_rule &rule) {
-  double lane[4] = {};
-  for (int i = 0; i < panel_nodes; i += 4)
-    for (int l = 0; l < 4; ++l)
-      lane[l] = hd::fma(rule.weight[i + l], values[i + l], lane[l]);
-  return (lane[0] + lane[1]) + (lane[2] + lane[3]);
-}
-
-// Where a march stands at the start of a panel.
-template <int n_extra> struct march_position {
-  double tau;                                // int dtau
-  double extra[n_extra > 0 ? n_extra : 1]{}; // the other integrals up to here
-  hd::sinh_cosh y{0, 1};
-
-  // In the time that a raised eigenvalue skips, z - theta is z, K grows like b0^D and does not
-  // depend on the eigenvalue.
-  march_position(const hd::march_shape &m, int depth) : tau(m.start) {
-    if constexpr (n_extra > 0)
-      extra[in_z] = m.start;
-    if constexpr (n_extra > 1)
-      extra[in_b0] = depth * m.start;
-  }
-};
-
-inline hd::sinh_cosh advance(hd::sinh_cosh y, double sinh_h, double cosh_h) {
-  return {hd::fma(y.sinh, cosh_h, y.cosh * sinh_h), hd::fma(y.cosh, cosh_h, y.sinh * sinh_h)};
+              hd::panel_values<n_extra> &out) {
+  hd::evaluate(m, rule, start, depth, out);
 }
 
 struct panel_start {
   const hd::march_shape &shape;
-  double z, lambda, b0;
+  hd::flow_start start;
   int64_t coordinate;
 };
 
@@ -114,8 +64,16 @@ template <int n_extra> struct pairs {
             0,           0};
   }
 
-  void append(const panel_start &from, const march_position<n_extra> &at, const panel_means &means,
-              double panel_width, double tau, int64_t place) {
+  hd::march_position<n_extra> position(int l) const {
+    hd::march_position<n_extra> at(shape(l), 0);
+    at.y = {start_sinh[l], start_cosh[l]};
+    for (int e = 0; e < n_extra; ++e)
+      at.extra[e] = extra[e][l];
+    return at;
+  }
+
+  void append(const panel_start &from, const hd::march_position<n_extra> &at,
+              const panel_means &means, double panel_width, double tau, int64_t place) {
     const int l = n;
     for (int k = 0; k < panel_nodes; ++k)
       mean[k][l] = means.time[k];
@@ -128,9 +86,9 @@ template <int n_extra> struct pairs {
     target[l] = tau - at.tau;
     start_sinh[l] = at.y.sinh;
     start_cosh[l] = at.y.cosh;
-    z[l] = from.z;
-    lambda[l] = from.lambda;
-    b0[l] = from.b0;
+    z[l] = from.start.z;
+    lambda[l] = from.start.lambda;
+    b0[l] = from.start.b0;
     alpha[l] = from.shape.alpha;
     alpha_rest[l] = from.shape.alpha_rest;
     gamma[l] = from.shape.gamma;
@@ -169,21 +127,6 @@ template <int n_extra> void find_points(const pairs<n_extra> &p, double *u, doub
 #endif
 }
 
-// The integrals up to the point u of a pair's panel. Those of the sensitivities take a quadrature
-// of their own: 16 nodes between the panel's start and the point.
-template <int depth, int n_extra>
-void integrals_at(const pairs<n_extra> &p, int l, double u, double z_mean, double *integrals) {
-  if constexpr (n_extra > 0)
-    integrals[in_z] = hd::fma(u, z_mean, p.extra[in_z][l]);
-  if constexpr (n_extra > 1) {
-    const hd::panel_rule rule = hd::narrow_rule(u);
-    panel_values<n_extra> values;
-    evaluate<depth>(p.shape(l), rule, {p.start_sinh[l], p.start_cosh[l]}, values);
-    for (int e = in_lambda; e <= in_b0; ++e)
-      integrals[e] = p.extra[e][l] + integral(values.extra[e], rule);
-  }
-}
-
 inline void put(double *field, int64_t i, double value) {
   if (field != nullptr)
     field[i] = value;
@@ -200,19 +143,19 @@ inline void put_point(const hd::flow_point &p, int64_t i, const flow_fields &out
   put(out.d_t, i, p.d_t);
 }
 
-// The derivatives of theta where the rate of decay and the error are rate g_inf^2 and error z, from
-// the integrals up to there.
-template <int n_extra>
-void put_derivatives(const panel_start &from, int depth, double rate, double error,
-                     const double *integrals, int64_t i, const flow_fields &out) {
-  const double slope = rate * error;
-  put(out.d_t, i, hd::finite(from.z * hd::march_tau(from.shape, slope, depth)));
-  if constexpr (n_extra > 0)
-    put(out.d_z, i, slope * integrals[in_z]);
-  if constexpr (n_extra > 1) {
-    put(out.d_lambda, i, hd::finite(from.z * slope * integrals[in_lambda] / from.lambda));
-    put(out.d_b0, i, hd::finite(from.z * slope * integrals[in_b0] / from.b0));
-  }
+template <int depth, int n_extra>
+void put_derivatives(const pairs<n_extra> &p, int l, double u, double z_mean, double rate,
+                     double error, const flow_fields &out) {
+  double integrals[pairs<n_extra>::n_integrals];
+  hd::integrals_at(p.shape(l), depth, p.position(l), u, z_mean, integrals);
+  hd::flow_point point{};
+  hd::set_derivatives<n_extra>({p.z[l], p.lambda[l], p.b0[l]}, p.shape(l), depth, rate, error,
+                               integrals, point);
+  put(out.d_t, p.where[l], point.d_t);
+  if (n_extra > 0)
+    put(out.d_z, p.where[l], point.d_z);
+  put(out.d_lambda, p.where[l], point.d_lambda);
+  put(out.d_b0, p.where[l], point.d_b0);
 }
 
 template <int depth, int n_extra> void solve_pairs(pairs<n_extra> &p, const flow_fields &out) {
@@ -235,12 +178,9 @@ template <int depth, int n_extra> void solve_pairs(pairs<n_extra> &p, const flow
     const int64_t i = p.where[l];
     put(out.theta, i, theta[l]);
     put(out.residual, i, residual[l]);
-    put(out.beta, i, p.z[l] < 0 ? -beta[l] : beta[l]);
+    put(out.beta, i, hd::signed_as(beta[l], p.z[l]));
     put(out.eigenvalue, i, eigenvalue[l]);
-    double integrals[pairs<n_extra>::n_integrals];
-    integrals_at<depth>(p, l, u[l], z_mean[l], integrals);
-    put_derivatives<n_extra>({p.shape(l), p.z[l], p.lambda[l], p.b0[l], i}, depth, rate[l],
-                             error[l], integrals, i, out);
+    put_derivatives<depth>(p, l, u[l], z_mean[l], rate[l], error[l], out);
   }
   p.n = 0;
 }

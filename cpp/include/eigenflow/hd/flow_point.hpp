@@ -83,19 +83,12 @@ EF_HD void set_derivatives(const flow_start &start, const march_shape &m, int de
   }
 }
 
-// At the point u of the panel that starts at `at`. `z_mean` is the mean of the integrand for z up
-// to there; the sensitivities take a quadrature of their own.
+// The integrals up to the point u of the panel that starts at `at`. `z_mean` is the mean of the
+// integrand for z up to there; those of the sensitivities take a quadrature of their own: 16 nodes
+// between the panel's start and the point.
 template <int n_extra>
-EF_HD flow_point march_point_at(const flow_start &start, const march_shape &m, int depth,
-                                const march_position<n_extra> &at, double u, double z_mean) {
-  const sinh_cosh step = small_sinh_cosh(u);
-  const march_point state = march_state(m, advance(at.y, step.sinh, step.cosh).sinh, depth);
-  flow_point p{};
-  p.theta = start.z * state.fit;
-  p.residual = start.z * state.error;
-  p.eigenvalue = march_tau(m, state.gain, depth);
-  p.beta = signed_as(scale_by_power(m.beta_inf * state.s, m.exponent), start.z);
-  double integrals[n_extra > 0 ? n_extra : 1];
+EF_HD void integrals_at(const march_shape &m, int depth, const march_position<n_extra> &at,
+                        double u, double z_mean, double *integrals) {
   if constexpr (n_extra > 0)
     integrals[in_z] = fma(u, z_mean, at.extra[in_z]);
   if constexpr (n_extra > 1) {
@@ -105,6 +98,21 @@ EF_HD flow_point march_point_at(const flow_start &start, const march_shape &m, i
     for (int e = in_lambda; e <= in_b0; ++e)
       integrals[e] = at.extra[e] + integral(values.extra[e], rule);
   }
+}
+
+// At the point u of the panel that starts at `at`.
+template <int n_extra>
+EF_HD flow_point march_point_at(const flow_start &start, const march_shape &m, int depth,
+                                const march_position<n_extra> &at, double u, double z_mean) {
+  const sinh_cosh step = small_sinh_cosh(u);
+  const march_point state = march_state(m, advance(at.y, step.sinh, step.cosh).sinh, depth);
+  flow_point p{};
+  p.theta = start.z * state.fit;
+  p.residual = start.z * state.error;
+  p.beta = signed_as(scale_by_power(m.beta_inf * state.s, m.exponent), start.z);
+  p.eigenvalue = march_tau(m, state.gain, depth);
+  double integrals[n_extra > 0 ? n_extra : 1];
+  integrals_at(m, depth, at, u, z_mean, integrals);
   set_derivatives<n_extra>(start, m, depth, state.rate, state.error, integrals, p);
   return p;
 }
