@@ -16,16 +16,11 @@ using std::int64_t;
 
 constexpr int64_t block = 256; // r and r^2 of as many coordinates stay in the first cache
 
-EF_HD double plain_theta(double z, double lambda, double t) {
-  const double r_squared = hd::plain_rate_squared(z, lambda);
-  return hd::plain_closed_form_theta(z, lambda, r_squared, hd::sqrt(r_squared), t);
-}
-
 void closed_theta_anywhere(const flow_tile &tile, double t, double *__restrict theta) {
   const double *__restrict z = tile.z;
   const double *__restrict lambda = tile.lambda;
   for (int64_t i = 0; i < tile.n; ++i) {
-    const double plain = plain_theta(z[i], lambda[i], t);
+    const double plain = hd::plain_closed_form_theta(z[i], lambda[i], t);
     const double any = hd::closed_form_theta(z[i], hd::closed_form_parts(z[i], lambda[i], t));
     theta[i] = hd::is_plain_time(t) && hd::is_plain(z[i], lambda[i]) ? plain : any;
   }
@@ -37,7 +32,7 @@ void closed_theta(const flow_tile &tile, double t, double *__restrict theta) {
   const double *__restrict lambda = tile.lambda;
   int64_t n_plain = 0;
   for (int64_t i = 0; i < tile.n; ++i) {
-    theta[i] = plain_theta(z[i], lambda[i], t);
+    theta[i] = hd::plain_closed_form_theta(z[i], lambda[i], t);
     n_plain += hd::is_plain(z[i], lambda[i]) ? 1 : 0;
   }
   if (n_plain != tile.n || !hd::is_plain_time(t))

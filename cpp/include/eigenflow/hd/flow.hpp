@@ -115,6 +115,11 @@ EF_HD double plain_closed_form_theta(double z, double lambda, double r_squared, 
   return z * (n / (total > 0 ? total : 1)); // the total is 0 where lambda and z, or q, are
 }
 
+EF_HD double plain_closed_form_theta(double z, double lambda, double t) {
+  const double r_squared = plain_rate_squared(z, lambda);
+  return plain_closed_form_theta(z, lambda, r_squared, sqrt(r_squared), t);
+}
+
 EF_HD double closed_form_theta(double z, const closed_form &c) {
   return ((z * c.shrink1) * (c.n_full / (c.n + c.two_q))) * c.shrink2;
 }
