@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Dense memory as an operator, in row panels: a panel is the piece that is in cache when it is used
-// twice, copied when its strides ask for it, and the longest time between two looks at Ctrl-C.
+// Dense memory as an operator.
 #include "isa/svd.hpp"
 #include "svd_detail.hpp"
+#include "svd_products.hpp"
 
 #include <eigenflow/errors.hpp>
 #include <eigenflow/parallel.hpp>
 
 namespace eigenflow::svd {
 namespace {
-
-constexpr index panel_bytes = index{4} << 20;
-constexpr double panel_flops = 2e9; // under 0.1 s on one core
 
 template <class T> double row_sum(vector_view<const T> row, double scale) {
   if constexpr (sizeof(T) == sizeof(float))
@@ -64,12 +61,6 @@ template <class T> bool ordinary(double norm) {
   return sizeof(T) == sizeof(float) ? norm > 1e-12 && norm < 1e15 : norm > 1e-70 && norm < 1e70;
 }
 
-template <class T> bool is_direct(matrix_view<const T> a) {
-  const bool by_columns = a.row_stride == 1 && a.col_stride >= std::max<index>(1, a.rows);
-  const bool by_rows = a.col_stride == 1 && a.row_stride >= std::max<index>(1, a.cols);
-  return by_columns || by_rows;
-}
-
 } // namespace
 
 template <class T> magnitude measure(matrix_view<const T> a, int workers) {
@@ -93,66 +84,26 @@ template <class T>
 dense_operator<T>::dense_operator(matrix_view<const T> a, const magnitude &size, int workers)
     : a_(a), size_(size), workers_(workers) {}
 
-// body(panel, first row): the panel has a unit stride and the operator's scale.
-template <class T>
-template <class Body>
-void dense_operator<T>::for_panels(index block_cols, Body &&body) const {
-  const bool direct = size_.scale == 1 && is_direct(a_);
-  const double row_bytes = static_cast<double>(a_.cols) * sizeof(T);
-  const double row_flops = 2 * static_cast<double>(a_.cols) * static_cast<double>(block_cols);
-  const double by_cost = std::min(static_cast<double>(panel_bytes) / std::max(row_bytes, 1.0),
-                                  panel_flops / std::max(row_flops, 1.0));
-  const index height =
-      std::clamp<index>(static_cast<index>(by_cost), 1, std::max<index>(1, a_.rows));
-  columns<T> scratch = direct ? columns<T>() : columns<T>(a_.cols, height);
-  interrupt_poll poll;
-  for (index begin = 0; begin < a_.rows; begin += height, poll()) {
-    const index n = std::min(height, a_.rows - begin);
-    const matrix_view<const T> panel = a_.block(begin, 0, n, a_.cols);
-    if (direct) {
-      body(panel, begin);
-      continue;
-    }
-    const matrix_view<T> held = scratch.view(0, n).transposed();
-    for (index i = 0; i < n; ++i)
-      for (index j = 0; j < a_.cols; ++j)
-        held(i, j) = static_cast<T>(size_.scale * static_cast<double>(panel(i, j)));
-    body(matrix_view<const T>(held), begin);
-  }
-}
-
 template <class T> void dense_operator<T>::apply(matrix_view<const T> x, matrix_view<T> y) const {
-  for_panels(x.cols, [&](matrix_view<const T> panel, index begin) {
-    multiply<T>(panel, x, T(0), y.block(begin, 0, panel.rows, y.cols));
-  });
+  few_columns<T>(a_, size_.scale, x, y, workers_);
 }
 
 template <class T>
 void dense_operator<T>::apply_adjoint(matrix_view<const T> x, matrix_view<T> y) const {
-  if (a_.rows == 0)
-    for (index j = 0; j < y.cols; ++j)
-      std::fill_n(&y(0, j), y.rows, T(0));
-  for_panels(x.cols, [&](matrix_view<const T> panel, index begin) {
-    multiply<T>(panel.transposed(), x.block(begin, 0, panel.rows, x.cols), T(begin > 0), y);
-  });
+  few_columns_adjoint<T>(a_, size_.scale, x, y, workers_);
 }
 
 template <class T>
 void dense_operator<T>::apply_both(matrix_view<const T> x, matrix_view<T> y,
                                    matrix_view<T> w) const {
-  for_panels(2 * x.cols, [&](matrix_view<const T> panel, index begin) {
-    const matrix_view<T> part = y.block(begin, 0, panel.rows, y.cols);
-    multiply<T>(panel, x, T(0), part);
-    multiply<T>(panel.transposed(), part, T(begin > 0), w);
-  });
+  few_columns_both<T>(a_, size_.scale, x, y, w, workers_);
 }
 
 template <class T> void dense_operator<T>::to_dense(matrix_view<T> out) const {
-  for_panels(1, [&](matrix_view<const T> panel, index begin) {
-    for (index j = 0; j < panel.cols; ++j)
-      for (index i = 0; i < panel.rows; ++i)
-        out(begin + i, j) = panel(i, j);
-  });
+  interrupt_poll poll;
+  for (index j = 0; j < a_.cols; ++j, poll())
+    for (index i = 0; i < a_.rows; ++i)
+      out(i, j) = static_cast<T>(size_.scale * static_cast<double>(a_(i, j)));
 }
 
 template <class T> void linear_operator<T>::to_dense(matrix_view<T> out) const {

@@ -41,8 +41,8 @@ struct magnitude {
 // One pass over the matrix, two when its scale is extreme. The same bytes for any workers.
 template <class T> magnitude measure(matrix_view<const T> a, int workers = 0);
 
-// Memory in C or Fortran order is used in place; other strides, and a scale other than 1, are
-// copied panel by panel at each product.
+// Memory of any strides is used in place; C and Fortran order are fast. With a scale other than 1
+// it is copied panel by panel at each product. Products with few columns run on our own kernels.
 template <class T> class dense_operator final : public linear_operator<T> {
 public:
   explicit dense_operator(matrix_view<const T> a, const magnitude &size, int workers = 0);
@@ -55,7 +55,6 @@ public:
   double frobenius_norm() const override { return size_.scaled_norm; }
 
 private:
-  template <class Body> void for_panels(index block_cols, Body &&body) const;
   matrix_view<const T> a_;
   magnitude size_;
   int workers_;

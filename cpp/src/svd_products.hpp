@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Products of a matrix with a few columns, our own: a BLAS that was made for square products runs
+// them at a third of its speed, and its threads wait for each other by spinning.
+#pragma once
+
+#include <eigenflow/views.hpp>
+
+namespace eigenflow::svd {
+
+// y = A x.
+template <class T>
+void few_columns(matrix_view<const T> a, double scale, matrix_view<const T> x, matrix_view<T> y,
+                 int workers);
+// w = A^T x.
+template <class T>
+void few_columns_adjoint(matrix_view<const T> a, double scale, matrix_view<const T> x,
+                         matrix_view<T> w, int workers);
+// y = A x and w = A^T y in one sweep over A.
+template <class T>
+void few_columns_both(matrix_view<const T> a, double scale, matrix_view<const T> x,
+                      matrix_view<T> y, matrix_view<T> w, int workers);
+
+} // namespace eigenflow::svd
