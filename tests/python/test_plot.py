@@ -99,7 +99,7 @@ def test_bad_arguments_are_named(call, message):
 
 @pytest.mark.parametrize(
     ("module", "code", "extra"),
-    [("matplotlib", "ef.plot.spectrum([1.0])", "plot")],
+    [("matplotlib", "ef.plot.spectrum([1.0])", "plot"), ("sklearn", "ef.estimators", "sklearn")],
 )
 def test_a_missing_extra_is_named(module, code, extra):
     program = f"import sys; sys.modules[{module!r}] = None; import eigenflow as ef; {code}"
