@@ -2,7 +2,7 @@
 
 Four answers, one library: `flow` (which eigenvalues grow), `lowrank` (which ranks, in which
 layers), `sine` (how much rank a frequency buys) and `lds` (how many parameters keep predictions
-stable).
+stable). Around them: `estimators` for scikit-learn and `plot`.
 """
 
 import importlib
@@ -12,11 +12,21 @@ from eigenflow._core import ConvergenceError, __version__
 from eigenflow.config import show_config
 
 if TYPE_CHECKING:
-    from eigenflow import flow, lds, lowrank, sine
+    from eigenflow import estimators, flow, lds, lowrank, plot, sine
 
-_SUBMODULES = ("flow", "lowrank", "sine", "lds")
+_SUBMODULES = ("flow", "lowrank", "sine", "lds", "estimators", "plot")
 
-__all__ = ["ConvergenceError", "__version__", "flow", "lds", "lowrank", "show_config", "sine"]
+__all__ = [
+    "ConvergenceError",
+    "__version__",
+    "estimators",
+    "flow",
+    "lds",
+    "lowrank",
+    "plot",
+    "show_config",
+    "sine",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -108,11 +108,12 @@ def host_only(**arrays: Any) -> None:
 def as_times(times: Any) -> Array:
     """Times as float64 on the host, non-negative; infinity is a time."""
     a = as_float_array(on_host(times), "times", dtype=np.float64, check_finite=False)
-    _require_non_negative(a, "times")
+    require_non_negative(a, "times")
     return np.ascontiguousarray(a) if a.ndim else a
 
 
-def _require_non_negative(a: Any, name: str, *, nan_too: bool = True) -> None:
+def require_non_negative(a: Any, name: str, *, nan_too: bool = True) -> None:
+    """Raise ValueError that names the first negative entry of `a`, and NaN if `nan_too`."""
     # One reduction without a temporary in the good case; NaN makes the comparison false.
     if a.size == 0 or a.min() >= 0:
         return
@@ -184,7 +185,7 @@ def _require_valid(a: Any, name: str, observations: str, check_finite: bool) -> 
     if check_finite:
         require_finite(a, name)
     if name != observations:
-        _require_non_negative(a, name, nan_too=check_finite)
+        require_non_negative(a, name, nan_too=check_finite)
 
 
 def _broadcast_shape(arrays: dict[str, Any]) -> tuple[int, ...]:

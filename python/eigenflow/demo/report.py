@@ -8,15 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# One colour a method across all figures; readable in print and with the common colour blindnesses.
-COLOURS = {
-    "blue": "#2563a8",
-    "orange": "#d9730d",
-    "green": "#2e8b57",
-    "red": "#b8324a",
-    "purple": "#6b4ea0",
-    "grey": "#7a7f87",
-}
+from eigenflow.plot import COLOURS as COLOURS
 
 _STYLE = {
     "axes.axisbelow": True,

@@ -10,7 +10,17 @@ noise. Source: Li and Lin, "Improving adaptivity via over-parameterization in se
 from eigenflow.flow.derivatives import FlowDerivatives, FlowGradients, derivatives, jvp, vjp
 from eigenflow.flow.descent import descend
 from eigenflow.flow.designs import CosineDesign, FourierDesign, HaarDesign, OrthogonalDesign
+from eigenflow.flow.diagnostics import (
+    SpanExponent,
+    effective_span_dimension,
+    signal_set,
+    signal_size,
+    signal_span,
+    span_exponent,
+    tail_energy,
+)
 from eigenflow.flow.inverse import hitting_time
+from eigenflow.flow.misalignment import MisalignmentReport, misalignment_report
 from eigenflow.flow.path import FlowState, learned_eigenvalues, solve, state, vanilla
 from eigenflow.flow.regression import FlowFit, FlowWarning, fit
 from eigenflow.flow.risk import expected_risk, sure
@@ -27,22 +37,31 @@ __all__ = [
     "FlowWarning",
     "FourierDesign",
     "HaarDesign",
+    "MisalignmentReport",
     "OrthogonalDesign",
+    "SpanExponent",
     "UniversalChoice",
     "WaveletDesign",
     "derivatives",
     "descend",
     "diagonal_network",
+    "effective_span_dimension",
     "expected_risk",
     "fit",
     "hitting_time",
     "jvp",
     "landweber",
     "learned_eigenvalues",
+    "misalignment_report",
+    "signal_set",
+    "signal_size",
+    "signal_span",
     "solve",
+    "span_exponent",
     "state",
     "stopping_time",
     "sure",
+    "tail_energy",
     "universal_choice",
     "vanilla",
     "vjp",
