@@ -66,11 +66,15 @@ def test_the_expected_error_is_the_mean_of_repetitions():
     )
 
 
+def valley(t):
+    return 1 / t + np.exp(np.minimum(t - 20, 40)) + 1e-3 * t
+
+
 def test_the_search_finds_the_minimum_from_afar():
+    grid = np.linspace(5, 25, 400_001)
+    errors = valley(grid)
     for guess in (0.01, 3.0, 5e4):
-        stop = find_stop(lambda t: 1 / t + np.exp(t - 20) + 1e-3 * t, guess)
-        grid = np.linspace(5, 25, 400_001)
-        errors = 1 / grid + np.exp(grid - 20) + 1e-3 * grid
+        stop = find_stop(valley, guess)
         assert stop.error == pytest.approx(errors.min(), rel=5e-4)
         assert stop.time == pytest.approx(grid[np.argmin(errors)], rel=5e-3)
     with pytest.raises(RuntimeError, match="no least error"):
@@ -124,7 +128,7 @@ def test_a_cap_on_time_gives_the_row_of_table_2_that_falls_behind():
     paper = [settings.paper_slope(1, 3.0, 0.6, q) for q in misalignments]
     free = [slopes.slope(model(0.6, q, 3.0), 1, ENDS) for q in misalignments]
     capped = [suspects.capped_slope(0.6, q, 540.0, ENDS) for q in misalignments]
-    np.testing.assert_allclose(capped, paper, atol=0.03)
+    np.testing.assert_allclose(capped, paper, atol=0.04)
     assert np.all(np.array(free) - paper > 0.05)
 
 
@@ -203,7 +207,8 @@ def test_the_stored_tables_hold_what_the_page_says():
         difference, error = entry["difference"], entry["paper_standard_error"]
         if entry["p"] == 3:
             assert -0.095 < difference < -0.015
-            assert 0.03 < error < 0.045
+            assert 0.015 < error < 0.045
+            assert abs(difference) < 3.2 * error
         elif (entry["depth"], entry["gamma"]) == (1, 3.0):
             assert difference > 0.02
         else:
