@@ -1,12 +1,23 @@
 """Sphinx settings: `sphinx-build -W docs docs/_build`."""
 
+import sys
+from pathlib import Path
+
 import eigenflow
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "eigenflow"
 author = "The eigenflow developers"
 version = release = eigenflow.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "run_code",
+]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2}
 exclude_patterns = ["_build"]

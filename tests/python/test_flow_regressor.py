@@ -91,7 +91,8 @@ def test_a_wave_is_learnt_and_its_eigenvalues_grow(basis, depth):
     model = small(basis=basis, depth=depth).fit(X, y)
     steps = 0.08 if basis == "haar" else 0.0  # what steps of 1 / 8 of the range cannot follow
     assert np.mean((model.predict(X) - clean) ** 2) < 0.5 * 0.3**2 + steps
-    growth = model.learned_eigenvalues_ / model.path_.learned_eigenvalues.min(axis=0)
+    start = model.eigenvalues_ * y.size ** (-depth / (depth + 2))  # times b0^(2 depth)
+    growth = model.learned_eigenvalues_ / start
     strongest = np.argmax(np.abs(model.coef_))
     assert model.frequencies_[strongest, 1] == 0
     assert growth[strongest] > 5 * np.median(growth)

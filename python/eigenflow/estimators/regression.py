@@ -55,8 +55,8 @@ class FlowRegressor(RegressorMixin, BaseEstimator):
         takes the columns of X themselves, and a callable maps X to a matrix of features; these are
         standardised inside, and `coef_` refers to them as they were given.
     n_features : int
-        At most so many basis functions, those of lowest frequency |m|, in whole shells of equal
-        |m| (one beyond the constant at least).
+        At most so many basis functions, those of lowest frequency, in whole shells of equal
+        frequency (one beyond the constant at least).
     max_frequency : int, optional
         Highest frequency along a column of X.
     smoothness : float, optional

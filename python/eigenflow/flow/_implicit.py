@@ -44,7 +44,9 @@ def follow(
             jac=run.jacobian,
         )  # fmt: skip
     while not (rows.full or settled) and n_steps < max_steps:
-        if solver.step() is not None:
+        with np.errstate(invalid="ignore"):  # BDF also subtracts memory that it has not filled yet
+            failed = solver.step() is not None
+        if failed:
             break
         n_steps, error = n_steps + 1, error + rtol
         for time in rows.passed(solver.t):

@@ -54,7 +54,7 @@ class OrthogonalDesign(ABC):
         Parameters
         ----------
         y : array_like
-            Samples, of shape (..., n_samples) or (..., *shape); leading axes are a batch.
+            Samples, of shape ``(..., n_samples)`` or ``(..., *shape)``; leading axes are a batch.
         workers : int, optional
             Threads of `scipy.fft`; the other transforms use one.
         check_finite : bool
@@ -75,7 +75,7 @@ class OrthogonalDesign(ABC):
         Parameters
         ----------
         theta : array_like
-            Coefficients, of shape (..., n_features) or (..., *shape).
+            Coefficients, of shape ``(..., n_features)`` or ``(..., *shape)``.
         workers, check_finite
             As in `analysis`.
 
@@ -99,7 +99,7 @@ class OrthogonalDesign(ABC):
         """Integer multi-index of each column, of shape (n_features, d)."""
 
     def sobolev_eigenvalues(self, smoothness: float) -> Array:
-        """Eigenvalues (1 + |m|^2)^-smoothness of the multi-indices m: a ball of a Sobolev space.
+        """Eigenvalues (1 + abs(m)^2)^-smoothness of the multi-indices m: a ball of a Sobolev space.
 
         For wavelets m is the scale, so that they fall like 4^(-level smoothness).
 

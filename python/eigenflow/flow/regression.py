@@ -115,7 +115,7 @@ def fit(
     check_finite: bool = True,
     progress: bool = False,
 ) -> FlowFit:
-    """Regression by gradient flow on (1 / 2n) |y - E theta|^2 in the factors of theta.
+    """Regression by gradient flow on ``|y - E theta|^2 / 2n`` in the factors of theta.
 
     Each coefficient is theta_j = a_j b_j^depth beta_j, from a_j = sqrt(eigenvalues_j), b_j = b0,
     beta_j = 0. With the gradient g = E^T (y - E theta) / n,
