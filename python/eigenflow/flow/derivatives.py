@@ -237,7 +237,7 @@ def vjp(
 
     Examples
     --------
-    The gradient of the loss ``1/2 |theta - target|^2`` in one eigenvalue that all coordinates share:
+    The gradient of the loss ``1/2 |theta - target|^2`` in one eigenvalue of all coordinates:
 
     >>> import numpy as np
     >>> z, target, times = np.array([0.5, -0.2]), np.array([0.4, 0.0]), 5.0
