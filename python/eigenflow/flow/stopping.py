@@ -111,8 +111,8 @@ def stopping_time(
         the noise can lower it, because d theta / d z >= theta / z; so times are tried from where
         the first of these has gone 1 % of its way to where the last has gone 99.9 %, and the ends
         0 and infinity. The least value on a grid of `points_per_decade` is refined by Brent's
-        method between its neighbours, to about 1e-6 in ln t. It is the global minimum unless SURE dips and
-        rises again between two times of the grid.
+        method between its neighbours, to about 1e-6 in ln t. It is the global minimum unless SURE
+        dips and rises again between two times of the grid.
     "discrepancy"
         The first time when sum (z - theta)^2 <= tau^2 sum noise_variance (Morozov): to 1e-9 in
         ln t. 0 if this holds at once; infinity if it never does, because z stands above the target
