@@ -62,6 +62,7 @@ def as_float_array(
     ndim: int | Sequence[int] | None = None,
     dtype: DTypeLike | None = None,
     check_finite: bool = True,
+    allow_complex: bool = False,
 ) -> Array:
     """Return `x` as a native float32 or float64 NumPy array, without copying if it is one.
 
@@ -77,12 +78,13 @@ def as_float_array(
         Convert to this type; by default float32 and float64 are kept.
     check_finite : bool
         Refuse NaN and infinity, naming the first position.
+    allow_complex : bool
+        Keep complex64 and complex128 too.
     """
     a = _from_dlpack(x, name) if kind_of(x) == "dlpack" else _numpy_array(x, name)
-    if a.dtype.kind not in "biuf" or a.dtype.itemsize > 8:
-        msg = f"{name}: got dtype {a.dtype}, want real numbers (float32 or float64)"
-        raise TypeError(msg)
-    wanted = _float_dtype(a.dtype) if dtype is None else np.dtype(dtype)
+    wanted = scalar_dtype(a.dtype, name, allow_complex=allow_complex)
+    if dtype is not None:
+        wanted = np.dtype(dtype)
     if a.dtype != wanted or not a.flags.aligned:
         a = np.require(a, wanted, "A")
     if ndim is not None:
@@ -104,23 +106,39 @@ def _numpy_array(x: Any, name: str) -> Array:
         raise ValueError(msg) from None
 
 
-def _float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return (
-        np.dtype(np.float32) if dtype.kind == "f" and dtype.itemsize <= 4 else np.dtype(np.float64)
-    )
+def scalar_dtype(dtype: np.dtype[Any], name: str, *, allow_complex: bool = False) -> np.dtype[Any]:
+    """Return the native type that numbers of `dtype` are computed in.
+
+    Raises
+    ------
+    TypeError
+        For types that are no numbers, or wider than double.
+    """
+    if allow_complex and dtype.kind == "c" and dtype.itemsize <= 16:
+        return np.dtype(np.complex64 if dtype.itemsize == 8 else np.complex128)
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        want = "real or complex numbers" if allow_complex else "real numbers (float32 or float64)"
+        msg = f"{name}: got dtype {dtype}, want {want}"
+        raise TypeError(msg)
+    return np.dtype(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)
 
 
-def require_finite(a: Array, name: str) -> None:
-    """Raise ValueError that names the first NaN or infinity of `a`."""
+def require_finite(a: Array, name: str, *, first: tuple[int, ...] | None = None) -> None:
+    """Raise ValueError that names the first NaN or infinity of `a`.
+
+    `first` is the position of ``a[0, ..., 0]`` when `a` is a part of what the user gave.
+    """
     # One pass without a temporary in the good case: the sum is finite unless it overflows.
     with np.errstate(over="ignore", invalid="ignore"):
-        total = np.sum(a, dtype=np.float64)
+        total = np.sum(a, dtype=np.complex128 if a.dtype.kind == "c" else np.float64)
     if np.isfinite(total):
         return
     bad = np.flatnonzero(~np.isfinite(a))
     if bad.size:
         where = tuple(int(i) for i in np.unravel_index(bad[0], a.shape))
         value = a[where]
+        if first is not None:
+            where = tuple(i + begin for i, begin in zip(where, first, strict=True))
         position = where[0] if len(where) == 1 else where
         at = f" at position {position}" if where else ""
         msg = f"{name}: got {value}{at}, want finite values"

@@ -7,6 +7,7 @@
 #include <eigenflow/svd.hpp>
 
 #include <algorithm>
+#include <complex>
 #include <limits>
 
 namespace blas = eigenflow::blas;
@@ -67,7 +68,7 @@ template <class T> double off_identity(matrix_view<const T> q) {
 
 // ||A - U diag(s) V^T||_F, entry by entry.
 template <class T> double distance(matrix_view<const T> a, svd::result<T> &x) {
-  const auto u = col_major(x.u.data(), a.rows, x.rank), v = col_major(x.v.data(), a.cols, x.rank);
+  const auto u = col_major(x.u.data(), a.rows, x.rank), v = col_major(x.vh.data(), a.cols, x.rank);
   double sum = 0;
   for (index j = 0; j < a.cols; ++j)
     for (index i = 0; i < a.rows; ++i) {
@@ -100,7 +101,7 @@ template <class T> void check_triplets(index rows, index cols, int power_iterati
   for (std::size_t j = 0; j < x.s.size(); ++j)
     CHECK_CLOSE(static_cast<double>(x.s[j]), std::pow(0.5, static_cast<double>(j)), 40 * eps);
   CHECK(off_identity<T>(col_major(x.u.data(), rows, x.rank)) < 40 * eps);
-  CHECK(off_identity<T>(col_major(x.v.data(), cols, x.rank)) < 40 * eps);
+  CHECK(off_identity<T>(col_major(x.vh.data(), cols, x.rank)) < 40 * eps);
   const double best = std::pow(0.5, 6) / std::sqrt(0.75);
   CHECK_CLOSE(x.error / best, 1.0, 1e-3);
   CHECK_CLOSE(distance<T>(a.view, x) / best, 1.0, 1e-3);
@@ -255,7 +256,7 @@ TEST(bases_are_orthonormal_whatever_the_condition) {
 TEST(the_range_finder_spans_the_leading_columns) {
   const dense<double> a = geometric<double>(80, 60, 10, 0.5);
   const svd::magnitude size = svd::measure<double>(a.view);
-  const svd::dense_operator<double> op(a.view, size, 1);
+  const svd::dense_operator<double> op(a.view, size);
   dense<double> q(80, 10), inner(10, 60), left = a;
   svd::range_finder<double>(op, 1, 7, 1, q.view);
   CHECK(off_identity<double>(q.view) < 1e-14);
@@ -263,4 +264,88 @@ TEST(the_range_finder_spans_the_leading_columns) {
   blas::gemm<double>(plain, plain, -1.0, q.view, inner.view, 1.0, left.view);
   for (const double value : left.data)
     CHECK(std::abs(value) < 1e-14);
+}
+
+TEST(complex_matrices_have_real_positive_pivots) {
+  using C = std::complex<double>;
+  const dense<double> re = geometric<double>(60, 40, 10, 0.5), im = gaussian<double>(60, 40, 9);
+  dense<C> a(60, 40);
+  for (std::size_t i = 0; i < a.data.size(); ++i)
+    a.data[i] = {re.data[i], 1e-3 * im.data[i]};
+  const svd::result<C> x = decompose<C>(a.view, {});
+  double largest = 0, sum = 0;
+  for (index j = 0; j < 40; ++j)
+    for (index i = 0; i < 60; ++i) {
+      C left = a.view(i, j);
+      for (index l = 0; l < 40; ++l)
+        left -= x.u[static_cast<std::size_t>(l * 60 + i)] * x.s[static_cast<std::size_t>(l)] *
+                x.vh[static_cast<std::size_t>(l * 40 + j)];
+      sum += std::norm(left);
+    }
+  CHECK(std::sqrt(sum) < 1e-13);
+  C pivot = 0;
+  for (index j = 0; j < 40; ++j)
+    if (const C entry = x.vh[static_cast<std::size_t>(j)]; std::abs(entry) > largest) {
+      largest = std::abs(entry);
+      pivot = entry;
+    }
+  CHECK(pivot.real() > 0 && pivot.imag() == 0);
+}
+
+// Rows of a matrix in memory, handed out in blocks; counts how often each row is read.
+class counting_rows final : public svd::row_source<double> {
+public:
+  explicit counting_rows(matrix_view<const double> a) : a_(a) {}
+  index rows() const override { return a_.rows; }
+  index cols() const override { return a_.cols; }
+  void read(index begin, matrix_view<double> block) const override {
+    count += block.rows;
+    for (index i = 0; i < block.rows; ++i)
+      for (index j = 0; j < block.cols; ++j)
+        block(i, j) = a_(begin + i, j);
+  }
+  mutable index count = 0;
+
+private:
+  matrix_view<const double> a_;
+};
+
+TEST(streamed_rows_are_read_once_for_each_pass) {
+  const dense<double> a = geometric<double>(900, 400, 30, 0.5);
+  const counting_rows source(a.view);
+  const svd::magnitude size = svd::measure<double>(source);
+  CHECK_CLOSE(size.norm, svd::measure<double>(a.view).norm, 1e-13);
+  CHECK(source.count == 900);
+  const svd::row_operator<double> op(source, size);
+  svd::options asked;
+  asked.rank = 6;
+  svd::result<double> x = svd::decompose<double>(op, asked);
+  CHECK(x.route == svd::method::krylov);
+  CHECK(source.count == 900 * (1 + x.passes));
+  CHECK_CLOSE(x.error / distance<double>(a.view, x), 1.0, 1e-3);
+}
+
+TEST(an_operator_need_not_know_its_norm) {
+  class unknown final : public svd::linear_operator<double> {
+  public:
+    index rows() const override { return a_.rows(); }
+    index cols() const override { return a_.cols(); }
+    void apply(matrix_view<const double> x, matrix_view<double> y) const override {
+      a_.apply(x, y);
+    }
+    void apply_adjoint(matrix_view<const double> x, matrix_view<double> y) const override {
+      a_.apply_adjoint(x, y);
+    }
+
+  private:
+    harmonic a_;
+  };
+  svd::options asked;
+  asked.rank = 5;
+  const svd::result<double> known = svd::decompose<double>(harmonic(), asked);
+  const svd::result<double> x = svd::decompose<double>(unknown(), asked);
+  CHECK(x.kind == svd::error_kind::hold_out && x.looks > 0);
+  CHECK(x.error > 0.6 * known.error && x.error < 1.6 * known.error);
+  asked.power_iterations = 0;
+  CHECK(svd::decompose<double>(unknown(), asked).kind == svd::error_kind::leave_one_out);
 }

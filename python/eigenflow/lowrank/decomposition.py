@@ -10,12 +10,11 @@ from typing import Any, Literal, SupportsIndex
 from numpy.typing import ArrayLike
 
 from eigenflow import _core
-from eigenflow._arrays import Array, as_float_array, kind_of, like, require_finite
+from eigenflow._arrays import like
 from eigenflow._blas import ensure_bound
 from eigenflow._rng import RNGLike, key_from
 from eigenflow._threads import blas_limit
-
-Magnitude = tuple[float, float, float, bool]
+from eigenflow.lowrank.operands import Operand, as_operand
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,30 +28,34 @@ class SVDResult:
     s : (rank,) array
         Singular values in descending order.
     Vh : (rank, n) array
-        Orthonormal right vectors as rows. In each row the entry of largest modulus is positive
-        (the first one on ties), which fixes the signs.
+        Orthonormal right vectors as rows. In each row the entry of largest modulus is real and
+        positive (the first one on ties), which fixes the signs.
     rank : int
         The number of triplets.
     error : float
         Frobenius norm of ``A - U @ diag(s) @ Vh``.
     relative_error : float
         ``error`` over the Frobenius norm of A; 0 for a zero matrix.
-    error_kind : {"tail-energy", "hold-out"}
+    error_kind : {"tail-energy", "hold-out", "leave-one-out"}
         How the error was found. "tail-energy": from the energy that the triplets leave,
         ``||A||^2 - sum(s^2)`` (with all values known: the sum of the discarded squares), in double
-        precision. "hold-out": where that energy is below rounding, from products of the residual
-        with 32 Gaussian vectors that the decomposition has not seen; this estimate is unbiased for
-        the squared error.
+        precision. "hold-out": from products of the residual with 32 Gaussian vectors that the
+        basis was not made of; this estimate is unbiased for the squared error. It is used where
+        the energy is below rounding, and for operators, whose norm is not known.
+        "leave-one-out": for operators with ``power_iterations=0``, from the sketch itself, each of
+        its columns against the others [3]_.
     failure_probability : float
         A bound on the probability that the true error is more than twice ``error``: 0 for
-        "tail-energy", 2e-6 for "hold-out".
+        "tail-energy", 2e-6 for each look at a "hold-out"; NaN for "leave-one-out", for which no
+        bound is known.
     residuals : (rank,) array
-        ``sqrt((||A v - s u||^2 + ||A^T u - s v||^2) / 2)`` for each triplet: a singular value of A
+        ``sqrt((||A v - s u||^2 + ||A^H u - s v||^2) / 2)`` for each triplet: a singular value of A
         lies within this distance of s (Weyl).
     method : {"krylov", "subspace", "exact"}
         The way that was taken.
     passes : int
-        Products with A or its transpose, each over the whole matrix.
+        How often A was read from end to end: for a product with A, with its adjoint, or for both
+        at once, which arrays and files allow. The read that finds the norm is not counted.
     """
 
     U: Any
@@ -84,7 +87,7 @@ def svd(
     workers: int | None = None,
     check_finite: bool = True,
 ) -> SVDResult:
-    """Leading singular triplets of a dense matrix, by rank or by tolerance.
+    """Leading singular triplets of a matrix, by rank or by tolerance.
 
     By default a block Krylov iteration finds them: it multiplies small blocks by A and its
     transpose, and stops when the leading singular values have stopped moving. Where the full
@@ -93,9 +96,12 @@ def svd(
 
     Parameters
     ----------
-    A : (m, n) array_like
-        Real matrix: NumPy (C and Fortran order are read in place), CPU tensor with DLPack, or
-        lists. float32 stays float32; everything else is computed in float64.
+    A : (m, n) array_like, sparse matrix or operator
+        Real or complex: NumPy (C and Fortran order are read in place), CPU tensor with DLPack,
+        lists; ``numpy.memmap``, read from the file in blocks of rows and never copied to memory;
+        scipy.sparse; ``scipy.sparse.linalg.LinearOperator`` or any object with ``shape``,
+        ``dtype`` and ``matmat``, ``rmatmat`` (or ``matvec``, ``rmatvec``). Single precision stays
+        single; everything else is computed in double.
     rank : int, optional
         Number of triplets, 0 to min(m, n). With a tolerance it is the most that may be returned.
         Without rank and tolerance, all min(m, n) triplets are computed.
@@ -128,14 +134,16 @@ def svd(
         For NaN or infinity, a rank outside 0 to min(m, n), or a tolerance that the precision of A
         cannot resolve (below ``8 eps sqrt(min(m, n)) ||A||_F``).
     TypeError
-        For complex or object arrays, and for arrays in GPU memory.
+        For arrays that hold no numbers, and for arrays in GPU memory.
 
     Notes
     -----
     The Krylov way costs about ``4 m n d`` operations with a basis of d columns, typically 1.4 rank
     + 100, and ``(m + n) d`` numbers of memory; the exact way costs about ``10 m n min(m, n)``.
     Results are the same bytes for one BLAS build and one number of BLAS threads; otherwise they
-    agree within a small multiple of ``eps ||A||``. A single LAPACK factorisation cannot be
+    agree within a small multiple of ``eps ||A||``. Of a mapped file, neither the matrix nor its
+    image on the basis is kept: the memory is that of the results, and the image is computed again
+    at the end (two more reads). A single LAPACK factorisation cannot be
     interrupted: on the exact way Ctrl-C may wait for it.
 
     References
@@ -156,9 +164,8 @@ def svd(
     >>> ef.lowrank.svd(A, rtol=1e-6).rank
     1
     """
-    a = _matrix(A)
-    smaller = min(a.shape)
-    wanted = -1 if rank is None else _integer(rank, "rank", 0, smaller)
+    a = as_operand(A)
+    wanted = -1 if rank is None else _integer(rank, "rank", 0, min(a.shape))
     if norm != "fro":
         msg = f"norm: got {norm!r}, want 'fro' (the Frobenius norm is the only one supported)"
         raise ValueError(msg)
@@ -167,10 +174,18 @@ def svd(
     key = key_from(rng)
     with blas_limit(workers) as count:
         ensure_bound()
-        size = _measure(a, count, check_finite)
-        tolerance = _tolerance(a, size[0], rtol, atol)
-        fields = _core.svd.decompose(a, size, wanted, tolerance, extra, steps, key, count)
-    return _result(fields, size[0], A)
+        matrix = a.open(count, check_finite=check_finite)
+        absolute, relative = _tolerances(a, matrix.norm, rtol, atol)
+        try:
+            fields = _core.svd.decompose(
+                matrix.core, wanted, absolute, relative, extra, steps, key, count
+            )
+        except ValueError as error:  # a norm that only showed itself on the way
+            if str(error).startswith("tolerance: "):
+                msg = f"atol: {str(error).removeprefix('tolerance: ')}"
+                raise ValueError(msg) from None
+            raise
+    return _result(fields, A)
 
 
 def range_finder(
@@ -189,8 +204,8 @@ def range_finder(
 
     Parameters
     ----------
-    A : (m, n) array_like
-        Real matrix; float32 stays float32.
+    A : (m, n) array_like, sparse matrix or operator
+        As in `svd`.
     size : int
         Number of columns, 0 to min(m, n).
     power_iterations : int, optional
@@ -210,7 +225,7 @@ def range_finder(
     ValueError
         For NaN or infinity, or a size outside 0 to min(m, n).
     TypeError
-        For complex or object arrays, and for arrays in GPU memory.
+        For arrays that hold no numbers, and for arrays in GPU memory.
 
     Examples
     --------
@@ -221,32 +236,14 @@ def range_finder(
     >>> bool(np.allclose(Q @ (Q.T @ A), A))
     True
     """
-    a = _matrix(A)
+    a = as_operand(A)
     columns = _integer(size, "size", 0, min(a.shape))
     steps = 2 if power_iterations is None else _integer(power_iterations, "power_iterations", 0)
     key = key_from(rng)
     with blas_limit(workers) as count:
         ensure_bound()
-        magnitude = _measure(a, count, check_finite)
-        return like(_core.svd.range_finder(a, magnitude, columns, steps, key, count), A)
-
-
-def _matrix(A: Any) -> Array:
-    if kind_of(A) == "cupy":
-        msg = "A: got a CuPy array, want an array in CPU memory (for example A.get())"
-        raise TypeError(msg)
-    # The norm is computed anyway and tells whether all entries are finite.
-    return as_float_array(A, "A", ndim=2, check_finite=False)
-
-
-def _measure(a: Array, workers: int, check_finite: bool) -> Magnitude:
-    size = _core.svd.measure(a, workers)
-    if not size[3]:
-        if check_finite:
-            require_finite(a, "A")
-        msg = "A: got NaN or infinity, want finite values"
-        raise ValueError(msg)
-    return size
+        matrix = a.open(count, check_finite=check_finite)
+        return like(_core.svd.range_finder(matrix.core, columns, steps, key, count), A)
 
 
 def _integer(value: SupportsIndex, name: str, least: int, most: int = 2**31 - 1) -> int:
@@ -261,26 +258,31 @@ def _integer(value: SupportsIndex, name: str, least: int, most: int = 2**31 - 1)
     return number
 
 
-def _tolerance(a: Array, norm: float, rtol: float | None, atol: float | None) -> float:
-    """Return the absolute tolerance, or -1 where none is asked."""
-    if rtol is None and atol is None:
-        return -1.0
+def _tolerances(
+    a: Operand, norm: float, rtol: float | None, atol: float | None
+) -> tuple[float, float]:
+    """Return the absolute and the relative tolerance, -1 where it is not asked."""
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value is not None and not (math.isfinite(value) and value >= 0):
             msg = f"{name}: got {value!r}, want a finite number >= 0"
             raise ValueError(msg)
-    relative = 0.0 if rtol is None else float(rtol) * norm
+    least = _core.svd.resolvable_tolerance(a.dtype, *a.shape)
+    # Without the norm, only a relative tolerance can be judged before the work is done.
+    scale = norm if norm >= 0 else 1.0
+    relative = 0.0 if rtol is None else float(rtol) * scale
     absolute = 0.0 if atol is None else float(atol)
-    least = _core.svd.resolvable_tolerance(a) * norm
-    if max(relative, absolute) < least:
+    judged = rtol is not None or atol is not None
+    if norm < 0:
+        judged = rtol is not None and atol is None
+    if judged and max(relative, absolute) < least * scale:
         name, got, want = (
-            ("rtol", rtol, least / norm) if relative >= absolute else ("atol", atol, least)
+            ("rtol", rtol, least) if relative >= absolute else ("atol", atol, least * scale)
         )
         msg = (
             f"{name}: got {got!r}, want at least {want:.2g}: {a.dtype} resolves no less for this A"
         )
         raise ValueError(msg)
-    return max(relative, absolute)
+    return -1.0 if atol is None else float(atol), -1.0 if rtol is None else float(rtol)
 
 
 @cache
@@ -292,11 +294,18 @@ def _hold_out_failure() -> float:
     return float(gammainc(vectors / 2, vectors / 8))
 
 
-def _result(fields: dict[str, Any], norm: float, original: Any) -> SVDResult:
+def _failure_probability(kind: str, looks: int) -> float:
+    if kind == "hold-out":
+        return min(1.0, looks * _hold_out_failure())
+    return math.nan if kind == "leave-one-out" else 0.0
+
+
+def _result(fields: dict[str, Any], original: Any) -> SVDResult:
+    norm, looks = fields.pop("norm"), fields.pop("looks")
     for name in ("U", "s", "Vh", "residuals"):
         fields[name] = like(fields[name], original)
     return SVDResult(
         **fields,
         relative_error=fields["error"] / norm if norm > 0 else 0.0,
-        failure_probability=0.0 if fields["error_kind"] == "tail-energy" else _hold_out_failure(),
+        failure_probability=_failure_probability(fields["error_kind"], looks),
     )

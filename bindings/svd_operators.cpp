@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "svd_operators.hpp"
+
+#include <eigenflow/svd.hpp>
+
+#include <string>
+#include <utility>
+
+namespace eigenflow::bindings {
+namespace {
+
+// Rows [begin, end) as a C-ordered array of the operator's type, from a Python function. Its
+// exceptions pass through the driver to the caller; the driver runs without the GIL.
+template <class T> class python_rows final : public svd::row_source<T> {
+public:
+  python_rows(py::function read, index rows, index cols)
+      : read_(std::move(read)), rows_(rows), cols_(cols) {}
+  index rows() const override { return rows_; }
+  index cols() const override { return cols_; }
+  void read(index begin, matrix_view<T> block) const override {
+    const py::gil_scoped_acquire gil;
+    const py::array got = read_(begin, begin + block.rows);
+    const auto part = matrix_of<const T>(got, "A");
+    require(part.rows == block.rows && part.cols == block.cols, "A: a block of a wrong shape");
+    for (index i = 0; i < block.rows; ++i)
+      for (index j = 0; j < block.cols; ++j)
+        block(i, j) = part(i, j);
+  }
+
+private:
+  py::function read_;
+  index rows_, cols_;
+};
+
+// Rows and the operator over them, together.
+template <class T> struct row_stream {
+  row_stream(py::function read, index rows, index cols, const svd::magnitude &size)
+      : source(std::move(read), rows, cols), op(source, size) {}
+  python_rows<T> source;
+  svd::row_operator<T> op;
+};
+
+// Products by Python functions of one C-ordered block. They get a copy, so that they may keep it.
+template <class T> class python_products final : public svd::linear_operator<T> {
+public:
+  python_products(py::function matmat, py::function rmatmat, index rows, index cols, double norm,
+                  double scale)
+      : matmat_(std::move(matmat)), rmatmat_(std::move(rmatmat)), rows_(rows), cols_(cols),
+        norm_(norm), scale_(scale) {}
+  index rows() const override { return rows_; }
+  index cols() const override { return cols_; }
+  void apply(matrix_view<const T> x, matrix_view<T> y) const override { call(matmat_, x, y); }
+  void apply_adjoint(matrix_view<const T> x, matrix_view<T> y) const override {
+    call(rmatmat_, x, y);
+  }
+  double frobenius_norm() const override { return norm_; }
+  double scale() const override { return scale_; }
+
+private:
+  static void call(const py::function &product, matrix_view<const T> x, matrix_view<T> y) {
+    const py::gil_scoped_acquire gil;
+    py::array_t<T> block({x.rows, x.cols});
+    T *data = block.mutable_data();
+    for (index i = 0; i < x.rows; ++i)
+      for (index j = 0; j < x.cols; ++j)
+        data[i * x.cols + j] = x(i, j);
+    const py::array got = product(std::move(block));
+    const auto image = matrix_of<const T>(got, "A");
+    require(image.rows == y.rows && image.cols == y.cols, "A: a product of a wrong shape");
+    for (index j = 0; j < y.cols; ++j)
+      for (index i = 0; i < y.rows; ++i)
+        y(i, j) = image(i, j);
+    if (PyErr_CheckSignals() != 0)
+      throw py::error_already_set();
+  }
+  py::function matmat_, rmatmat_;
+  index rows_, cols_;
+  double norm_, scale_;
+};
+
+svd::magnitude magnitude_of(const py::tuple &size) {
+  return {size[0].cast<double>(), size[1].cast<double>(), size[2].cast<double>(),
+          size[3].cast<bool>()};
+}
+
+py::tuple to_tuple(const svd::magnitude &size) {
+  return py::make_tuple(size.norm, size.scale, size.scaled_norm, size.finite);
+}
+
+py::tuple measure(const py::array &a, int workers) {
+  return with_scalar_type(a.dtype(), [&](auto zero) {
+    const auto view = matrix_of<const decltype(zero)>(a, "A");
+    svd::magnitude size;
+    {
+      const py::gil_scoped_release release;
+      size = svd::measure(view, workers);
+    }
+    return to_tuple(size);
+  });
+}
+
+py::tuple measure_rows(const py::function &read, index rows, index cols, const py::dtype &type,
+                       int workers) {
+  return with_scalar_type(type, [&](auto zero) {
+    using T = decltype(zero);
+    const python_rows<T> source(read, rows, cols);
+    svd::magnitude size;
+    {
+      const py::gil_scoped_release release;
+      size = svd::measure<T>(source, workers);
+    }
+    return to_tuple(size);
+  });
+}
+
+operator_handle dense(const py::array &a, const py::tuple &size, bool streamed) {
+  return with_scalar_type(a.dtype(), [&](auto zero) -> operator_handle {
+    using T = decltype(zero);
+    const auto view = matrix_of<const T>(a, "A");
+    return {std::make_shared<svd::dense_operator<T>>(view, magnitude_of(size), streamed), a};
+  });
+}
+
+operator_handle row_blocks(const py::function &read, index rows, index cols, const py::dtype &type,
+                           const py::tuple &size) {
+  return with_scalar_type(type, [&](auto zero) -> operator_handle {
+    using T = decltype(zero);
+    const auto stream = std::make_shared<row_stream<T>>(read, rows, cols, magnitude_of(size));
+    return {std::shared_ptr<svd::linear_operator<T>>(stream, &stream->op), py::none()};
+  });
+}
+
+operator_handle products(const py::function &matmat, const py::function &rmatmat, index rows,
+                         index cols, const py::dtype &type, double norm, double scale) {
+  return with_scalar_type(type, [&](auto zero) -> operator_handle {
+    using T = decltype(zero);
+    return {std::make_shared<python_products<T>>(matmat, rmatmat, rows, cols, norm, scale),
+            py::none()};
+  });
+}
+
+} // namespace
+
+void register_svd_operators(py::module_ &m) {
+  py::class_<operator_handle>(m, "Operator");
+  m.def("measure", &measure, py::arg("A"), py::arg("workers"));
+  m.def("measure_rows", &measure_rows, py::arg("read"), py::arg("rows"), py::arg("cols"),
+        py::arg("dtype"), py::arg("workers"));
+  m.def("dense", &dense, py::arg("A"), py::arg("size"), py::arg("streamed"));
+  m.def("row_blocks", &row_blocks, py::arg("read"), py::arg("rows"), py::arg("cols"),
+        py::arg("dtype"), py::arg("size"));
+  m.def("products", &products, py::arg("matmat"), py::arg("rmatmat"), py::arg("rows"),
+        py::arg("cols"), py::arg("dtype"), py::arg("norm"), py::arg("scale"));
+}
+
+} // namespace eigenflow::bindings
