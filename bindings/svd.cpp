@@ -26,7 +26,8 @@ template <class T> py::array owned(std::vector<T> &&values) {
 }
 
 template <class T> py::dict to_dict(svd::result<T> &&out, index rows, index cols) {
-  static constexpr const char *kinds[] = {"tail-energy", "hold-out", "leave-one-out"};
+  static constexpr const char *kinds[] = {"tail-energy", "hold-out", "leave-one-out", "next-value",
+                                          "power-bound"};
   static constexpr const char *routes[] = {"krylov", "subspace", "exact"};
   py::dict fields;
   fields["U"] = owned(std::move(out.u), rows, out.rank, false);
@@ -44,12 +45,18 @@ template <class T> py::dict to_dict(svd::result<T> &&out, index rows, index cols
 }
 
 py::dict decompose(const operator_handle &a, index rank, double tolerance,
-                   double relative_tolerance, index oversampling, int power_iterations,
-                   std::uint64_t key, int workers) {
+                   double relative_tolerance, bool spectral, index oversampling,
+                   int power_iterations, std::uint64_t key, int workers) {
   return std::visit(
       [&]<class T>(const std::shared_ptr<svd::linear_operator<T>> &op) {
-        const svd::options options{
-            rank, tolerance, relative_tolerance, oversampling, power_iterations, key, workers};
+        const svd::options options{.rank = rank,
+                                   .tolerance = tolerance,
+                                   .relative_tolerance = relative_tolerance,
+                                   .oversampling = oversampling,
+                                   .power_iterations = power_iterations,
+                                   .key = key,
+                                   .workers = workers,
+                                   .spectral = spectral};
         svd::result<T> out;
         {
           const py::gil_scoped_release release;
@@ -96,10 +103,11 @@ double resolvable_tolerance(const py::dtype &type, index rows, index cols) {
 void register_svd(py::module_ &m) {
   m.doc() = "Kernels of eigenflow.lowrank: decomposition.";
   m.attr("hold_out_vectors") = svd::hold_out_vectors;
+  m.attr("bound_vectors") = svd::bound_vectors;
   register_svd_operators(m);
   m.def("decompose", &decompose, py::arg("A"), py::arg("rank"), py::arg("tolerance"),
-        py::arg("relative_tolerance"), py::arg("oversampling"), py::arg("power_iterations"),
-        py::arg("key"), py::arg("workers"));
+        py::arg("relative_tolerance"), py::arg("spectral"), py::arg("oversampling"),
+        py::arg("power_iterations"), py::arg("key"), py::arg("workers"));
   m.def("range_finder", &range_finder, py::arg("A"), py::arg("n_columns"),
         py::arg("power_iterations"), py::arg("key"), py::arg("workers"));
   m.def("orthonormalise", &orthonormalise, py::arg("q"), py::arg("r"));

@@ -10,8 +10,6 @@
 namespace eigenflow::svd {
 namespace {
 
-constexpr index hold_out_column = index{1} << 40; // far from the columns that the basis draws
-
 template <class T> factors<T> unit_vectors(index rows, index cols, index rank) {
   factors<T> out;
   out.rank = rank;
@@ -52,8 +50,12 @@ public:
             "rank: got " + std::to_string(options.rank) + ", want 0 to " +
                 std::to_string(smaller_));
     const double absolute = options.tolerance < 0 ? -1 : options.tolerance * a.scale();
-    wanted_ = {options.rank < 0 ? smaller_ : options.rank, absolute, options.relative_tolerance,
-               options.oversampling, energy_floor<T>()};
+    wanted_ = {options.rank < 0 ? smaller_ : options.rank,
+               absolute,
+               options.relative_tolerance,
+               options.oversampling,
+               energy_floor<T>(),
+               options.spectral};
     if (norm >= 0)
       wanted_.set_norm(norm * norm);
   }
@@ -80,6 +82,11 @@ public:
 private:
   double norm() const { return std::sqrt(std::max(wanted_.norm_squared, 0.0)); }
 
+  // The sum of squares is at least the first one, and at most smaller_ times that.
+  double least_norm() const {
+    return wanted_.spectral ? norm() / std::sqrt(static_cast<double>(smaller_)) : norm();
+  }
+
   void find_factors() {
     refuse_unresolvable();
     const bool tall = m_ >= n_;
@@ -94,6 +101,8 @@ private:
     const double estimate = wanted_.norm_squared;
     if (a_.frobenius_norm() < 0)
       wanted_.norm_squared = -1;
+    wanted_.chosen = -1;
+    wanted_.certified = -1;
     factors_ = exact_factors(along, wanted_);
     if (estimate != wanted_.norm_squared)
       refuse_unresolvable();
@@ -104,25 +113,32 @@ private:
     orient(tall);
   }
 
+  // What the limits allow at least, while the first singular value is not known.
+  double least_allowance() const {
+    return wanted_.spectral ? std::max(wanted_.absolute_limit,
+                                       std::max(wanted_.relative_limit, 0.0) * least_norm())
+                            : wanted_.tolerance;
+  }
+
   void refuse_unresolvable() const {
     const double limit = resolvable_tolerance<T>(m_, n_);
-    if (wanted_.by_rank() || wanted_.norm_squared < 0 || wanted_.tolerance >= limit * norm())
+    if (wanted_.by_rank() || wanted_.norm_squared < 0 || least_allowance() >= limit * least_norm())
       return;
     const bool relative = options_.tolerance < 0;
     std::ostringstream message;
     message << (relative ? "relative_tolerance: got " : "tolerance: got ")
             << (relative ? options_.relative_tolerance : options_.tolerance) << ", want at least "
-            << (relative ? limit : limit * norm() / a_.scale())
+            << (relative ? limit : limit * least_norm() / a_.scale())
             << ": this precision resolves no less for this A";
     throw argument_error(message.str());
   }
 
   bool below_floor() const {
-    const double allowed = wanted_.tolerance * wanted_.tolerance;
     if (wanted_.norm_squared < 0)
       return wanted_.relative_limit >= 0 && wanted_.absolute_limit < 0 &&
              wanted_.relative_limit * wanted_.relative_limit < wanted_.floor;
-    return wanted_.tolerance >= 0 && allowed < wanted_.floor * wanted_.norm_squared;
+    const double allowed = least_allowance() * least_allowance();
+    return !wanted_.by_rank() && allowed < wanted_.floor * least_norm() * least_norm();
   }
 
   // A basis of about 1.4 rank + 100 columns is what Krylov needs.
@@ -161,12 +177,41 @@ private:
       left_out_ = left;
       if (a_.frobenius_norm() < 0)
         estimate_norm(space);
-      factors_ = extract(*a_.adjoint(), space, wanted_);
+      if (wanted_.by_spectral_tolerance())
+        wanted_.chosen = std::min(size, wanted_.rank);
+      const std::unique_ptr<linear_operator<T>> adjoint = a_.adjoint();
+      factors_ = extract(*adjoint, space, wanted_);
+      if (wanted_.by_spectral_tolerance()) {
+        if (cut_to_spectral_tolerance(*adjoint, space) || size == smaller_)
+          break;
+        continue;
+      }
       if (wanted_.by_rank() || size == smaller_ || factors_.rank < size - wanted_.oversampling)
         break;
     }
     out_.route = method::subspace;
     orient(false);
+    return true;
+  }
+
+  // With Q the basis and B = Q^H A, ||A - Q B_k||^2 <= s_{k+1}(B)^2 + ||A - Q B||^2.
+  bool cut_to_spectral_tolerance(const linear_operator<T> &adjoint, subspace<T> &space) {
+    const double outside = outside_bound<T>(adjoint, space.v.view(0, space.size), options_.key,
+                                            options_.workers, out_.passes);
+    ++out_.looks;
+    const double first = factors_.rank > 0 ? factors_.s[0] : 0.0;
+    const double allowed = wanted_.spectral_allowance(first * first) - outside * outside;
+    index rank = 0;
+    while (rank < factors_.rank && factors_.s[as_size(rank)] * factors_.s[as_size(rank)] > allowed)
+      ++rank;
+    if (rank == factors_.rank)
+      return rank == wanted_.rank && allowed > 0;
+    const double next = factors_.s[as_size(rank)];
+    wanted_.certified = next * next + outside * outside;
+    factors_.left.resize(as_size(adjoint.rows() * rank));
+    factors_.right.resize(as_size(adjoint.cols() * rank));
+    factors_.s.resize(as_size(rank));
+    factors_.rank = rank;
     return true;
   }
 
@@ -213,7 +258,24 @@ private:
     fix_signs(u(), v());
   }
 
+  void find_spectral_error() {
+    if (wanted_.norm_squared != 0 && factors_.next_value >= 0) {
+      out_.kind = error_kind::next_value;
+      out_.error = factors_.next_value;
+    } else if (wanted_.norm_squared != 0) {
+      out_.kind = error_kind::power_bound;
+      out_.looks = std::max(out_.looks, 1);
+      out_.error = wanted_.certified >= 0
+                       ? std::sqrt(wanted_.certified)
+                       : residual_bound<T>(a_, u(), factors_.s.data(), v(), options_.key,
+                                           options_.workers, out_.passes);
+    }
+    out_.norm = factors_.s.empty() ? out_.error : factors_.s.front();
+  }
+
   void find_error() {
+    if (wanted_.spectral)
+      return find_spectral_error();
     const bool left_out = estimated_ && left_out_ >= 0;
     double left = factors_.tail_squared;
     if (left < 0) {
@@ -233,8 +295,11 @@ private:
     } else {
       out_.kind = error_kind::hold_out;
       out_.looks = 1;
-      out_.error = hold_out_error();
+      out_.error = std::sqrt(
+          residual_energy<T>(a_, u(), factors_.s.data(), v(), options_.key, options_.workers));
+      ++out_.passes;
     }
+    out_.norm = norm();
   }
 
   // Energy of the sketch beyond the rank.
@@ -248,26 +313,6 @@ private:
 
   matrix_view<T> u() { return packed(out_.u, m_, out_.rank); }
   matrix_view<T> v() { return packed(out_.vh, n_, out_.rank); }
-
-  // (A - U diag(s) V^H) w for Gaussian w has the squared error as its mean square.
-  double hold_out_error() {
-    columns<T> probes(n_, hold_out_vectors), images(m_, hold_out_vectors);
-    columns<T> inner(out_.rank, hold_out_vectors);
-    const matrix_view<T> w = probes.view(0, hold_out_vectors), y = images.view(0, hold_out_vectors);
-    const matrix_view<T> c = inner.view(0, hold_out_vectors);
-    fill_gaussian<T>(options_.key, hold_out_column, w, options_.workers);
-    a_.apply(w, y);
-    ++out_.passes;
-    blas::gemm<T>(blas::transpose::adjoint, blas::transpose::no, T(1), v(), w, T(0), c);
-    for (index j = 0; j < c.cols; ++j)
-      for (index i = 0; i < c.rows; ++i)
-        c(i, j) *= out_.s[as_size(i)];
-    blas::gemm<T>(blas::transpose::no, blas::transpose::no, T(-1), u(), c, T(1), y);
-    double sum = 0;
-    for (index j = 0; j < y.cols; ++j)
-      sum += squared_norm(y.col(j));
-    return std::sqrt(sum / static_cast<double>(hold_out_vectors));
-  }
 
   // U and s come from the product A V, so that A v = s u to rounding on every way but subspace
   // iteration, which has A^H u = s v: one product is enough for the other side. The rounding is
@@ -307,7 +352,7 @@ private:
     for (real_of<T> &value : out_.residuals)
       value = static_cast<real_of<T>>(static_cast<double>(value) * back);
     out_.error *= back;
-    out_.norm = norm() * back;
+    out_.norm *= back;
   }
 
   const linear_operator<T> &a_;

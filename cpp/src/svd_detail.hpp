@@ -116,15 +116,26 @@ struct target {
   double relative_limit;    // of the error to ||A||; negative: none
   index oversampling;       // columns of the basis beyond the rank
   double floor;             // energies below floor * norm_squared are rounding
-  double norm_squared = -1; // of A; negative while it is not known
-  double tolerance = -1;    // absolute; negative: none
+  bool spectral;            // the norm of the limits
+  double norm_squared = -1; // of A, Frobenius; negative while it is not known
+  double tolerance = -1;    // absolute, Frobenius; negative: none
+  index chosen = -1;        // the rank, where something else than the energies decided
+  double certified = -1;    // square of a bound on the spectral error at the rank chosen
 
+  bool by_spectral_tolerance() const { return spectral && !by_rank(); }
+  // The square of the spectral error allowed, from that of the first singular value.
+  double spectral_allowance(double first_squared) const {
+    const double limit =
+        std::max(absolute_limit, std::max(relative_limit, 0.0) * std::sqrt(first_squared));
+    return limit * limit;
+  }
   bool by_rank() const { return absolute_limit < 0 && relative_limit < 0; }
   void set_norm(double squared) {
     norm_squared = squared;
-    tolerance = by_rank() ? -1
-                          : std::max({absolute_limit, 0.0,
-                                      std::max(relative_limit, 0.0) * std::sqrt(norm_squared)});
+    tolerance = by_rank() || spectral
+                    ? -1
+                    : std::max({absolute_limit, 0.0,
+                                std::max(relative_limit, 0.0) * std::sqrt(norm_squared)});
   }
 };
 
@@ -146,6 +157,27 @@ private:
   columns<T> vectors_, images_;
 };
 
+// ||A - U diag(s) V^H||_F^2, the mean over hold_out_vectors fresh Gaussian vectors: one product.
+template <class T>
+double residual_energy(const linear_operator<T> &a, matrix_view<const T> u, const double *s,
+                       matrix_view<const T> v, std::uint64_t key, int workers);
+
+// Upper bounds on the spectral norm of A (I - V V^H) and of A - U diag(s) V^H.
+template <class T>
+double outside_bound(const linear_operator<T> &a, matrix_view<const T> v, std::uint64_t key,
+                     int workers, int &passes);
+template <class T>
+double residual_bound(const linear_operator<T> &a, matrix_view<const T> u, const double *s,
+                      matrix_view<const T> v, std::uint64_t key, int workers, int &passes);
+
+// Upper bound on the square of the spectral error when the first `rank` Ritz triplets are kept.
+// Ritz values in `squares` descend; column j of x belongs to the (size - 1 - j)-th of them. The
+// newest `width` columns of the basis lead out of it by `next`, and A has a norm of at most
+// `outside` there.
+template <class W>
+double deflated_bound(const std::vector<double> &squares, matrix_view<const W> x,
+                      const std::vector<W> &next, index width, index rank, double outside);
+
 template <class T> struct factors {
   index rank = 0;
   std::vector<T> left, right;    // column-major
@@ -153,6 +185,7 @@ template <class T> struct factors {
   std::vector<double> residuals; // empty when not known without another product
   double tail_squared = -1;      // sum of the discarded squares where all are known
   double total_squared = 0;      // sum of all squares that were found
+  double next_value = -1;        // the first that was discarded, where all are known
   int passes = 0;
 };
 

@@ -68,12 +68,36 @@ private:
   index choose(const std::vector<double> &squares) {
     out_.total_squared = std::accumulate(squares.begin(), squares.end(), 0.0);
     if (space_.identity)
-      return rank_from_tails(squares, wanted_, &out_.tail_squared);
+      return choose_among_all(squares);
+    if (wanted_.chosen >= 0)
+      return std::min(static_cast<index>(squares.size()), wanted_.chosen);
     const index size = static_cast<index>(squares.size());
     if (wanted_.by_rank())
       return std::min(size, wanted_.rank);
     const index rank = rank_for(squares.data(), size, wanted_);
     return rank < 0 ? std::min(size, wanted_.rank) : rank;
+  }
+
+  index choose_among_all(const std::vector<double> &squares) {
+    index rank = 0;
+    if (wanted_.by_spectral_tolerance()) {
+      const double allowed = wanted_.spectral_allowance(squares[0]);
+      while (rank < std::min<index>(wanted_.rank, as_index(squares)) &&
+             squares[as_size(rank)] > allowed)
+        ++rank;
+      out_.tail_squared = std::accumulate(squares.begin() + rank, squares.end(), 0.0);
+    } else {
+      rank = rank_from_tails(squares, wanted_, &out_.tail_squared);
+    }
+    // Gram matrices do not see smaller values.
+    const bool last = rank == as_index(squares);
+    if (last || squares[as_size(rank)] > visible * squares[0])
+      out_.next_value = last ? 0.0 : std::sqrt(squares[as_size(rank)]);
+    return rank;
+  }
+
+  static index as_index(const std::vector<double> &values) {
+    return static_cast<index>(values.size());
   }
 
   void image_gram(matrix_view<W> g) {
@@ -307,7 +331,9 @@ template <class T> factors<T> exact_factors(const linear_operator<T> &a, target 
     wanted.set_norm(sum);
   }
   const double ratio = wanted.tolerance * wanted.tolerance / wanted.norm_squared;
-  const bool resolved = wanted.tolerance < 0 || ratio > 1e-10;
+  const bool fine = wanted.by_spectral_tolerance() &&
+                    wanted.spectral_allowance(wanted.norm_squared) < 1e-10 * wanted.norm_squared;
+  const bool resolved = (wanted.tolerance < 0 || ratio > 1e-10) && !fine;
   factors<T> out = extraction<T>(a, whole, wanted).run(resolved && whole.size > small_side);
   out.passes += passes;
   return out;

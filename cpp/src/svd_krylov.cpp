@@ -58,7 +58,7 @@ public:
       : a_(a), wanted_(wanted), key_(key), workers_(workers), space_(space),
         width_(block_width(wanted.rank, a.cols())) {
     space_.kept = !a.is_streamed() || wanted.norm_squared < 0;
-    if (wanted.norm_squared < 0) {
+    if (wanted.norm_squared < 0 && !wanted.by_spectral_tolerance()) {
       probe_ = std::make_unique<norm_probe<T>>(a, key, workers);
       ++space_.passes;
     }
@@ -164,6 +164,8 @@ private:
     space_.size = begin + width;
     orthogonalise(w);
     append_projection();
+    if (wanted_.by_spectral_tolerance())
+      wanted_.set_norm(std::max(wanted_.norm_squared, trace()));
     if (probe_) {
       wanted_.set_norm(trace() + probe_->energy());
       ++looks_;
@@ -220,6 +222,8 @@ private:
   }
 
   bool done() {
+    if (wanted_.by_spectral_tolerance())
+      return certified();
     const double left = wanted_.norm_squared - trace();
     const double rounding = wanted_.floor * wanted_.norm_squared;
     if (wanted_.tolerance >= 0) {
@@ -245,6 +249,8 @@ private:
 
   // A tolerance that only showed itself with the estimated norm, below what tail energies resolve.
   bool out_of_reach() const {
+    if (wanted_.by_spectral_tolerance())
+      return unresolved_;
     const double allowed = wanted_.tolerance * wanted_.tolerance;
     return probe_ && wanted_.tolerance >= 0 && allowed < wanted_.floor * wanted_.norm_squared;
   }
@@ -271,6 +277,46 @@ private:
     return settled(rank) && (least || settled(rank - 1));
   }
 
+  // The least rank that can be within the tolerance in the spectral norm, and proof that it is: an
+  // upper bound on the error from what the basis knows and a bound on what it does not.
+  bool certified() {
+    const index size = space_.size;
+    std::vector<W> vectors(gram_);
+    std::vector<double> squares(as_size(size));
+    const matrix_view<W> x = col_major(vectors.data(), size, size);
+    require_finite(x);
+    blas::syevd<W>(blas::triangle::upper, x, {squares.data(), size, 1});
+    std::reverse(squares.begin(), squares.end());
+    past_.add(squares);
+    const double allowed = wanted_.spectral_allowance(squares[0]);
+    unresolved_ = allowed < wanted_.floor * squares[0];
+    index rank = 0;
+    while (rank < size && squares[as_size(rank)] > allowed)
+      ++rank;
+    if (rank >= wanted_.rank) {
+      wanted_.chosen = wanted_.rank;
+      return size > wanted_.rank + width_ && settled(wanted_.rank);
+    }
+    if (unresolved_ || rank >= size || size < next_look_ ||
+        !(past_.remaining(rank + 1) <= 0.05 * allowed))
+      return false;
+    next_look_ = size + size / 5;
+    const double outside =
+        outside_bound<T>(a_, space_.v.view(0, size), key_, workers_, space_.passes);
+    // A second look may settle for one rank more: a value that is at the tolerance to rounding.
+    for (index more = 0; more <= std::min<index>(looks_, 1) && rank + more < size; ++more) {
+      const double bound = deflated_bound<W>(squares, x, space_.next, width_, rank + more, outside);
+      if (bound <= allowed) {
+        wanted_.chosen = rank + more;
+        wanted_.certified = bound;
+        ++looks_;
+        return true;
+      }
+    }
+    ++looks_;
+    return false;
+  }
+
   bool settled(index rank) const {
     const double error = std::max(wanted_.norm_squared - past_.captured(rank), 0.0);
     const double rounding = 0.01 * wanted_.floor * wanted_.norm_squared;
@@ -289,57 +335,10 @@ private:
   std::vector<W> gram_;                  // Y^H Y, size x size
   std::unique_ptr<norm_probe<T>> probe_; // where the norm of A is not known
   int looks_ = 0;
+  index next_look_ = 0;     // size of the basis at which the next certificate is worth its products
+  bool unresolved_ = false; // the tolerance is in the rounding of squares
   history past_;
 };
-
-// Orthonormal basis of the range after `steps` steps of subspace iteration; r is the factor of the
-// last orthonormalisation. Costs 2 steps + 1 products.
-template <class T>
-void iterate(const linear_operator<T> &a, int steps, std::uint64_t key, int workers,
-             matrix_view<T> q, matrix_view<wide_of<T>> r) {
-  columns<T> other(a.cols(), q.cols);
-  const matrix_view<T> x = other.view(0, q.cols);
-  fill_gaussian<T>(key, 0, x, workers);
-  a.apply(x, q);
-  orthonormalise<T>(q, r);
-  for (int step = 0; step < steps; ++step) {
-    a.apply_adjoint(q, x);
-    orthonormalise<T>(x, r);
-    a.apply(x, q);
-    orthonormalise<T>(q, r);
-  }
-}
-
-// For Y = A G = Q R with l columns the l sketches that leave one column out have the mean squared
-// error (1/l) sum_j 1 / ||row j of R^-1||^2 (Epperly and Tropp 2022): an estimate for l - 1
-// columns. A column that the others contain to rounding contributes what R says of it, nearly
-// nothing.
-template <class W> double leave_one_out(matrix_view<W> r) {
-  const index l = r.cols;
-  if (l == 0)
-    return 0;
-  double largest = 0;
-  for (index j = 0; j < l; ++j)
-    largest = std::max(largest, std::abs(r(j, j)));
-  const double least = std::numeric_limits<double>::epsilon() * largest;
-  if (!(largest > 0))
-    return 0;
-  columns<W> held(l, 2 * l);
-  const matrix_view<W> factor = held.view(0, l), inverse = held.view(l, 2 * l);
-  copy(r, factor);
-  for (index j = 0; j < l; ++j) {
-    if (std::abs(factor(j, j)) < least)
-      factor(j, j) = W(least);
-    for (index i = 0; i < l; ++i)
-      inverse(i, j) = i == j ? W(1) : W(0);
-  }
-  blas::trsm<W>(blas::side::left, blas::triangle::upper, blas::transpose::no, W(1), factor,
-                inverse);
-  double sum = 0;
-  for (index j = 0; j < l; ++j)
-    sum += 1 / squared_norm(inverse.row(j));
-  return sum / static_cast<double>(l);
-}
 
 } // namespace
 
@@ -352,37 +351,9 @@ bool build_krylov(const linear_operator<T> &a, target &wanted, std::uint64_t key
   return enough;
 }
 
-template <class T>
-double build_subspace(const linear_operator<T> &a, index size, int power_iterations,
-                      std::uint64_t key, int workers, subspace<T> &space) {
-  space.size = size;
-  space.v = columns<T>(a.rows(), size);
-  space.y = columns<T>(a.cols(), size);
-  space.next_rows = 0;
-  columns<wide_of<T>> factor(size, size);
-  const matrix_view<wide_of<T>> r = factor.view(0, size);
-  iterate(a, power_iterations, key, workers, space.v.view(0, size), r);
-  a.apply_adjoint(space.v.view(0, size), space.y.view(0, size));
-  space.passes += 2 * power_iterations + 2;
-  return power_iterations == 0 ? leave_one_out(r) : -1;
-}
-
-template <class T>
-void range_finder(const linear_operator<T> &a, int power_iterations, std::uint64_t key, int workers,
-                  matrix_view<T> q) {
-  require(q.cols <= std::min(a.rows(), a.cols()), "size: want at most the smaller side of A");
-  columns<wide_of<T>> factor(q.cols, q.cols);
-  if (q.cols > 0)
-    iterate(a, power_iterations, key, workers, q, factor.view(0, q.cols));
-}
-
 #define EF_INSTANTIATE(T)                                                                          \
   template bool build_krylov<T>(const linear_operator<T> &, target &, std::uint64_t, int,          \
-                                subspace<T> &, int &);                                             \
-  template double build_subspace<T>(const linear_operator<T> &, index, int, std::uint64_t, int,    \
-                                    subspace<T> &);                                                \
-  template void range_finder<T>(const linear_operator<T> &, int, std::uint64_t, int,               \
-                                matrix_view<T>);
+                                subspace<T> &, int &);
 EF_SVD_TYPES(EF_INSTANTIATE)
 
 } // namespace eigenflow::svd

@@ -6,7 +6,8 @@
 namespace eigenflow::svd {
 namespace {
 
-constexpr index probe_column = index{1} << 41; // far from the columns that the basis draws
+// Far from the columns that the basis draws.
+constexpr index residual_column = index{1} << 40, probe_column = index{1} << 41;
 
 } // namespace
 
@@ -39,7 +40,30 @@ template <class T> double norm_probe<T>::energy() {
   return sum / static_cast<double>(hold_out_vectors);
 }
 
-#define EF_INSTANTIATE(T) template class norm_probe<T>;
+template <class T>
+double residual_energy(const linear_operator<T> &a, matrix_view<const T> u, const double *s,
+                       matrix_view<const T> v, std::uint64_t key, int workers) {
+  columns<T> probes(a.cols(), hold_out_vectors), images(a.rows(), hold_out_vectors);
+  columns<T> inner(u.cols, hold_out_vectors);
+  const matrix_view<T> w = probes.view(0, hold_out_vectors), y = images.view(0, hold_out_vectors);
+  const matrix_view<T> c = inner.view(0, hold_out_vectors);
+  fill_gaussian<T>(key, residual_column, w, workers);
+  a.apply(w, y);
+  blas::gemm<T>(blas::transpose::adjoint, blas::transpose::no, T(1), v, w, T(0), c);
+  for (index j = 0; j < c.cols; ++j)
+    for (index i = 0; i < c.rows; ++i)
+      c(i, j) *= static_cast<real_of<T>>(s[i]);
+  blas::gemm<T>(blas::transpose::no, blas::transpose::no, T(-1), u, c, T(1), y);
+  double sum = 0;
+  for (index j = 0; j < y.cols; ++j)
+    sum += squared_norm(y.col(j));
+  return sum / static_cast<double>(hold_out_vectors);
+}
+
+#define EF_INSTANTIATE(T)                                                                          \
+  template class norm_probe<T>;                                                                    \
+  template double residual_energy<T>(const linear_operator<T> &, matrix_view<const T>,             \
+                                     const double *, matrix_view<const T>, std::uint64_t, int);
 EF_SVD_TYPES(EF_INSTANTIATE)
 
 } // namespace eigenflow::svd

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Leading singular triplets of a real or complex matrix, by rank or by Frobenius tolerance, with an
-// error that can be trusted. The matrix is an operator: memory, rows from a file, products.
+// Leading singular triplets of a real or complex matrix, by rank or by tolerance, with an error
+// that can be trusted. The matrix is an operator: memory, rows from a file, products.
 #pragma once
 
 #include <eigenflow/linear_operator.hpp>
@@ -13,20 +13,23 @@ namespace eigenflow::svd {
 
 struct options {
   index rank = -1;                // -1: no limit
-  double tolerance = -1;          // absolute, Frobenius; -1: none
-  double relative_tolerance = -1; // of ||A||_F; -1: none. The larger of the two counts
+  double tolerance = -1;          // absolute; -1: none
+  double relative_tolerance = -1; // of ||A||; -1: none. The larger of the two counts
   index oversampling = 10;        // columns beyond rank
   int power_iterations = -1; // -1: block Krylov; otherwise this many steps of subspace iteration
   std::uint64_t key = 0;
   int workers = 0;
+  bool spectral = false; // the norm of the tolerances and of the error: else Frobenius
 };
 
 // How the error was found. tail_energy: from the energy that the triplets leave, ||A||^2 - sum s^2
 // (or the sum of the discarded s^2). hold_out: from products of the residual with Gaussian vectors
 // that the basis was not made of, where the norm is unknown or that difference would be lost in
 // rounding. leave_one_out: the same from the sketch's own vectors, each against the other ones
-// (Epperly and Tropp 2022), for a sketch without power steps.
-enum class error_kind { tail_energy, hold_out, leave_one_out };
+// (Epperly and Tropp 2022), for a sketch without power steps. In the spectral norm: next_value, the
+// first discarded singular value where all are known, or power_bound, an upper bound from power
+// steps on Gaussian vectors that fails with a probability of 10^-bound_vectors for each look.
+enum class error_kind { tail_energy, hold_out, leave_one_out, next_value, power_bound };
 
 enum class method { krylov, subspace, exact };
 
@@ -39,16 +42,16 @@ template <class T> struct result {
   // For each triplet sqrt((||A v - s u||^2 + ||A^H u - s v||^2) / 2): a singular value of A lies
   // within this distance of s.
   std::vector<real_of<T>> residuals;
-  double norm = 0;  // ||A||_F, an estimate when the operator does not know it
-  double error = 0; // ||A - U diag(s) V^H||_F
+  double norm = 0;  // ||A||, an estimate when the operator does not know it
+  double error = 0; // ||A - U diag(s) V^H||
   error_kind kind = error_kind::tail_energy;
-  int looks = 0; // how often a hold-out estimate was taken before one was acted upon
+  int looks = 0; // how many estimates or bounds were taken before one was acted upon
   method route = method::exact;
   int passes = 0; // reads of A from end to end: a product, or two that the operator does at once
 };
 
-// How many Gaussian vectors a hold-out error uses.
-inline constexpr index hold_out_vectors = 32;
+// How many Gaussian vectors a hold-out error uses, and a bound on a spectral norm.
+inline constexpr index hold_out_vectors = 32, bound_vectors = 10;
 
 // The smallest tolerance / ||A||_F that a rank can be chosen for, with tail energies or without.
 template <class T> double resolvable_tolerance(index rows, index cols);

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 hold_out_vectors: int
+bound_vectors: int
 
 # Frobenius norm, scale, norm after scaling, finite.
 _Size: TypeAlias = tuple[float, float, float, bool]
@@ -35,6 +36,7 @@ def decompose(
     rank: int,
     tolerance: float,
     relative_tolerance: float,
+    spectral: bool,
     oversampling: int,
     power_iterations: int,
     key: int,

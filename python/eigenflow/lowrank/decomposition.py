@@ -33,20 +33,24 @@ class SVDResult:
     rank : int
         The number of triplets.
     error : float
-        Frobenius norm of ``A - U @ diag(s) @ Vh``.
+        The norm of ``A - U @ diag(s) @ Vh``: Frobenius, or spectral when that was asked.
     relative_error : float
-        ``error`` over the Frobenius norm of A; 0 for a zero matrix.
-    error_kind : {"tail-energy", "hold-out", "leave-one-out"}
+        ``error`` over the same norm of A; 0 for a zero matrix.
+    error_kind : {"tail-energy", "hold-out", "leave-one-out", "next-value", "power-bound"}
         How the error was found. "tail-energy": from the energy that the triplets leave,
         ``||A||^2 - sum(s^2)`` (with all values known: the sum of the discarded squares), in double
         precision. "hold-out": from products of the residual with 32 Gaussian vectors that the
         basis was not made of; this estimate is unbiased for the squared error. It is used where
         the energy is below rounding, and for operators, whose norm is not known.
         "leave-one-out": for operators with ``power_iterations=0``, from the sketch itself, each of
-        its columns against the others [3]_.
+        its columns against the others [3]_. In the spectral norm: "next-value", the first
+        discarded singular value, where all of them are known; else "power-bound", an upper bound
+        from power steps on 10 Gaussian vectors ([1]_, lemma 4.1), at most
+        ``(8 sqrt(min(m, n)))^(1/9)`` times the truth but for unlikely draws.
     failure_probability : float
         A bound on the probability that the true error is more than twice ``error``: 0 for
-        "tail-energy", 2e-6 for each look at a "hold-out"; NaN for "leave-one-out", for which no
+        "tail-energy" and "next-value", 2e-6 for each look at a "hold-out", 1e-10 for each
+        "power-bound" (there: that the true error is more than ``error`` at all); NaN for "leave-one-out", for which no
         bound is known.
     residuals : (rank,) array
         ``sqrt((||A v - s u||^2 + ||A^H u - s v||^2) / 2)`` for each triplet: a singular value of A
@@ -64,7 +68,7 @@ class SVDResult:
     rank: int
     error: float
     relative_error: float
-    error_kind: Literal["tail-energy", "hold-out"]
+    error_kind: Literal["tail-energy", "hold-out", "leave-one-out", "next-value", "power-bound"]
     failure_probability: float
     residuals: Any
     method: Literal["krylov", "subspace", "exact"]
@@ -106,8 +110,9 @@ def svd(
         Number of triplets, 0 to min(m, n). With a tolerance it is the most that may be returned.
         Without rank and tolerance, all min(m, n) triplets are computed.
     rtol, atol : float, optional
-        Return the least rank with ``||A - U diag(s) Vh||_F <= max(atol, rtol * ||A||_F)``.
-    norm : {"fro"}
+        Return the least rank with ``||A - U diag(s) Vh|| <= max(atol, rtol * ||A||)``. In the
+        spectral norm a bound on the error, not an estimate, is held to this.
+    norm : {"fro", "spectral"}
         The norm of `rtol`, `atol` and of the reported error.
     oversampling : int
         The basis has at least this many columns more than `rank`.
@@ -166,19 +171,22 @@ def svd(
     """
     a = as_operand(A)
     wanted = -1 if rank is None else _integer(rank, "rank", 0, min(a.shape))
-    if norm != "fro":
-        msg = f"norm: got {norm!r}, want 'fro' (the Frobenius norm is the only one supported)"
+    if norm not in ("fro", "spectral"):
+        msg = f"norm: got {norm!r}, want 'fro' or 'spectral'"
         raise ValueError(msg)
+    spectral = norm == "spectral"
     extra = _integer(oversampling, "oversampling", 0)
     steps = -1 if power_iterations is None else _integer(power_iterations, "power_iterations", 0)
     key = key_from(rng)
     with blas_limit(workers) as count:
         ensure_bound()
         matrix = a.open(count, check_finite=check_finite)
-        absolute, relative = _tolerances(a, matrix.norm, rtol, atol)
+        # The sum of the squares is at most min(m, n) times the first.
+        least = matrix.norm / math.sqrt(max(1, min(a.shape))) if spectral else matrix.norm
+        absolute, relative = _tolerances(a, least, rtol, atol)
         try:
             fields = _core.svd.decompose(
-                matrix.core, wanted, absolute, relative, extra, steps, key, count
+                matrix.core, wanted, absolute, relative, spectral, extra, steps, key, count
             )
         except ValueError as error:  # a norm that only showed itself on the way
             if str(error).startswith("tolerance: "):
@@ -297,6 +305,8 @@ def _hold_out_failure() -> float:
 def _failure_probability(kind: str, looks: int) -> float:
     if kind == "hold-out":
         return min(1.0, looks * _hold_out_failure())
+    if kind == "power-bound":
+        return min(1.0, looks * 10.0**-_core.svd.bound_vectors)
     return math.nan if kind == "leave-one-out" else 0.0
 
 
