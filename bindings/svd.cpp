@@ -28,7 +28,7 @@ template <class T> py::array owned(std::vector<T> &&values) {
 template <class T> py::dict to_dict(svd::result<T> &&out, index rows, index cols) {
   static constexpr const char *kinds[] = {"tail-energy", "hold-out", "leave-one-out", "next-value",
                                           "power-bound"};
-  static constexpr const char *routes[] = {"krylov", "subspace", "exact"};
+  static constexpr const char *routes[] = {"krylov", "subspace", "exact", "one-pass"};
   py::dict fields;
   fields["U"] = owned(std::move(out.u), rows, out.rank, false);
   fields["s"] = owned(std::move(out.s));
@@ -45,7 +45,7 @@ template <class T> py::dict to_dict(svd::result<T> &&out, index rows, index cols
 }
 
 py::dict decompose(const operator_handle &a, index rank, double tolerance,
-                   double relative_tolerance, bool spectral, index oversampling,
+                   double relative_tolerance, bool spectral, bool one_pass, index oversampling,
                    int power_iterations, std::uint64_t key, int workers) {
   return std::visit(
       [&]<class T>(const std::shared_ptr<svd::linear_operator<T>> &op) {
@@ -56,7 +56,8 @@ py::dict decompose(const operator_handle &a, index rank, double tolerance,
                                    .power_iterations = power_iterations,
                                    .key = key,
                                    .workers = workers,
-                                   .spectral = spectral};
+                                   .spectral = spectral,
+                                   .one_pass = one_pass};
         svd::result<T> out;
         {
           const py::gil_scoped_release release;
@@ -106,8 +107,8 @@ void register_svd(py::module_ &m) {
   m.attr("bound_vectors") = svd::bound_vectors;
   register_svd_operators(m);
   m.def("decompose", &decompose, py::arg("A"), py::arg("rank"), py::arg("tolerance"),
-        py::arg("relative_tolerance"), py::arg("spectral"), py::arg("oversampling"),
-        py::arg("power_iterations"), py::arg("key"), py::arg("workers"));
+        py::arg("relative_tolerance"), py::arg("spectral"), py::arg("one_pass"),
+        py::arg("oversampling"), py::arg("power_iterations"), py::arg("key"), py::arg("workers"));
   m.def("range_finder", &range_finder, py::arg("A"), py::arg("n_columns"),
         py::arg("power_iterations"), py::arg("key"), py::arg("workers"));
   m.def("orthonormalise", &orthonormalise, py::arg("q"), py::arg("r"));

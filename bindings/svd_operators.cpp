@@ -3,6 +3,8 @@
 
 #include <eigenflow/svd.hpp>
 
+#include <pybind11/stl.h>
+
 #include <string>
 #include <utility>
 
@@ -139,6 +141,71 @@ operator_handle products(const py::function &matmat, const py::function &rmatmat
   });
 }
 
+template <class T> struct weighted_stream {
+  weighted_stream(std::unique_ptr<svd::row_source<T>> from, svd::weighting<T> weights)
+      : base(std::move(from)), rows(*base, std::move(weights)) {}
+  std::unique_ptr<svd::row_source<T>> base;
+  svd::weighted_rows<T> rows;
+  std::unique_ptr<svd::row_operator<T>> op;
+};
+
+template <class T>
+py::tuple weighted_stream_of(std::unique_ptr<svd::row_source<T>> source, py::object owner,
+                             std::vector<double> row_factors, std::vector<double> col_factors,
+                             bool center, bool streamed, int workers) {
+  std::vector<wide_of<T>> mean;
+  svd::magnitude size;
+  std::shared_ptr<weighted_stream<T>> stream;
+  {
+    const py::gil_scoped_release release;
+    if (center)
+      mean = svd::column_means<T>(*source, row_factors);
+    stream = std::make_shared<weighted_stream<T>>(
+        std::move(source), svd::weighting<T>{std::move(row_factors), std::move(col_factors), mean});
+    size = svd::measure<T>(stream->rows, workers);
+    stream->op = std::make_unique<svd::row_operator<T>>(stream->rows, size, streamed);
+  }
+  py::array_t<wide_of<T>> means(static_cast<py::ssize_t>(mean.size()));
+  std::copy(mean.begin(), mean.end(), means.mutable_data());
+  operator_handle handle{std::shared_ptr<svd::linear_operator<T>>(stream, stream->op.get()),
+                         std::move(owner)};
+  return py::make_tuple(std::move(handle), to_tuple(size), means);
+}
+
+py::tuple weighted_dense(const py::array &a, const std::vector<double> &row_factors,
+                         const std::vector<double> &col_factors, bool center, bool streamed,
+                         int workers) {
+  return with_scalar_type(a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    return weighted_stream_of<T>(std::make_unique<svd::memory_rows<T>>(matrix_of<const T>(a, "A")),
+                                 a, row_factors, col_factors, center, streamed, workers);
+  });
+}
+
+py::tuple weighted_blocks(const py::function &read, index rows, index cols, const py::dtype &type,
+                          const std::vector<double> &row_factors,
+                          const std::vector<double> &col_factors, bool center, int workers) {
+  return with_scalar_type(type, [&](auto zero) {
+    using T = decltype(zero);
+    return weighted_stream_of<T>(std::make_unique<python_rows<T>>(read, rows, cols), py::none(),
+                                 row_factors, col_factors, center, true, workers);
+  });
+}
+
+operator_handle weighted(const operator_handle &a, std::vector<double> row_factors,
+                         std::vector<double> col_factors, const py::array &mean, double norm) {
+  return std::visit(
+      [&]<class T>(const std::shared_ptr<svd::linear_operator<T>> &op) -> operator_handle {
+        const auto view = vector_of<const wide_of<T>>(mean, "mean");
+        std::vector<wide_of<T>> means(static_cast<std::size_t>(view.size));
+        for (index j = 0; j < view.size; ++j)
+          means[static_cast<std::size_t>(j)] = view[j];
+        svd::weighting<T> weights{std::move(row_factors), std::move(col_factors), std::move(means)};
+        return {std::make_shared<svd::weighted_operator<T>>(op, std::move(weights), norm), a.owner};
+      },
+      a.held);
+}
+
 } // namespace
 
 void register_svd_operators(py::module_ &m) {
@@ -151,6 +218,13 @@ void register_svd_operators(py::module_ &m) {
         py::arg("dtype"), py::arg("size"));
   m.def("products", &products, py::arg("matmat"), py::arg("rmatmat"), py::arg("rows"),
         py::arg("cols"), py::arg("dtype"), py::arg("norm"), py::arg("scale"));
+  m.def("weighted_dense", &weighted_dense, py::arg("A"), py::arg("row_factors"),
+        py::arg("col_factors"), py::arg("center"), py::arg("streamed"), py::arg("workers"));
+  m.def("weighted_blocks", &weighted_blocks, py::arg("read"), py::arg("rows"), py::arg("cols"),
+        py::arg("dtype"), py::arg("row_factors"), py::arg("col_factors"), py::arg("center"),
+        py::arg("workers"));
+  m.def("weighted", &weighted, py::arg("A"), py::arg("row_factors"), py::arg("col_factors"),
+        py::arg("mean"), py::arg("norm"));
 }
 
 } // namespace eigenflow::bindings

@@ -21,25 +21,6 @@ template <class T> factors<T> unit_vectors(index rows, index cols, index rank) {
   return out;
 }
 
-// The largest entry of each right vector real and positive, the first one on ties.
-template <class T> void fix_signs(matrix_view<T> u, matrix_view<T> v) {
-  for (index j = 0; j < v.cols; ++j) {
-    index at = 0;
-    for (index i = 1; i < v.rows; ++i)
-      if (std::abs(v(i, j)) > std::abs(v(at, j)))
-        at = i;
-    if (v.rows == 0 || (std::imag(v(at, j)) == 0 && !(std::real(v(at, j)) < 0)))
-      continue;
-    const auto size = std::abs(v(at, j));
-    const T turn = conjugate(v(at, j)) / T(size);
-    for (index i = 0; i < v.rows; ++i)
-      v(i, j) *= turn;
-    for (index i = 0; i < u.rows; ++i)
-      u(i, j) *= turn;
-    v(at, j) = T(size);
-  }
-}
-
 template <class T> class decomposition {
 public:
   decomposition(const linear_operator<T> &a, const options &options)
@@ -88,6 +69,8 @@ private:
   }
 
   void find_factors() {
+    if (options_.one_pass)
+      return by_one_pass();
     refuse_unresolvable();
     const bool tall = m_ >= n_;
     std::unique_ptr<linear_operator<T>> adjoint;
@@ -160,6 +143,20 @@ private:
     out_.passes += factors_.passes;
     orient(tall);
     return true;
+  }
+
+  // Nothing is known of single triplets: that would take another product.
+  void by_one_pass() {
+    require(wanted_.by_rank() && !wanted_.spectral,
+            "one_pass: wants a rank and the Frobenius norm");
+    double norm_squared = 0;
+    factors_ = one_pass_factors(a_, wanted_, options_.key, options_.workers, norm_squared,
+                                one_pass_error_);
+    if (wanted_.norm_squared < 0)
+      wanted_.set_norm(norm_squared);
+    factors_.residuals.assign(as_size(factors_.rank), std::numeric_limits<double>::quiet_NaN());
+    out_.route = method::one_pass;
+    out_.passes = a_.reads_once() ? 1 : 2;
   }
 
   // Subspace iteration as Halko, Martinsson and Tropp (2011) have it; with a tolerance, the sample
@@ -285,7 +282,11 @@ private:
     }
     if (estimated_)
       out_.kind = left_out ? error_kind::leave_one_out : error_kind::hold_out;
-    if (wanted_.norm_squared == 0 || out_.rank == 0) {
+    if (out_.route == method::one_pass) {
+      out_.kind = error_kind::hold_out;
+      out_.looks = 1;
+      out_.error = std::sqrt(one_pass_error_);
+    } else if (wanted_.norm_squared == 0 || out_.rank == 0) {
       out_.error = norm();
     } else if (left >= wanted_.floor * wanted_.norm_squared) {
       out_.error = std::sqrt(left);
@@ -360,8 +361,9 @@ private:
   index m_, n_, smaller_;
   target wanted_{};
   factors<T> factors_;
-  bool estimated_ = false; // the norm
-  double left_out_ = -1;   // leave-one-out estimate of what a plain sketch leaves, squared
+  double one_pass_error_ = 0; // squared
+  bool estimated_ = false;    // the norm
+  double left_out_ = -1;      // leave-one-out estimate of what a plain sketch leaves, squared
   result<T> out_;
 };
 

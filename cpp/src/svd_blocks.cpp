@@ -80,21 +80,64 @@ template <class T> void require_finite(matrix_view<T> a) {
 }
 
 template <class T>
-void fill_gaussian(std::uint64_t key, index first_col, matrix_view<T> x, int workers) {
+void fill_gaussian(std::uint64_t key, index first_row, index first_col, matrix_view<T> x,
+                   int workers) {
   if constexpr (is_complex<T>) {
     // Column j takes the real columns 2 j and 2 j + 1, each with half of the variance.
     using R = real_of<T>;
     const R half = static_cast<R>(std::sqrt(0.5));
     for (index j = 0; j < x.cols; ++j) {
       R *parts = reinterpret_cast<R *>(&x(0, j));
-      rng::fill_normals<R>(key, 0, 2 * (first_col + j), {parts, x.rows, 2, 2 * x.row_stride, 1},
-                           workers);
+      rng::fill_normals<R>(key, first_row, 2 * (first_col + j),
+                           {parts, x.rows, 2, 2 * x.row_stride, 1}, workers);
       for (index i = 0; i < x.rows; ++i)
         x(i, j) *= half;
     }
   } else {
-    rng::fill_normals<T>(key, 0, first_col, x, workers);
+    rng::fill_normals<T>(key, first_row, first_col, x, workers);
   }
+}
+
+template <class T>
+void gaussian_product(std::uint64_t key, index first_col, matrix_view<const T> x, int workers,
+                      matrix_view<T> c) {
+  constexpr index height = 4096;
+  columns<T> held(std::min(height, x.rows), c.rows);
+  for (index begin = 0; begin < x.rows; begin += height) {
+    const index n = std::min(height, x.rows - begin);
+    const matrix_view<T> g = held.view(0, c.rows).block(0, 0, n, c.rows);
+    fill_gaussian<T>(key, begin, first_col, g, workers);
+    blas::gemm<T>(blas::transpose::adjoint, blas::transpose::no, T(1), g,
+                  x.block(begin, 0, n, x.cols), begin > 0 ? T(1) : T(0), c);
+  }
+}
+
+template <class T> void fix_signs(matrix_view<T> u, matrix_view<T> v) {
+  for (index j = 0; j < v.cols; ++j) {
+    index at = 0;
+    for (index i = 1; i < v.rows; ++i)
+      if (std::abs(v(i, j)) > std::abs(v(at, j)))
+        at = i;
+    if (v.rows == 0 || (std::imag(v(at, j)) == 0 && !(std::real(v(at, j)) < 0)))
+      continue;
+    const auto size = std::abs(v(at, j));
+    const T turn = conjugate(v(at, j)) / T(size);
+    for (index i = 0; i < v.rows; ++i)
+      v(i, j) *= turn;
+    for (index i = 0; i < u.rows; ++i)
+      u(i, j) *= turn;
+    v(at, j) = T(size);
+  }
+}
+
+template <class W> small_svd<W> decompose_small(matrix_view<W> b) {
+  small_svd<W> out;
+  out.size = b.cols;
+  out.s.resize(as_size(b.cols));
+  const matrix_view<W> u = packed(out.u, b.rows, b.cols), vt = packed(out.vt, b.cols, b.cols);
+  require_finite(b);
+  blas::gesdd<W>(b, u, {out.s.data(), b.cols, 1}, vt);
+  return out;
 }
 
 template <class T> void add_gram(matrix_view<const T> y, matrix_view<wide_of<T>> g) {
@@ -163,12 +206,18 @@ template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>>
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
-  template void fill_gaussian<T>(std::uint64_t, index, matrix_view<T>, int);                       \
+  template void fill_gaussian<T>(std::uint64_t, index, index, matrix_view<T>, int);                \
+  template void gaussian_product<T>(std::uint64_t, index, matrix_view<const T>, int,               \
+                                    matrix_view<T>);                                               \
+  template void fix_signs<T>(matrix_view<T>, matrix_view<T>);                                      \
   template void require_finite<T>(matrix_view<T>);                                                 \
   template void add_gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>);                        \
   template void gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>);                            \
   template void project_out<T>(matrix_view<const T>, matrix_view<T>, matrix_view<T>);              \
   template void orthonormalise<T>(matrix_view<T>, matrix_view<wide_of<T>>);
 EF_SVD_TYPES(EF_INSTANTIATE)
+template small_svd<double> decompose_small<double>(matrix_view<double>);
+template small_svd<std::complex<double>>
+    decompose_small<std::complex<double>>(matrix_view<std::complex<double>>);
 
 } // namespace eigenflow::svd

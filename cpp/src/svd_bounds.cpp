@@ -38,7 +38,7 @@ double norm_bound(index rows, index cols, std::uint64_t key, int workers, Forwar
                   Backward &&backward) {
   columns<T> inner(cols, bound_vectors), outer(rows, bound_vectors);
   const matrix_view<T> w = inner.view(0, bound_vectors), y = outer.view(0, bound_vectors);
-  fill_gaussian<T>(key, bound_column, w, workers);
+  fill_gaussian<T>(key, 0, bound_column, w, workers);
   forward(w, y);
   double log_scale = 0;
   for (int step = 0; step < power_steps; ++step) {

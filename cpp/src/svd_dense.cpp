@@ -167,10 +167,13 @@ template <class T> magnitude measure(const row_source<T> &source, int workers) {
 }
 
 template <class T>
-row_operator<T>::row_operator(const row_source<T> &source, const magnitude &size)
-    : panel_operator<T>(source.rows(), source.cols(), false), source_(source), size_(size) {}
+row_operator<T>::row_operator(const row_source<T> &source, const magnitude &size, bool streamed)
+    : panel_operator<T>(source.rows(), source.cols(), false), source_(source), size_(size),
+      streamed_(streamed) {}
 
-template <class T> double row_operator<T>::panel_bytes() const { return streamed_panel; }
+template <class T> double row_operator<T>::panel_bytes() const {
+  return streamed_ ? streamed_panel : cached_panel;
+}
 
 template <class T>
 matrix_view<const T> row_operator<T>::panel(index begin, matrix_view<T> scratch) const {

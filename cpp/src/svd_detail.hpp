@@ -69,9 +69,16 @@ template <class T> double squared_norm(vector_view<T> x) {
   return sum;
 }
 
-// Standard normals, E |x|^2 = 1, in the columns from `first_col` on of the matrix that key makes.
+// Standard normals, E |x|^2 = 1: the block at (first_row, first_col) of the matrix that key makes.
 template <class T>
-void fill_gaussian(std::uint64_t key, index first_col, matrix_view<T> x, int workers);
+void fill_gaussian(std::uint64_t key, index first_row, index first_col, matrix_view<T> x,
+                   int workers);
+// c = G^H x with the columns [first_col, first_col + c.rows) of that matrix.
+template <class T>
+void gaussian_product(std::uint64_t key, index first_col, matrix_view<const T> x, int workers,
+                      matrix_view<T> c);
+// The largest entry of each right vector real and positive, the first one on ties.
+template <class T> void fix_signs(matrix_view<T> u, matrix_view<T> v);
 
 // Every matrix that goes to LAPACK passes here: its loops may not end on an infinity.
 template <class T> void require_finite(matrix_view<T> a);
@@ -178,6 +185,14 @@ template <class W>
 double deflated_bound(const std::vector<double> &squares, matrix_view<const W> x,
                       const std::vector<W> &next, index width, index rank, double outside);
 
+template <class W> struct small_svd {
+  index size = 0;
+  std::vector<W> u, vt;
+  std::vector<double> s;
+};
+
+template <class W> small_svd<W> decompose_small(matrix_view<W> b);
+
 template <class T> struct factors {
   index rank = 0;
   std::vector<T> left, right;    // column-major
@@ -204,6 +219,11 @@ double build_subspace(const linear_operator<T> &a, index size, int power_iterati
 // a is the operator that the image is of.
 template <class T>
 factors<T> extract(const linear_operator<T> &a, subspace<T> &space, const target &wanted);
+// The decomposition from sketches of the range, the co-range and a core, all taken in one sweep
+// (Tropp, Yurtsever, Udell and Cevher 2019). Estimates the squared norm and error.
+template <class T>
+factors<T> one_pass_factors(const linear_operator<T> &a, const target &wanted, std::uint64_t key,
+                            int workers, double &norm_squared, double &error_squared);
 // Sets the norm in `wanted` when it is not known.
 template <class T> factors<T> exact_factors(const linear_operator<T> &a, target &wanted);
 

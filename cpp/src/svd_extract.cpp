@@ -17,22 +17,6 @@ namespace {
 constexpr double visible = 1e-11;
 constexpr index small_side = 48;
 
-template <class W> struct small_svd {
-  index size = 0;
-  std::vector<W> u, vt;
-  std::vector<double> s;
-};
-
-template <class W> small_svd<W> decompose_small(matrix_view<W> b) {
-  small_svd<W> out;
-  out.size = b.cols;
-  out.s.resize(as_size(b.cols));
-  const matrix_view<W> u = packed(out.u, b.rows, b.cols), vt = packed(out.vt, b.cols, b.cols);
-  require_finite(b);
-  blas::gesdd<W>(b, u, {out.s.data(), b.cols, 1}, vt);
-  return out;
-}
-
 // Tail sums of all squares, for the exact way: no cancellation, unlike the norm less the head.
 index rank_from_tails(const std::vector<double> &squares, const target &wanted, double *tail) {
   index rank = static_cast<index>(squares.size());

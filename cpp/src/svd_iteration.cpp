@@ -14,7 +14,7 @@ void iterate(const linear_operator<T> &a, int steps, std::uint64_t key, int work
              matrix_view<T> q, matrix_view<wide_of<T>> r) {
   columns<T> other(a.cols(), q.cols);
   const matrix_view<T> x = other.view(0, q.cols);
-  fill_gaussian<T>(key, 0, x, workers);
+  fill_gaussian<T>(key, 0, 0, x, workers);
   a.apply(x, q);
   orthonormalise<T>(q, r);
   for (int step = 0; step < steps; ++step) {

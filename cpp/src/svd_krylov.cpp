@@ -99,7 +99,7 @@ private:
   void start_block(index width) {
     reserve(space_.size + width);
     const matrix_view<T> block = space_.v.view(space_.size, space_.size + width);
-    fill_gaussian<T>(key_, space_.size, block, workers_);
+    fill_gaussian<T>(key_, 0, space_.size, block, workers_);
     orthogonalise(block);
   }
 
@@ -210,7 +210,7 @@ private:
   void refill() {
     std::fill(space_.next.begin(), space_.next.end(), W(0));
     const matrix_view<T> block = space_.v.view(space_.size, space_.size + width_);
-    fill_gaussian<T>(key_, space_.size, block, workers_);
+    fill_gaussian<T>(key_, 0, space_.size, block, workers_);
     orthogonalise(block);
   }
 

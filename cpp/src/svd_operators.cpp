@@ -37,6 +37,15 @@ void linear_operator<T>::apply_gram(matrix_view<const T> x, matrix_view<T> w) co
 }
 
 template <class T>
+void linear_operator<T>::sketch(matrix_view<const T> x, std::uint64_t key, index first_col,
+                                int workers, matrix_view<T> y, matrix_view<T> w) const {
+  columns<T> gaussian(rows(), w.cols);
+  fill_gaussian<T>(key, 0, first_col, gaussian.view(0, w.cols), workers);
+  apply(x, y);
+  apply_adjoint(gaussian.view(0, w.cols), w);
+}
+
+template <class T>
 void linear_operator<T>::image_gram(matrix_view<const T> x, matrix_view<wide_of<T>> g) const {
   columns<T> image(rows(), x.cols);
   apply(x, image.view(0, x.cols));

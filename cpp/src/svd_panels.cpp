@@ -118,15 +118,19 @@ void panel_operator<T>::apply_gram(matrix_view<const T> x, matrix_view<T> w) con
 }
 
 template <class T>
-void panel_operator<T>::apply_each(matrix_view<const T> x, matrix_view<const T> g, matrix_view<T> y,
-                                   matrix_view<T> w) const {
+void panel_operator<T>::sketch(matrix_view<const T> x, std::uint64_t key, index first_col,
+                               int workers, matrix_view<T> y, matrix_view<T> w) const {
   const unsigned op = conjugated_ ? conj : as_is;
+  columns<T> held;
   if (rows_ == 0)
     clear(w);
-  for_panels(x.cols + g.cols, [&](matrix_view<const T> part, index begin) {
+  for_panels(x.cols + w.cols, [&](matrix_view<const T> part, index begin) {
+    if (begin == 0)
+      held = columns<T>(part.rows, w.cols);
+    const matrix_view<T> g = held.view(0, w.cols).block(0, 0, part.rows, w.cols);
+    fill_gaussian<T>(key, begin, first_col, g, workers);
     multiply_as<T>(op, part, x, T(0), y.block(begin, 0, part.rows, y.cols));
-    multiply_as<T>(op ^ adjoint_bits, part, g.block(begin, 0, part.rows, g.cols),
-                   begin > 0 ? T(1) : T(0), w);
+    multiply_as<T>(op ^ adjoint_bits, part, g, begin > 0 ? T(1) : T(0), w);
   });
 }
 

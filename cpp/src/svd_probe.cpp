@@ -15,7 +15,7 @@ template <class T>
 norm_probe<T>::norm_probe(const linear_operator<T> &a, std::uint64_t key, int workers)
     : vectors_(a.cols(), hold_out_vectors), images_(a.rows(), hold_out_vectors) {
   const matrix_view<T> w = vectors_.view(0, hold_out_vectors);
-  fill_gaussian<T>(key, probe_column, w, workers);
+  fill_gaussian<T>(key, 0, probe_column, w, workers);
   a.apply(w, images_.view(0, hold_out_vectors));
 }
 
@@ -47,7 +47,7 @@ double residual_energy(const linear_operator<T> &a, matrix_view<const T> u, cons
   columns<T> inner(u.cols, hold_out_vectors);
   const matrix_view<T> w = probes.view(0, hold_out_vectors), y = images.view(0, hold_out_vectors);
   const matrix_view<T> c = inner.view(0, hold_out_vectors);
-  fill_gaussian<T>(key, residual_column, w, workers);
+  fill_gaussian<T>(key, 0, residual_column, w, workers);
   a.apply(w, y);
   blas::gemm<T>(blas::transpose::adjoint, blas::transpose::no, T(1), v, w, T(0), c);
   for (index j = 0; j < c.cols; ++j)

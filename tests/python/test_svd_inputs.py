@@ -58,7 +58,7 @@ def agree(got, want, a):
 # ---- mapped files
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shape", [(420, 300), (300, 420)])
 @pytest.mark.parametrize("engine", ENGINES)
@@ -226,7 +226,7 @@ def test_refused_and_empty_sparse_matrices():
 # ---- operators
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
 @pytest.mark.parametrize("shape", [(420, 300), (300, 420)])
 @pytest.mark.parametrize("spectrum", ["root", "harmonic", "exponential"])
 @pytest.mark.parametrize("engine", ENGINES)

@@ -7,7 +7,9 @@
 #include <eigenflow/scalars.hpp>
 #include <eigenflow/views.hpp>
 
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace eigenflow::svd {
 
@@ -26,12 +28,10 @@ public:
   }
   // w = A^H A x, where A x is not wanted.
   virtual void apply_gram(matrix_view<const T> x, matrix_view<T> w) const;
-  // y = A x, w = A^H g for unrelated x and g.
-  virtual void apply_each(matrix_view<const T> x, matrix_view<const T> g, matrix_view<T> y,
-                          matrix_view<T> w) const {
-    apply(x, y);
-    apply_adjoint(g, w);
-  }
+  // y = A x, w = A^H G with a Gaussian G of w.cols columns: those from `first_col` on of the matrix
+  // that key makes.
+  virtual void sketch(matrix_view<const T> x, std::uint64_t key, index first_col, int workers,
+                      matrix_view<T> y, matrix_view<T> w) const;
   // g = (A x)^H (A x), full, in double precision.
   virtual void image_gram(matrix_view<const T> x, matrix_view<wide_of<T>> g) const;
   // g = A^H A, in double precision.
@@ -72,8 +72,8 @@ public:
   void apply_adjoint(matrix_view<const T> x, matrix_view<T> y) const override;
   void apply_both(matrix_view<const T> x, matrix_view<T> y, matrix_view<T> w) const override;
   void apply_gram(matrix_view<const T> x, matrix_view<T> w) const override;
-  void apply_each(matrix_view<const T> x, matrix_view<const T> g, matrix_view<T> y,
-                  matrix_view<T> w) const override;
+  void sketch(matrix_view<const T> x, std::uint64_t key, index first_col, int workers,
+              matrix_view<T> y, matrix_view<T> w) const override;
   void image_gram(matrix_view<const T> x, matrix_view<wide_of<T>> g) const override;
   void gram(matrix_view<wide_of<T>> g) const override;
   void to_dense(matrix_view<T> out) const override;
@@ -132,10 +132,10 @@ template <class T> magnitude measure(const row_source<T> &source, int workers = 
 // Each product reads every row once. The source must outlive the operator.
 template <class T> class row_operator final : public panel_operator<T> {
 public:
-  row_operator(const row_source<T> &source, const magnitude &size);
+  row_operator(const row_source<T> &source, const magnitude &size, bool streamed = true);
   double frobenius_norm() const override { return size_.scaled_norm; }
   double scale() const override { return size_.scale; }
-  bool is_streamed() const override { return true; }
+  bool is_streamed() const override { return streamed_; }
 
 private:
   matrix_view<const T> panel(index begin, matrix_view<T> scratch) const override;
@@ -143,6 +143,64 @@ private:
   double panel_bytes() const override;
   const row_source<T> &source_;
   magnitude size_;
+  bool streamed_;
+};
+
+// diag(row_factors) (A - 1 mean^T) diag(col_factors); empty vectors stand for ones, and zeros.
+template <class T> struct weighting {
+  std::vector<double> row_factors, col_factors;
+  std::vector<wide_of<T>> mean;
+};
+
+// The means of the columns; with row factors, those with their squares as weights, which make the
+// norm of the weighted matrix least. One pass.
+template <class T>
+std::vector<wide_of<T>> column_means(const row_source<T> &source,
+                                     const std::vector<double> &row_factors);
+
+// The rows of memory, of any strides.
+template <class T> class memory_rows final : public row_source<T> {
+public:
+  explicit memory_rows(matrix_view<const T> a) : a_(a) {}
+  index rows() const override { return a_.rows; }
+  index cols() const override { return a_.cols; }
+  void read(index begin, matrix_view<T> block) const override;
+
+private:
+  matrix_view<const T> a_;
+};
+
+// Rows of the weighted matrix: entries are centred before they are rounded, so that a mean far
+// above the deviations costs no digits. The source must outlive this.
+template <class T> class weighted_rows final : public row_source<T> {
+public:
+  weighted_rows(const row_source<T> &source, weighting<T> weights)
+      : source_(source), weights_(std::move(weights)) {}
+  index rows() const override { return source_.rows(); }
+  index cols() const override { return source_.cols(); }
+  void read(index begin, matrix_view<T> block) const override;
+
+private:
+  const row_source<T> &source_;
+  weighting<T> weights_;
+};
+
+// The weighted matrix of any operator, with the mean as a rank-one update: its rounding is that of
+// products with the mean. `norm` is that of the weighted matrix in the units of the user's matrix.
+template <class T> class weighted_operator final : public linear_operator<T> {
+public:
+  weighted_operator(std::shared_ptr<const linear_operator<T>> a, weighting<T> weights, double norm);
+  index rows() const override { return a_->rows(); }
+  index cols() const override { return a_->cols(); }
+  void apply(matrix_view<const T> x, matrix_view<T> y) const override;
+  void apply_adjoint(matrix_view<const T> x, matrix_view<T> y) const override;
+  double frobenius_norm() const override { return norm_; }
+  double scale() const override { return a_->scale(); }
+
+private:
+  std::shared_ptr<const linear_operator<T>> a_;
+  weighting<T> weights_;
+  double norm_;
 };
 
 } // namespace eigenflow::svd

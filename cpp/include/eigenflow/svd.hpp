@@ -20,6 +20,7 @@ struct options {
   std::uint64_t key = 0;
   int workers = 0;
   bool spectral = false; // the norm of the tolerances and of the error: else Frobenius
+  bool one_pass = false; // read A once, for streams that cannot be read again; by rank only
 };
 
 // How the error was found. tail_energy: from the energy that the triplets leave, ||A||^2 - sum s^2
@@ -31,7 +32,7 @@ struct options {
 // steps on Gaussian vectors that fails with a probability of 10^-bound_vectors for each look.
 enum class error_kind { tail_energy, hold_out, leave_one_out, next_value, power_bound };
 
-enum class method { krylov, subspace, exact };
+enum class method { krylov, subspace, exact, one_pass };
 
 // A decreasing spectrum and its vectors: A ~ U diag(s) V^H.
 template <class T> struct result {
@@ -40,7 +41,7 @@ template <class T> struct result {
   std::vector<T> vh; // rank x cols, row-major
   std::vector<real_of<T>> s;
   // For each triplet sqrt((||A v - s u||^2 + ||A^H u - s v||^2) / 2): a singular value of A lies
-  // within this distance of s.
+  // within this distance of s. NaN for one pass.
   std::vector<real_of<T>> residuals;
   double norm = 0;  // ||A||, an estimate when the operator does not know it
   double error = 0; // ||A - U diag(s) V^H||

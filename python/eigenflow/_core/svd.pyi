@@ -31,12 +31,38 @@ def products(
     norm: float,
     scale: float,
 ) -> Operator: ...
+def weighted_dense(
+    A: NDArray[Any],
+    row_factors: NDArray[Any],
+    col_factors: NDArray[Any],
+    center: bool,
+    streamed: bool,
+    workers: int,
+) -> tuple[Operator, _Size, NDArray[Any]]: ...
+def weighted_blocks(
+    read: _Rows,
+    rows: int,
+    cols: int,
+    dtype: np.dtype[Any],
+    row_factors: NDArray[Any],
+    col_factors: NDArray[Any],
+    center: bool,
+    workers: int,
+) -> tuple[Operator, _Size, NDArray[Any]]: ...
+def weighted(
+    A: Operator,
+    row_factors: NDArray[Any],
+    col_factors: NDArray[Any],
+    mean: NDArray[Any],
+    norm: float,
+) -> Operator: ...
 def decompose(
     A: Operator,
     rank: int,
     tolerance: float,
     relative_tolerance: float,
     spectral: bool,
+    one_pass: bool,
     oversampling: int,
     power_iterations: int,
     key: int,

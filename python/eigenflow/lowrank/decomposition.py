@@ -14,7 +14,7 @@ from eigenflow._arrays import like
 from eigenflow._blas import ensure_bound
 from eigenflow._rng import RNGLike, key_from
 from eigenflow._threads import blas_limit
-from eigenflow.lowrank.operands import Operand, as_operand
+from eigenflow.lowrank.operands import Operand, as_operand, as_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +50,19 @@ class SVDResult:
     failure_probability : float
         A bound on the probability that the true error is more than twice ``error``: 0 for
         "tail-energy" and "next-value", 2e-6 for each look at a "hold-out", 1e-10 for each
-        "power-bound" (there: that the true error is more than ``error`` at all); NaN for "leave-one-out", for which no
-        bound is known.
+        "power-bound" (there: that the true error is more than ``error`` at all); NaN for
+        "leave-one-out", for which no bound is known.
     residuals : (rank,) array
         ``sqrt((||A v - s u||^2 + ||A^H u - s v||^2) / 2)`` for each triplet: a singular value of A
         lies within this distance of s (Weyl).
-    method : {"krylov", "subspace", "exact"}
+    method : {"krylov", "subspace", "exact", "one-pass"}
         The way that was taken.
     passes : int
         How often A was read from end to end: for a product with A, with its adjoint, or for both
-        at once, which arrays and files allow. The read that finds the norm is not counted.
+        at once, which arrays and files allow. The reads that find means and norm are not counted
+        (with ``passes=1`` and a file there are none).
+    mean : (n,) array or None
+        The means of the columns where they were taken out (``center=True``), in double precision.
     """
 
     U: Any
@@ -71,8 +74,9 @@ class SVDResult:
     error_kind: Literal["tail-energy", "hold-out", "leave-one-out", "next-value", "power-bound"]
     failure_probability: float
     residuals: Any
-    method: Literal["krylov", "subspace", "exact"]
+    method: Literal["krylov", "subspace", "exact", "one-pass"]
     passes: int
+    mean: Any = None
 
     def __iter__(self) -> Iterator[Any]:
         yield from (self.U, self.s, self.Vh)
@@ -87,6 +91,10 @@ def svd(
     norm: str = "fro",
     oversampling: SupportsIndex = 10,
     power_iterations: SupportsIndex | None = None,
+    passes: SupportsIndex | None = None,
+    center: bool = False,
+    row_weights: ArrayLike | None = None,
+    column_weights: ArrayLike | None = None,
     rng: RNGLike = None,
     workers: int | None = None,
     check_finite: bool = True,
@@ -120,6 +128,17 @@ def svd(
         None: block Krylov with early stop. An integer q >= 0 asks for the classical randomized SVD
         with exactly q steps of subspace iteration and ``rank + oversampling`` columns; with a
         tolerance the columns double until it is met.
+    passes : {1}, optional
+        1 reads A a single time, for streams and files too large to read again: sketches of the
+        range, the co-range and a core with ``2 rank + oversampling`` columns [4]_. By rank and in
+        the Frobenius norm only; the error is larger, and single residuals are not known (NaN).
+    center : bool
+        Decompose ``A - 1 mean`` with the means of the columns, which the result carries; nothing
+        that is not sparse is formed.
+    row_weights, column_weights : array_like, optional
+        Non-negative weights: decompose ``diag(sqrt(row_weights)) (A - 1 mean)
+        diag(sqrt(column_weights))``, whose Frobenius error is the weighted one. The means are the
+        weighted ones of the rows.
     rng : int or numpy.random.Generator, optional
         Equal seeds give equal results.
     workers : int, optional
@@ -177,23 +196,25 @@ def svd(
     spectral = norm == "spectral"
     extra = _integer(oversampling, "oversampling", 0)
     steps = -1 if power_iterations is None else _integer(power_iterations, "power_iterations", 0)
+    weights = as_weights(a.shape, center, row_weights, column_weights)
+    once = _one_pass(passes, norm, rank, rtol, atol, power_iterations)
     key = key_from(rng)
     with blas_limit(workers) as count:
         ensure_bound()
-        matrix = a.open(count, check_finite=check_finite)
+        matrix = a.open(count, weights, check_finite=check_finite, once=once)
         # The sum of the squares is at most min(m, n) times the first.
         least = matrix.norm / math.sqrt(max(1, min(a.shape))) if spectral else matrix.norm
         absolute, relative = _tolerances(a, least, rtol, atol)
         try:
             fields = _core.svd.decompose(
-                matrix.core, wanted, absolute, relative, spectral, extra, steps, key, count
+                matrix.core, wanted, absolute, relative, spectral, once, extra, steps, key, count
             )
         except ValueError as error:  # a norm that only showed itself on the way
             if str(error).startswith("tolerance: "):
                 msg = f"atol: {str(error).removeprefix('tolerance: ')}"
                 raise ValueError(msg) from None
             raise
-    return _result(fields, A)
+    return _result(fields, A, matrix.mean)
 
 
 def range_finder(
@@ -250,8 +271,24 @@ def range_finder(
     key = key_from(rng)
     with blas_limit(workers) as count:
         ensure_bound()
-        matrix = a.open(count, check_finite=check_finite)
+        plain = as_weights(a.shape, False, None, None)
+        matrix = a.open(count, plain, check_finite=check_finite, once=False)
         return like(_core.svd.range_finder(matrix.core, columns, steps, key, count), A)
+
+
+def _one_pass(passes: SupportsIndex | None, norm: str, rank: object, *others: object) -> bool:
+    if passes is None:
+        return False
+    if _integer(passes, "passes", 0) != 1:
+        msg = f"passes: got {passes!r}, want 1 or None (as many as it takes)"
+        raise ValueError(msg)
+    if rank is None or norm != "fro" or any(other is not None for other in others):
+        msg = (
+            "passes: got 1, which wants a rank and the Frobenius norm, and goes with no tolerance "
+            "and no power_iterations"
+        )
+        raise ValueError(msg)
+    return True
 
 
 def _integer(value: SupportsIndex, name: str, least: int, most: int = 2**31 - 1) -> int:
@@ -310,12 +347,13 @@ def _failure_probability(kind: str, looks: int) -> float:
     return math.nan if kind == "leave-one-out" else 0.0
 
 
-def _result(fields: dict[str, Any], original: Any) -> SVDResult:
+def _result(fields: dict[str, Any], original: Any, mean: Any) -> SVDResult:
     norm, looks = fields.pop("norm"), fields.pop("looks")
     for name in ("U", "s", "Vh", "residuals"):
         fields[name] = like(fields[name], original)
     return SVDResult(
         **fields,
+        mean=None if mean is None or mean.size == 0 else like(mean, original),
         relative_error=fields["error"] / norm if norm > 0 else 0.0,
         failure_probability=_failure_probability(fields["error_kind"], looks),
     )

@@ -20,6 +20,50 @@ class Operator:
 
     core: _core.svd.Operator
     norm: float
+    mean: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """diag(row_factors) (A - 1 mean) diag(col_factors): empty factors are ones."""
+
+    row_factors: Array
+    col_factors: Array
+    center: bool
+
+    def __bool__(self) -> bool:
+        return self.center or self.row_factors.size + self.col_factors.size > 0
+
+
+def as_weights(shape: tuple[int, int], center: bool, rows: Any, cols: Any) -> Weights:
+    """Check weights of rows and columns, and turn them into the factors that have them as squares.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a weight is missing, negative or not finite, or all of them are zero.
+    """
+    factors = []
+    for given, size, name in (
+        (rows, shape[0], "row_weights"),
+        (cols, shape[1], "column_weights"),
+    ):
+        if given is None:
+            factors.append(np.empty(0))
+            continue
+        weights = as_float_array(given, name, ndim=1, dtype=np.float64)
+        if weights.size != size:
+            msg = f"{name}: got {weights.size} weights, want {size}"
+            raise ValueError(msg)
+        if (weights < 0).any():
+            i = int(np.argmax(weights < 0))
+            msg = f"{name}: got {weights[i]} at position {i}, want weights >= 0"
+            raise ValueError(msg)
+        if size > 0 and not weights.any():
+            msg = f"{name}: got zeros only, want a positive weight"
+            raise ValueError(msg)
+        factors.append(np.sqrt(weights))
+    return Weights(factors[0], factors[1], bool(center))
 
 
 class Operand(Protocol):
@@ -28,8 +72,11 @@ class Operand(Protocol):
     shape: tuple[int, int]
     dtype: np.dtype[Any]
 
-    def open(self, workers: int, *, check_finite: bool) -> Operator:
-        """Find the norm, which reads every entry that there is, and refuse what is not finite."""
+    def open(self, workers: int, weights: Weights, *, check_finite: bool, once: bool) -> Operator:
+        """Find the norm, which reads every entry that there is, and refuse what is not finite.
+
+        `once`: files are not read here, and the norm stays unknown.
+        """
         ...
 
 
@@ -70,8 +117,15 @@ class Dense:
         self.shape = self._a.shape
         self.dtype = self._a.dtype
 
-    def open(self, workers: int, *, check_finite: bool) -> Operator:
+    def open(self, workers: int, weights: Weights, *, check_finite: bool, once: bool) -> Operator:
         """Measure the array."""
+        if weights:
+            core, size, mean = _core.svd.weighted_dense(
+                self._a, weights.row_factors, weights.col_factors, weights.center, False, workers
+            )
+            if not size[3]:
+                _refuse(self._a, check_finite=check_finite)
+            return Operator(core, size[0], mean)
         size = _core.svd.measure(self._a, workers)
         if not size[3]:
             _refuse(self._a, check_finite=check_finite)
@@ -89,11 +143,25 @@ class Mapped:
         self.shape: tuple[int, int] = a.shape
         self.dtype = scalar_dtype(a.dtype, "A", allow_complex=True)
 
-    def open(self, workers: int, *, check_finite: bool) -> Operator:
+    def open(self, workers: int, weights: Weights, *, check_finite: bool, once: bool) -> Operator:
         """Measure the file."""
         a, rows = self._a, self._rows
         direct = a.dtype == self.dtype and a.flags.aligned
-        if direct:
+        if weights:
+            factors, center = (weights.row_factors, weights.col_factors), weights.center
+            core, size, mean = (
+                _core.svd.weighted_dense(a, *factors, center, True, workers)
+                if direct
+                else _core.svd.weighted_blocks(
+                    rows, *self.shape, self.dtype, *factors, center, workers
+                )
+            )
+            if not size[3]:
+                _refuse(a, check_finite=check_finite)
+            return Operator(core, size[0], mean)
+        if once:
+            size = (-1.0, 1.0, -1.0, True)
+        elif direct:
             size = _core.svd.measure(a, workers)
         else:
             size = _core.svd.measure_rows(rows, *self.shape, self.dtype, workers)
@@ -121,7 +189,7 @@ class Sparse:
         self.shape: tuple[int, int] = A.shape
         self.dtype = scalar_dtype(A.dtype, "A", allow_complex=True)
 
-    def open(self, workers: int, *, check_finite: bool) -> Operator:
+    def open(self, workers: int, weights: Weights, *, check_finite: bool, once: bool) -> Operator:
         """Bring it to a form with fast products; measure the entries."""
         a = self._a if self._a.format in ("csr", "csc") else self._a.tocsr()
         if not a.has_canonical_format:
@@ -147,7 +215,11 @@ class Sparse:
         core = _core.svd.products(
             lambda X: a @ X, adjoint, *self.shape, self.dtype, size[2], size[1]
         )
-        return Operator(core, size[0])
+        if not weights:
+            return Operator(core, size[0])
+        mean, norm = _sparse_moments(a, weights, 1 / size[1])
+        factors = (weights.row_factors, weights.col_factors)
+        return Operator(_core.svd.weighted(core, *factors, mean, norm), norm, mean)
 
 
 class Products:
@@ -163,7 +235,7 @@ class Products:
         dtype = np.dtype(np.float64 if A.dtype is None else A.dtype)
         self.dtype = scalar_dtype(dtype, "A", allow_complex=True)
 
-    def open(self, workers: int, *, check_finite: bool) -> Operator:
+    def open(self, workers: int, weights: Weights, *, check_finite: bool, once: bool) -> Operator:
         """Wrap the products; nothing is known of the norm."""
         rows, cols = self.shape
         core = _core.svd.products(
@@ -175,7 +247,15 @@ class Products:
             -1.0,
             1.0,
         )
-        return Operator(core, -1.0)
+        if not weights:
+            return Operator(core, -1.0)
+        mean = np.empty(0, _wide(self.dtype))
+        if weights.center:
+            squares = np.square(weights.row_factors) if weights.row_factors.size else np.ones(rows)
+            sums = self._product("rmatmat", "rmatvec", cols)(squares[:, None].astype(self.dtype))
+            mean = np.conj(sums[:, 0]).astype(mean.dtype) / max(squares.sum(), 1e-300)
+        factors = (weights.row_factors, weights.col_factors)
+        return Operator(_core.svd.weighted(core, *factors, mean, -1.0), -1.0, mean)
 
     def _product(self, by_blocks: str, by_vectors: str, size: int) -> _Product:
         name = by_blocks if hasattr(self._a, by_blocks) else by_vectors
@@ -196,6 +276,28 @@ class Products:
             return Y.astype(self.dtype, copy=False)
 
         return product
+
+
+def _sparse_moments(a: Any, weights: Weights, back: float) -> tuple[Array, float]:
+    """Return the means and the norm of the weighted matrix, for a sparse `a` that `back` scales.
+
+    Sums over the entries that are stored and over the zeros between them, both of squares: no
+    digits cancel.
+    """
+    rows, cols = a.shape
+    entries = a.tocoo()
+    row = np.square(weights.row_factors) if weights.row_factors.size else np.ones(rows)
+    col = np.square(weights.col_factors) if weights.col_factors.size else np.ones(cols)
+    values, total = entries.data.astype(_wide(a.dtype)) * back, row.sum()
+    mean = np.zeros(cols, values.dtype)
+    if weights.center:
+        np.add.at(mean, entries.col, values * row[entries.row] / max(total, 1e-300))
+    stored = np.bincount(entries.col, row[entries.row], cols)
+    scale = max(np.abs(values).max(initial=0.0), np.abs(mean).max(initial=0.0)) or 1.0
+    apart = np.abs((values - mean[entries.col]) / scale) ** 2
+    squares = apart @ (row[entries.row] * col[entries.col])
+    squares += np.abs(mean / scale) ** 2 @ (col * np.maximum(total - stored, 0.0))
+    return mean if weights.center else mean[:0], float(scale * np.sqrt(squares))
 
 
 def _has_products(A: Any) -> bool:
