@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <complex>
 #include <limits>
+#include <memory>
 
 namespace blas = eigenflow::blas;
 namespace svd = eigenflow::svd;
@@ -132,12 +133,39 @@ private:
   }
 };
 
+// The same columns, each turned by a phase.
+template <class T> void check_orthonormalise_complex(matrix_view<const T> real, double eps) {
+  using C = std::complex<T>;
+  dense<C> q(real.rows, real.cols);
+  for (index j = 0; j < real.cols; ++j)
+    for (index i = 0; i < real.rows; ++i)
+      q.view(i, j) = real(i, j) * std::polar(T(1), static_cast<T>(j));
+  const dense<C> before = q;
+  dense<std::complex<double>> r(real.cols, real.cols), gram(real.cols, real.cols);
+  svd::orthonormalise<C>(q.view, r.view);
+  for (index j = 0; j < real.cols; ++j)
+    for (index l = 0; l < real.cols; ++l) {
+      std::complex<double> sum = l == j ? -1 : 0;
+      for (index i = 0; i < real.rows; ++i)
+        sum += static_cast<std::complex<double>>(std::conj(q.view(i, l)) * q.view(i, j));
+      CHECK(std::abs(sum) < 60 * eps);
+    }
+  for (index j = 0; j < real.cols; ++j)
+    for (index i = 0; i < real.rows; ++i) {
+      std::complex<double> sum = -static_cast<std::complex<double>>(before.view(i, j));
+      for (index l = 0; l <= j; ++l)
+        sum += static_cast<std::complex<double>>(q.view(i, l)) * r.view(l, j);
+      CHECK(std::abs(sum) < 60 * eps);
+    }
+}
+
 template <class T> void check_orthonormalise(double condition) {
   const double eps = static_cast<double>(std::numeric_limits<T>::epsilon());
   constexpr index columns = 20;
   dense<T> q = geometric<T>(150, columns, columns, std::pow(condition, -1.0 / (columns - 1)));
   const dense<T> before = q;
   dense<double> r(columns, columns);
+  check_orthonormalise_complex<T>(q.view, eps);
   svd::orthonormalise<T>(q.view, r.view);
   const matrix_view<const T> basis = q.view;
   CHECK(off_identity<T>(basis) < 40 * eps);
@@ -348,4 +376,38 @@ TEST(an_operator_need_not_know_its_norm) {
   CHECK(x.error > 0.6 * known.error && x.error < 1.6 * known.error);
   asked.power_iterations = 0;
   CHECK(svd::decompose<double>(unknown(), asked).kind == svd::error_kind::leave_one_out);
+}
+
+TEST(spectral_bounds_and_one_pass) {
+  const dense<double> a = geometric<double>(320, 260, 30, 0.5);
+  svd::options asked;
+  asked.spectral = true;
+  asked.relative_tolerance = 0.01;
+  const svd::result<double> x = decompose<double>(a.view, asked);
+  CHECK(x.rank == 7 && x.kind == svd::error_kind::power_bound);
+  CHECK(x.error >= std::pow(0.5, 7) * (1 - 1e-12) && x.error <= 0.01);
+  svd::options once;
+  once.rank = 6;
+  once.one_pass = true;
+  svd::result<double> y = decompose<double>(a.view, once);
+  CHECK(y.route == svd::method::one_pass && y.passes == 1);
+  const double true_error = distance<double>(a.view, y);
+  CHECK(y.error > 0.5 * true_error && y.error < 3 * true_error);
+}
+
+TEST(centred_rows_and_the_rank_one_update_agree) {
+  const dense<double> a = geometric<double>(300, 240, 30, 0.5);
+  const svd::memory_rows<double> rows(a.view);
+  const std::vector<double> mean = svd::column_means<double>(rows, {});
+  const svd::weighted_rows<double> centred(rows, {{}, {}, mean});
+  const svd::row_operator<double> streamed(centred, svd::measure<double>(centred), false);
+  const auto plain =
+      std::make_shared<svd::dense_operator<double>>(a.view, svd::measure<double>(a.view));
+  const svd::weighted_operator<double> update(plain, {{}, {}, mean}, streamed.frobenius_norm());
+  svd::options asked;
+  asked.rank = 5;
+  const auto x = svd::decompose<double>(streamed, asked);
+  const auto y = svd::decompose<double>(update, asked);
+  for (std::size_t j = 0; j < 5; ++j)
+    CHECK_CLOSE(x.s[j] / y.s[j], 1.0, 1e-9);
 }
