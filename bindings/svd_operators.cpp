@@ -115,11 +115,12 @@ py::tuple measure_rows(const py::function &read, index rows, index cols, const p
   });
 }
 
-operator_handle dense(const py::array &a, const py::tuple &size, bool streamed) {
+operator_handle dense(const py::array &a, const py::tuple &size, bool streamed, int workers) {
   return with_scalar_type(a.dtype(), [&](auto zero) -> operator_handle {
     using T = decltype(zero);
     const auto view = matrix_of<const T>(a, "A");
-    return {std::make_shared<svd::dense_operator<T>>(view, magnitude_of(size), streamed), a};
+    return {std::make_shared<svd::dense_operator<T>>(view, magnitude_of(size), workers, streamed),
+            a};
   });
 }
 
@@ -213,7 +214,7 @@ void register_svd_operators(py::module_ &m) {
   m.def("measure", &measure, py::arg("A"), py::arg("workers"));
   m.def("measure_rows", &measure_rows, py::arg("read"), py::arg("rows"), py::arg("cols"),
         py::arg("dtype"), py::arg("workers"));
-  m.def("dense", &dense, py::arg("A"), py::arg("size"), py::arg("streamed"));
+  m.def("dense", &dense, py::arg("A"), py::arg("size"), py::arg("streamed"), py::arg("workers"));
   m.def("row_blocks", &row_blocks, py::arg("read"), py::arg("rows"), py::arg("cols"),
         py::arg("dtype"), py::arg("size"));
   m.def("products", &products, py::arg("matmat"), py::arg("rmatmat"), py::arg("rows"),

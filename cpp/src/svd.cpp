@@ -381,7 +381,7 @@ template <class T> result<T> decompose(const linear_operator<T> &a, const option
 template <class T>
 result<T> decompose(matrix_view<const T> a, const magnitude &size, const options &options) {
   require(size.finite, "A: want finite values");
-  return decomposition<T>(dense_operator<T>(a, size), options).run();
+  return decomposition<T>(dense_operator<T>(a, size, options.workers), options).run();
 }
 
 #define EF_INSTANTIATE(T)                                                                          \

@@ -112,12 +112,13 @@ template <class T> magnitude measure(matrix_view<const T> a, int workers) {
 }
 
 template <class T>
-dense_operator<T>::dense_operator(matrix_view<const T> a, const magnitude &size, bool streamed,
-                                  bool conjugated)
-    : panel_operator<T>(a.rows, a.cols, conjugated), a_(a), size_(size), streamed_(streamed) {}
+dense_operator<T>::dense_operator(matrix_view<const T> a, const magnitude &size, int workers,
+                                  bool streamed, bool conjugated)
+    : panel_operator<T>(a.rows, a.cols, conjugated), a_(a), size_(size), workers_(workers),
+      streamed_(streamed) {}
 
 template <class T> std::unique_ptr<linear_operator<T>> dense_operator<T>::adjoint() const {
-  return std::make_unique<dense_operator<T>>(a_.transposed(), size_, streamed_,
+  return std::make_unique<dense_operator<T>>(a_.transposed(), size_, workers_, streamed_,
                                              is_complex<T> && !this->conjugated());
 }
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -320,6 +321,34 @@ def test_what_a_callback_raises_comes_out():
     for rank in (3, 200):
         with pytest.raises(ValueError, match="not finite"):
             ef.lowrank.svd(Known(bad), rank)
+
+
+def test_callbacks_run_in_the_calling_thread_while_others_go_on():
+    a, seen = matrix(), []
+
+    class Watched(Known):
+        def matmat(self, X):
+            seen.append(threading.get_ident())
+            return super().matmat(X)
+
+    threads = [
+        threading.Thread(target=lambda: ef.lowrank.svd(Watched(a), 4, rng=0)) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    identities = {thread.ident for thread in threads}
+    for thread in threads:
+        thread.join()
+    assert set(seen) == identities
+
+
+def test_an_interrupt_in_a_callback_comes_out():
+    class Interrupted(Known):
+        def matmat(self, X):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ef.lowrank.svd(Interrupted(matrix()), 4)
 
 
 def test_zero_and_empty_operators():

@@ -100,8 +100,8 @@ private:
 // copied panel by panel at each product. `streamed` is for mapped files.
 template <class T> class dense_operator final : public panel_operator<T> {
 public:
-  explicit dense_operator(matrix_view<const T> a, const magnitude &size, bool streamed = false,
-                          bool conjugated = false);
+  explicit dense_operator(matrix_view<const T> a, const magnitude &size, int workers = 0,
+                          bool streamed = false, bool conjugated = false);
   std::unique_ptr<linear_operator<T>> adjoint() const override;
   double frobenius_norm() const override { return size_.scaled_norm; }
   double scale() const override { return size_.scale; }
@@ -113,6 +113,7 @@ private:
   double panel_bytes() const override;
   matrix_view<const T> a_;
   magnitude size_;
+  int workers_;
   bool streamed_;
 };
 

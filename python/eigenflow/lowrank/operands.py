@@ -129,7 +129,7 @@ class Dense:
         size = _core.svd.measure(self._a, workers)
         if not size[3]:
             _refuse(self._a, check_finite=check_finite)
-        return Operator(_core.svd.dense(self._a, size, False), size[0])
+        return Operator(_core.svd.dense(self._a, size, False, workers), size[0])
 
 
 class Mapped:
@@ -168,7 +168,7 @@ class Mapped:
         if not size[3]:
             _refuse(a, check_finite=check_finite)
         core = (
-            _core.svd.dense(a, size, True)
+            _core.svd.dense(a, size, True, workers)
             if direct
             else _core.svd.row_blocks(rows, *self.shape, self.dtype, size)
         )
