@@ -2,7 +2,7 @@
 
 Four answers, one library: `flow` (which eigenvalues grow), `lowrank` (which ranks, in which
 layers), `sine` (how much rank a frequency buys) and `lds` (how many parameters keep predictions
-stable).
+stable). `nn` holds what needs PyTorch.
 """
 
 import importlib
@@ -12,9 +12,9 @@ from eigenflow._core import ConvergenceError, __version__
 from eigenflow.config import show_config
 
 if TYPE_CHECKING:
-    from eigenflow import flow, lds, lowrank, sine
+    from eigenflow import flow, lds, lowrank, nn, sine
 
-_SUBMODULES = ("flow", "lowrank", "sine", "lds")
+_SUBMODULES = ("flow", "lowrank", "sine", "lds", "nn")
 
 __all__ = ["ConvergenceError", "__version__", "flow", "lds", "lowrank", "show_config", "sine"]
 
@@ -28,4 +28,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "nn"])  # not in __all__: a star import must not need PyTorch
