@@ -12,7 +12,7 @@ from eigenflow._core import ConvergenceError, __version__
 from eigenflow.config import show_config
 
 if TYPE_CHECKING:
-    from eigenflow import flow, lds, lowrank, nn, sine
+    from eigenflow import flow, lds, lowrank, sine
 
 _SUBMODULES = ("flow", "lowrank", "sine", "lds", "nn")
 

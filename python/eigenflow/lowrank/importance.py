@@ -150,8 +150,8 @@ def activation_factor(
     Parameters
     ----------
     inputs : array_like of shape (n_samples, n), or iterator over such
-        Inputs of the layer, in one array or batch by batch. For convolutions: unfolded patches with the
-        reshaped weights, or their sums over the kernel with kernel means.
+        Inputs of the layer, in one array or batch by batch. For convolutions: unfolded patches with
+        the reshaped weights, or their sums over the kernel with kernel means.
     damping : float
         This much of the mean diagonal entry is added to the diagonal, so that the factor can be
         inverted.

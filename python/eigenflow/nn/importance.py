@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from eigenflow.lowrank.importance import activation_factor
 from eigenflow.nn.network import device_of
@@ -17,7 +17,11 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def batch_gradients(
-    model: nn.Module, loader: Loader, layers: Sequence[str], *, loss: Loss = F.cross_entropy
+    model: nn.Module,
+    loader: Loader,
+    layers: Sequence[str],
+    *,
+    loss: Loss = functional.cross_entropy,
 ) -> Iterator[tuple[list[NDArray[Any]], int]]:
     """Gradients of each batch's mean loss with respect to the layers' weights.
 
@@ -74,7 +78,7 @@ def hessian_trace(
     layers: Sequence[str],
     *,
     n_probes: int = 8,
-    loss: Loss = F.cross_entropy,
+    loss: Loss = functional.cross_entropy,
     seed: int = 0,
 ) -> NDArray[np.float64]:
     r"""Hutchinson's estimate of the trace of each layer's block of the Hessian.
@@ -201,7 +205,9 @@ def _rows(module: nn.Module, x: Tensor) -> Tensor:
     if module.groups != 1 or module.padding_mode != "zeros" or isinstance(module.padding, str):
         msg = f"layers: got {module}, want convolutions without groups and with zero padding"
         raise ValueError(msg)
-    patches = F.unfold(x, module.kernel_size, module.dilation, module.padding, module.stride)
+    patches = functional.unfold(
+        x, module.kernel_size, module.dilation, module.padding, module.stride
+    )
     return patches.transpose(1, 2).reshape(-1, patches.shape[1])
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from eigenflow.lowrank.perturbation import Perturbation
 
@@ -60,8 +60,8 @@ class LowRankLinear(_LowRank):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply to inputs of shape (..., n_in)."""
-        scaled = F.linear(x * self.col_scale, self.base_weight) * self.row_scale
-        added = F.linear(F.linear(x, self.right), self.left)
+        scaled = functional.linear(x * self.col_scale, self.base_weight) * self.row_scale
+        added = functional.linear(functional.linear(x, self.right), self.left)
         return scaled + added if self.bias is None else scaled + added + self.bias
 
     def dense(self) -> nn.Linear:
@@ -100,14 +100,14 @@ class LowRankConv2d(_LowRank):
         """Apply to inputs of shape (batch, n_in, height, width) or without the batch."""
         mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
         if any(self._margins):
-            x = F.pad(x, self._margins, mode=mode)
+            x = functional.pad(x, self._margins, mode=mode)
         per_tap = self.right.shape[1] == self.base_weight[0].numel()
         constant = not per_tap or self.kernel_size == (1, 1)
         if self.groups > 1 or (constant and self.dilation != (1, 1)):
             return self._convolve(x, self.weight, self.bias)
         scaled = self._convolve(x * self.col_scale.reshape(-1, 1, 1), self.base_weight)
         scaled = scaled * self.row_scale.reshape(-1, 1, 1)
-        added = F.conv2d(self._project(x, constant), self.left[:, :, None, None])
+        added = functional.conv2d(self._project(x, constant), self.left[:, :, None, None])
         total = scaled + added
         return total if self.bias is None else total + self.bias.reshape(-1, 1, 1)
 
@@ -115,11 +115,11 @@ class LowRankConv2d(_LowRank):
         if not constant:
             kernels = self.right.reshape(-1, *self.base_weight.shape[1:])
             return self._convolve(x, kernels)
-        channels = F.conv2d(x, self.right[:, :, None, None])
-        return F.avg_pool2d(channels, self.kernel_size, self.stride, divisor_override=1)
+        channels = functional.conv2d(x, self.right[:, :, None, None])
+        return functional.avg_pool2d(channels, self.kernel_size, self.stride, divisor_override=1)
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        return F.conv2d(x, weight, bias, self.stride, 0, self.dilation, self.groups)
+        return functional.conv2d(x, weight, bias, self.stride, 0, self.dilation, self.groups)
 
     def dense(self) -> nn.Conv2d:
         """Return a plain layer with the same function."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from eigenflow.nn.layers import _LowRank
 from eigenflow.nn.network import device_of
@@ -34,15 +34,16 @@ def train(
     if epochs == 0:
         return []
     parameters = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate)
-    samples = settings.decay_samples or count_samples(loader)
     place = device_of(network)
+    fused = place.type in ("cpu", "cuda") and all(p.is_floating_point() for p in parameters)
+    optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate, fused=fused)
+    samples = settings.decay_samples or count_samples(loader)
     losses = []
     network.train()
     for epoch in range(epochs):
         total = seen = 0.0
         for x, y in loader:
-            loss = F.cross_entropy(network(x.to(place)), y.to(place))
+            loss = functional.cross_entropy(network(x.to(place)), y.to(place))
             if penalty is not None:
                 loss = loss + penalty()
             optimiser.zero_grad()
@@ -63,8 +64,10 @@ def train(
 
 def count_samples(loader: Any) -> int:
     """Return the samples of one pass; refuse an empty loader."""
-    dataset = getattr(loader, "dataset", None)
-    count = len(dataset) if hasattr(dataset, "__len__") else sum(len(x) for x, _ in loader)
+    try:
+        count = len(loader.dataset)
+    except (AttributeError, TypeError):
+        count = sum(len(x) for x, _ in loader)
     if count == 0:
         msg = "loader: got no samples, want batches (x, y) that can be read more than once"
         raise ValueError(msg)
