@@ -46,10 +46,8 @@ def by_method(results):
 
 def continual_table(results):
     """Rows of one suite's table."""
-    rows = [
-        ["method", "orders", "accuracy %", "forgetting", "AOPD", "MOPD"]
-        + ["growth %", "published count %", "CPU s a run"]
-    ]
+    heading = "method,orders,accuracy %,forgetting,AOPD,MOPD,growth %,published count %,CPU s a run"
+    rows = [heading.split(",")]
     for method, runs in by_method(results).items():
         row = summary(runs)
         one_order = row["orders"] == 1

@@ -255,7 +255,8 @@ def _enough_for_shares(
     """Decompose further until no unseen or inexact value can change a rank."""
     found = list(found)
     # One unit for all layers; powers of two change no comparison.
-    units = np.ldexp(1.0, [2 * (c.exponent - max(x.exponent for x in changes)) for c in changes])
+    largest = max((c.exponent for c in changes), default=0)
+    units = np.array([np.ldexp(1.0, 2 * (c.exponent - largest)) for c in changes])
     scores = [
         _Scores(change, one, weight)
         for change, one, weight in zip(changes, found, weights * units, strict=True)
@@ -307,8 +308,9 @@ def _undecided(scores: list[_Scores], share: float) -> list[int]:
     low = np.concatenate([x.low for x in scores])
     order = np.argsort(-low, kind="stable")
     above = np.flatnonzero(np.cumsum(low[order]) > wanted)
-    if not above.size:
-        return incomplete
+    if not above.size:  # the share lies beyond; first where the unseen values may be largest
+        last = {i: scores[i].largest_after(scores[i].low.size) for i in incomplete}
+        return [i for i in incomplete if 4 * last[i] >= max(last.values())]
     prefix = order[: above[0] + 1]
     counts = np.bincount(owner[prefix], minlength=len(scores))
     least = float(low[prefix[-1]])

@@ -109,7 +109,8 @@ def hessian_trace(
 
     Notes
     -----
-    The variance of one probe is :math:`2 (\|H\|_F^2 - \sum_i H_{ii}^2)` over the rows of the block.
+    The variance of one probe is :math:`2 \sum_{i \ne j} H_{ij}^2` within the layer's block, plus
+    the squares of its entries with other layers.
     Costs about four gradients a probe.
 
     Examples

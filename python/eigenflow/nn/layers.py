@@ -107,8 +107,10 @@ class LowRankConv2d(_LowRank):
             return self._convolve(x, self.weight, self.bias)
         scaled = self._convolve(x * self.col_scale.reshape(-1, 1, 1), self.base_weight)
         scaled = scaled * self.row_scale.reshape(-1, 1, 1)
-        added = functional.conv2d(self._project(x, constant), self.left[:, :, None, None])
-        total = scaled + added
+        total = scaled
+        if self.rank > 0:  # convolutions to no channel are refused
+            projected = self._project(x, constant)
+            total = scaled + functional.conv2d(projected, self.left[:, :, None, None])
         return total if self.bias is None else total + self.bias.reshape(-1, 1, 1)
 
     def _project(self, x: Tensor, constant: bool) -> Tensor:
