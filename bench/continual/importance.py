@@ -71,7 +71,7 @@ def cuts_of(network, base, layers, valid, test):
     means = lowrank.gradient_importance(batches, batch_sizes=sizes)
     norms = lowrank.gradient_importance(batches, batch_sizes=sizes, norm="fro")
     moments = lowrank.gradient_moments(batches, batch_sizes=sizes)
-    traces = hessian_trace(network, valid, layers, n_probes=20)
+    traces = hessian_trace(network, valid, layers, n_probes=20, rng=0)
     factors = activation_factors(network, valid, layers)
     before = mean_loss(network, test)
     rows = []

@@ -52,12 +52,13 @@ def _idx(folder, name):
         path = _need(folder / f"{name}.gz")
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         raw = file.read()
-    n_axes = raw[3] if len(raw) > 4 and raw[:3] == b"\0\0\x08" else 0
-    shape = np.frombuffer(raw, ">i4", n_axes, 4) if n_axes else np.array([-1])
-    if len(raw) != 4 + 4 * n_axes + np.prod(shape):
+    n_axes = raw[3] if raw[:3] == b"\0\0\x08" and len(raw) > 3 else 0
+    head = 4 + 4 * n_axes
+    shape = np.frombuffer(raw[4:head], ">i4") if len(raw) >= head else [0]
+    if not n_axes or len(raw) != head + np.prod(shape):
         msg = f"data: {path} is no IDX file of bytes"
         raise ValueError(msg)
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * n_axes).reshape(shape)
+    return np.frombuffer(raw, np.uint8, offset=head).reshape(shape)
 
 
 def _mnist(folder):

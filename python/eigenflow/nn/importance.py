@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from eigenflow.lowrank.importance import activation_factor
 from eigenflow.nn.network import device_of
-from eigenflow.nn.training import Loader, seeded
+from eigenflow.nn.training import Loader
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -79,7 +79,7 @@ def hessian_trace(
     *,
     n_probes: int = 8,
     loss: Loss = functional.cross_entropy,
-    seed: int = 0,
+    rng: int | np.random.Generator | None = None,
 ) -> NDArray[np.float64]:
     r"""Hutchinson's estimate of the trace of each layer's block of the Hessian.
 
@@ -92,8 +92,8 @@ def hessian_trace(
         As in `batch_gradients`.
     n_probes : int
         Sign vectors for each batch.
-    seed : int
-        Of the signs.
+    rng : int or numpy.random.Generator, optional
+        Of the signs; equal seeds give equal results.
 
     Returns
     -------
@@ -127,24 +127,29 @@ def hessian_trace(
         raise ValueError(msg)
     weights = _weights(model, layers)
     place = device_of(model)
+    generator = np.random.default_rng(rng)
     total, seen = np.zeros(len(weights)), 0
-    with seeded(seed, place):
-        for x, y in loader:
-            with _Evaluating(model):
-                value = loss(model(x.to(place)), y.to(place))
-            grads = torch.autograd.grad(value, weights, create_graph=True)
-            for _ in range(n_probes):
-                signs = [torch.randint(0, 2, w.shape, device=place).to(w) * 2 - 1 for w in weights]
-                products = torch.autograd.grad(
-                    grads, weights, signs, retain_graph=True, materialize_grads=True
-                )
-                parts = [float((v * h).sum()) for v, h in zip(signs, products, strict=True)]
-                total += np.array(parts) * len(x)
-            seen += len(x)
+    for x, y in loader:
+        with _Evaluating(model):
+            value = loss(model(x.to(place)), y.to(place))
+        grads = torch.autograd.grad(value, weights, create_graph=True)
+        for _ in range(n_probes):
+            signs = [_signs(w, generator) for w in weights]
+            products = torch.autograd.grad(
+                grads, weights, signs, retain_graph=True, materialize_grads=True
+            )
+            parts = [float((v * h).sum()) for v, h in zip(signs, products, strict=True)]
+            total += np.array(parts) * len(x)
+        seen += len(x)
     if seen == 0:
         msg = "loader: got no samples, want at least one batch"
         raise ValueError(msg)
     return total / (seen * n_probes)
+
+
+def _signs(like: Tensor, generator: np.random.Generator) -> Tensor:
+    drawn = 2 * generator.integers(0, 2, tuple(like.shape), dtype=np.int8) - 1
+    return torch.from_numpy(drawn).to(like)
 
 
 def activation_factors(

@@ -1,12 +1,15 @@
 """Linear and convolution layers whose weights are scaled shared weights plus low rank."""
 
-from typing import Any
+from __future__ import annotations  # so that the docs can be built without PyTorch
+
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eigenflow.lowrank.perturbation import Perturbation
+if TYPE_CHECKING:
+    from eigenflow.lowrank.perturbation import Perturbation
 
 
 class _LowRank(nn.Module):  # type: ignore[misc]
