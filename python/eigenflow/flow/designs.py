@@ -215,10 +215,12 @@ class CosineDesign(_TensorDesign):
     """
 
     def _forward(self, y: Array, workers: int) -> Array:
-        return fft.dctn(y, axes=range(1, y.ndim), norm="ortho", workers=workers)
+        z: Array = fft.dctn(y, axes=range(1, y.ndim), norm="ortho", workers=workers)
+        return z
 
     def _backward(self, theta: Array, workers: int) -> Array:
-        return fft.idctn(theta, axes=range(1, theta.ndim), norm="ortho", workers=workers)
+        y: Array = fft.idctn(theta, axes=range(1, theta.ndim), norm="ortho", workers=workers)
+        return y
 
     @staticmethod
     def _axis_frequencies(n: int) -> Array:
