@@ -34,7 +34,7 @@ __device__ inline hd::int64 march_place(const march &m, hd::march_position<n_ext
     hd::evaluate(m.shape, rule, at.y, m.depth, values);
     const double tau = at.tau + hd::integral(values.time, rule);
     const double limit = part == hd::n_parts(first_unit) - 1 ? end : tau;
-    double mean[hd::panel_nodes], z_mean[hd::panel_nodes];
+    double mean[hd::panel_nodes] = {}, z_mean[hd::panel_nodes] = {};
     if (m.tau(times.t[next]) <= limit) {
       hd::running_mean(values.time, mean);
       if (n_extra > 0)
