@@ -6,6 +6,7 @@
 #include <eigenflow/errors.hpp>
 #include <eigenflow/views.hpp>
 
+#include <pybind11/complex.h>
 #include <pybind11/numpy.h>
 
 #include <string>
@@ -52,6 +53,14 @@ template <class Body> decltype(auto) with_float_type(const py::array &a, Body &&
   if (py::isinstance<py::array_t<float>>(a))
     return body(float{});
   return body(double{});
+}
+
+// The same for float, double and their complex types, by a dtype.
+template <class Body> decltype(auto) with_scalar_type(const py::dtype &type, Body &&body) {
+  if (type.kind() == 'c')
+    return type.itemsize() == sizeof(std::complex<float>) ? body(std::complex<float>{})
+                                                          : body(std::complex<double>{});
+  return type.itemsize() == sizeof(float) ? body(float{}) : body(double{});
 }
 
 } // namespace eigenflow::bindings

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "arrays.hpp"
 #include "modules.hpp"
+#include "svd_operators.hpp"
 
 #include <eigenflow/svd.hpp>
 
@@ -24,31 +25,17 @@ template <class T> py::array owned(std::vector<T> &&values) {
   return owned(std::move(values), n, 1, false).reshape({n});
 }
 
-py::tuple measure(const py::array &a, int workers) {
-  return with_float_type(a, [&](auto zero) {
-    const auto view = matrix_of<const decltype(zero)>(a, "A");
-    svd::magnitude size;
-    {
-      const py::gil_scoped_release release;
-      size = svd::measure(view, workers);
-    }
-    return py::make_tuple(size.norm, size.scale, size.scaled_norm, size.finite);
-  });
-}
-
-svd::magnitude magnitude_of(const py::tuple &size) {
-  return {size[0].cast<double>(), size[1].cast<double>(), size[2].cast<double>(),
-          size[3].cast<bool>()};
-}
-
 template <class T> py::dict to_dict(svd::result<T> &&out, index rows, index cols) {
-  static constexpr const char *kinds[] = {"tail-energy", "hold-out"};
-  static constexpr const char *routes[] = {"krylov", "subspace", "exact"};
+  static constexpr const char *kinds[] = {"tail-energy", "hold-out", "leave-one-out", "next-value",
+                                          "power-bound"};
+  static constexpr const char *routes[] = {"krylov", "subspace", "exact", "one-pass"};
   py::dict fields;
   fields["U"] = owned(std::move(out.u), rows, out.rank, false);
   fields["s"] = owned(std::move(out.s));
-  fields["Vh"] = owned(std::move(out.v), out.rank, cols, true);
+  fields["Vh"] = owned(std::move(out.vh), out.rank, cols, true);
   fields["rank"] = out.rank;
+  fields["norm"] = out.norm;
+  fields["looks"] = out.looks;
   fields["error"] = out.error;
   fields["error_kind"] = kinds[static_cast<int>(out.kind)];
   fields["residuals"] = owned(std::move(out.residuals));
@@ -57,53 +44,59 @@ template <class T> py::dict to_dict(svd::result<T> &&out, index rows, index cols
   return fields;
 }
 
-py::dict decompose(const py::array &a, const py::tuple &size, index rank, double tolerance,
-                   index oversampling, int power_iterations, std::uint64_t key, int workers) {
-  return with_float_type(a, [&](auto zero) {
-    using T = decltype(zero);
-    const auto view = matrix_of<const T>(a, "A");
-    const svd::magnitude measured = magnitude_of(size);
-    const svd::options options{rank, tolerance, oversampling, power_iterations, key, workers};
-    svd::result<T> out;
-    {
-      const py::gil_scoped_release release;
-      out = svd::decompose<T>(view, measured, options);
-    }
-    return to_dict(std::move(out), view.rows, view.cols);
-  });
+py::dict decompose(const operator_handle &a, index rank, double tolerance,
+                   double relative_tolerance, bool spectral, bool one_pass, index oversampling,
+                   int power_iterations, std::uint64_t key, int workers) {
+  return std::visit(
+      [&]<class T>(const std::shared_ptr<svd::linear_operator<T>> &op) {
+        const svd::options options{.rank = rank,
+                                   .tolerance = tolerance,
+                                   .relative_tolerance = relative_tolerance,
+                                   .oversampling = oversampling,
+                                   .power_iterations = power_iterations,
+                                   .key = key,
+                                   .workers = workers,
+                                   .spectral = spectral,
+                                   .one_pass = one_pass};
+        svd::result<T> out;
+        {
+          const py::gil_scoped_release release;
+          out = svd::decompose<T>(*op, options);
+        }
+        return to_dict(std::move(out), op->rows(), op->cols());
+      },
+      a.held);
 }
 
-py::array range_finder(const py::array &a, const py::tuple &size, index n_columns,
-                       int power_iterations, std::uint64_t key, int workers) {
-  return with_float_type(a, [&](auto zero) {
-    using T = decltype(zero);
-    const auto view = matrix_of<const T>(a, "A");
-    const svd::dense_operator<T> op(view, magnitude_of(size), workers);
-    std::vector<T> q(static_cast<std::size_t>(view.rows * n_columns));
-    {
-      const py::gil_scoped_release release;
-      svd::range_finder<T>(op, power_iterations, key, workers,
-                           col_major(q.data(), view.rows, n_columns));
-    }
-    return owned(std::move(q), view.rows, n_columns, false);
-  });
+py::array range_finder(const operator_handle &a, index n_columns, int power_iterations,
+                       std::uint64_t key, int workers) {
+  return std::visit(
+      [&]<class T>(const std::shared_ptr<svd::linear_operator<T>> &op) {
+        std::vector<T> q(static_cast<std::size_t>(op->rows() * n_columns));
+        {
+          const py::gil_scoped_release release;
+          svd::range_finder<T>(*op, power_iterations, key, workers,
+                               col_major(q.data(), op->rows(), n_columns));
+        }
+        return owned(std::move(q), op->rows(), n_columns, false);
+      },
+      a.held);
 }
 
 void orthonormalise(const py::array &q, const py::array &r) {
-  with_float_type(q, [&](auto zero) {
+  with_scalar_type(q.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const auto columns = matrix_of<T>(q, "q");
-    const auto factor = matrix_of<double>(r, "r");
+    const auto factor = matrix_of<wide_of<T>>(r, "r");
     require(columns.row_stride == 1 && factor.row_stride == 1, "q, r: want Fortran order");
     const py::gil_scoped_release release;
     svd::orthonormalise<T>(columns, factor);
   });
 }
 
-double resolvable_tolerance(const py::array &a) {
-  return with_float_type(a, [&](auto zero) {
-    return svd::resolvable_tolerance<decltype(zero)>(a.shape(0), a.shape(1));
-  });
+double resolvable_tolerance(const py::dtype &type, index rows, index cols) {
+  return with_scalar_type(
+      type, [&](auto zero) { return svd::resolvable_tolerance<decltype(zero)>(rows, cols); });
 }
 
 } // namespace
@@ -111,14 +104,16 @@ double resolvable_tolerance(const py::array &a) {
 void register_svd(py::module_ &m) {
   m.doc() = "Kernels of eigenflow.lowrank: decomposition.";
   m.attr("hold_out_vectors") = svd::hold_out_vectors;
-  m.def("measure", &measure, py::arg("A"), py::arg("workers"));
-  m.def("decompose", &decompose, py::arg("A"), py::arg("size"), py::arg("rank"),
-        py::arg("tolerance"), py::arg("oversampling"), py::arg("power_iterations"), py::arg("key"),
-        py::arg("workers"));
-  m.def("range_finder", &range_finder, py::arg("A"), py::arg("size"), py::arg("n_columns"),
+  m.attr("bound_vectors") = svd::bound_vectors;
+  register_svd_operators(m);
+  m.def("decompose", &decompose, py::arg("A"), py::arg("rank"), py::arg("tolerance"),
+        py::arg("relative_tolerance"), py::arg("spectral"), py::arg("one_pass"),
+        py::arg("oversampling"), py::arg("power_iterations"), py::arg("key"), py::arg("workers"));
+  m.def("range_finder", &range_finder, py::arg("A"), py::arg("n_columns"),
         py::arg("power_iterations"), py::arg("key"), py::arg("workers"));
   m.def("orthonormalise", &orthonormalise, py::arg("q"), py::arg("r"));
-  m.def("resolvable_tolerance", &resolvable_tolerance, py::arg("A"));
+  m.def("resolvable_tolerance", &resolvable_tolerance, py::arg("dtype"), py::arg("rows"),
+        py::arg("cols"));
 }
 
 } // namespace eigenflow::bindings

@@ -9,29 +9,32 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace eigenflow::blas {
 namespace {
 
-struct tables {
-  table<float> single;
-  table<double> dbl;
+struct filled_tables : tables {
 #if EIGENFLOW_LINK_BLAS
-  tables() { link(single, dbl); }
+  filled_tables() { link(*this); }
 #endif
 };
 
 tables &all() {
-  static tables instance;
+  static filled_tables instance;
   return instance;
 }
 
 template <class T> const table<T> &routines() {
-  if constexpr (sizeof(T) == sizeof(float))
-    return all().single;
+  if constexpr (std::is_same_v<T, float>)
+    return all().s;
+  else if constexpr (std::is_same_v<T, double>)
+    return all().d;
+  else if constexpr (std::is_same_v<T, std::complex<float>>)
+    return all().c;
   else
-    return all().dbl;
+    return all().z;
 }
 
 // An empty slot would be a jump to address zero.
@@ -70,7 +73,7 @@ char letter(triangle uplo) { return static_cast<char>(uplo); }
 
 template <class T> int workspace_size(T query) {
   // float cannot hold large sizes exactly: round up.
-  return static_cast<int>(static_cast<double>(query) * (1.0 + 1e-6)) + 1;
+  return static_cast<int>(static_cast<double>(std::real(query)) * (1.0 + 1e-6)) + 1;
 }
 
 } // namespace
@@ -78,7 +81,10 @@ template <class T> int workspace_size(T query) {
 std::span<const char *const> names() {
   static constexpr const char *list[] = {
 #define X(name, signature) "s" #name, "d" #name,
-      EF_BLAS_ROUTINES(X)
+      EF_BLAS_REAL(X)
+#undef X
+#define X(name, signature) "c" #name, "z" #name,
+          EF_BLAS_COMPLEX(X)
 #undef X
   };
   return list;
@@ -86,25 +92,31 @@ std::span<const char *const> names() {
 
 bool bind(const char *name, void *routine) {
   const std::string_view wanted(name);
-#define X(slot, signature)                                                                         \
-  if (wanted == "s" #slot) {                                                                       \
-    all().single.slot = reinterpret_cast<decltype(all().single.slot)>(routine);                    \
-    return true;                                                                                   \
-  }                                                                                                \
-  if (wanted == "d" #slot) {                                                                       \
-    all().dbl.slot = reinterpret_cast<decltype(all().dbl.slot)>(routine);                          \
+#define BIND(precision, slot)                                                                      \
+  if (wanted == #precision #slot) {                                                                \
+    all().precision.slot = reinterpret_cast<decltype(all().precision.slot)>(routine);              \
     return true;                                                                                   \
   }
-  EF_BLAS_ROUTINES(X)
+#define X(slot, signature) BIND(s, slot) BIND(d, slot)
+  EF_BLAS_REAL(X)
 #undef X
+#define X(slot, signature) BIND(c, slot) BIND(z, slot)
+  EF_BLAS_COMPLEX(X)
+#undef X
+#undef BIND
   return false;
 }
 
 bool available() {
 #define X(slot, signature)                                                                         \
-  if (all().single.slot == nullptr || all().dbl.slot == nullptr)                                   \
+  if (all().s.slot == nullptr || all().d.slot == nullptr)                                          \
     return false;
-  EF_BLAS_ROUTINES(X)
+  EF_BLAS_REAL(X)
+#undef X
+#define X(slot, signature)                                                                         \
+  if (all().c.slot == nullptr || all().z.slot == nullptr)                                          \
+    return false;
+  EF_BLAS_COMPLEX(X)
 #undef X
   return true;
 }
@@ -124,13 +136,18 @@ void gemm(transpose op_a, transpose op_b, T alpha, matrix_view<const T> a, matri
 }
 
 template <class T>
-void syrk(triangle uplo, transpose op, T alpha, matrix_view<const T> a, T beta, matrix_view<T> c) {
+void syrk(triangle uplo, transpose op, real_of<T> alpha, matrix_view<const T> a, real_of<T> beta,
+          matrix_view<T> c) {
   char tri = letter(uplo), ta = letter(op);
   int n = fortran_int(c.rows), k = fortran_int(op == transpose::no ? a.cols : a.rows);
   int lda = leading_dimension(a), ldc = leading_dimension(c);
   if (n == 0)
     return;
-  EF_ROUTINE(syrk)(&tri, &ta, &n, &k, &alpha, const_cast<T *>(a.data), &lda, &beta, c.data, &ldc);
+  T *data = const_cast<T *>(a.data);
+  if constexpr (is_complex<T>)
+    EF_ROUTINE(herk)(&tri, &ta, &n, &k, &alpha, data, &lda, &beta, c.data, &ldc);
+  else
+    EF_ROUTINE(syrk)(&tri, &ta, &n, &k, &alpha, data, &lda, &beta, c.data, &ldc);
 }
 
 template <class T>
@@ -166,73 +183,102 @@ template <class T> void geqrf(matrix_view<T> a, vector_view<T> tau) {
   check_info(info, "geqrf");
 }
 
+namespace {
+
+template <class T> auto orthogonal_factor() {
+  if constexpr (is_complex<T>)
+    return EF_ROUTINE(ungqr);
+  else
+    return EF_ROUTINE(orgqr);
+}
+
+template <class T>
+void symmetric_eigen(char job, triangle uplo, matrix_view<T> a, vector_view<real_of<T>> values) {
+  char tri = letter(uplo);
+  int n = fortran_int(a.rows), lda = leading_dimension(a), info = 0;
+  std::vector<T> work(1);
+  std::vector<real_of<T>> real_work(1);
+  std::vector<int> integer_work(1);
+  int size = -1, real_size = -1, integer_size = -1;
+  const auto call = [&] {
+    if constexpr (is_complex<T>)
+      EF_ROUTINE(heevd)(&job, &tri, &n, a.data, &lda, values.data, work.data(), &size,
+                        real_work.data(), &real_size, integer_work.data(), &integer_size, &info);
+    else
+      EF_ROUTINE(syevd)(&job, &tri, &n, a.data, &lda, values.data, work.data(), &size,
+                        integer_work.data(), &integer_size, &info);
+  };
+  call(); // asks for the workspace
+  work.resize(static_cast<std::size_t>(size = workspace_size(work[0])));
+  real_work.resize(static_cast<std::size_t>(real_size = workspace_size(real_work[0])));
+  integer_work.resize(static_cast<std::size_t>(integer_size = integer_work[0]));
+  call();
+  check_info(info, "syevd");
+}
+
+} // namespace
+
 template <class T> void orgqr(matrix_view<T> a, vector_view<T> tau) {
   int m = fortran_int(a.rows), n = fortran_int(a.cols), k = fortran_int(tau.size);
   int lda = leading_dimension(a), info = 0, size = -1;
   T query = 0;
-  const auto routine = EF_ROUTINE(orgqr);
+  const auto routine = orthogonal_factor<T>();
   routine(&m, &n, &k, a.data, &lda, tau.data, &query, &size, &info);
   std::vector<T> work(static_cast<std::size_t>(size = workspace_size(query)));
   routine(&m, &n, &k, a.data, &lda, tau.data, work.data(), &size, &info);
   check_info(info, "orgqr");
 }
 
-namespace {
-
-template <class T>
-void symmetric_eigen(char job, triangle uplo, matrix_view<T> a, vector_view<T> values) {
-  char tri = letter(uplo);
-  int n = fortran_int(a.rows), lda = leading_dimension(a), info = 0;
-  int size = -1, integer_size = -1, integer_query = 0;
-  T query = 0;
-  const auto routine = EF_ROUTINE(syevd);
-  routine(&job, &tri, &n, a.data, &lda, values.data, &query, &size, &integer_query, &integer_size,
-          &info);
-  std::vector<T> work(static_cast<std::size_t>(size = workspace_size(query)));
-  std::vector<int> integer_work(static_cast<std::size_t>(integer_size = integer_query));
-  routine(&job, &tri, &n, a.data, &lda, values.data, work.data(), &size, integer_work.data(),
-          &integer_size, &info);
-  check_info(info, "syevd");
-}
-
-} // namespace
-
-template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<T> values) {
+template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> values) {
   symmetric_eigen('V', uplo, a, values);
 }
 
-template <class T> void syevd_values(triangle uplo, matrix_view<T> a, vector_view<T> values) {
+template <class T>
+void syevd_values(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> values) {
   symmetric_eigen('N', uplo, a, values);
 }
 
 template <class T>
-void gesdd(matrix_view<T> a, matrix_view<T> u, vector_view<T> s, matrix_view<T> vt) {
+void gesdd(matrix_view<T> a, matrix_view<T> u, vector_view<real_of<T>> s, matrix_view<T> vt) {
   char job = 'S';
   int m = fortran_int(a.rows), n = fortran_int(a.cols), lda = leading_dimension(a);
   int ldu = leading_dimension(u), ldvt = leading_dimension(vt), info = 0, size = -1;
-  T query = 0;
-  std::vector<int> integer_work(static_cast<std::size_t>(8 * std::max(1, std::min(m, n))));
-  const auto routine = EF_ROUTINE(gesdd);
-  routine(&job, &m, &n, a.data, &lda, s.data, u.data, &ldu, vt.data, &ldvt, &query, &size,
-          integer_work.data(), &info);
-  std::vector<T> work(static_cast<std::size_t>(size = workspace_size(query)));
-  routine(&job, &m, &n, a.data, &lda, s.data, u.data, &ldu, vt.data, &ldvt, work.data(), &size,
-          integer_work.data(), &info);
+  const std::size_t least = static_cast<std::size_t>(std::max(1, std::min(m, n)));
+  const std::size_t most = static_cast<std::size_t>(std::max({1, m, n}));
+  std::vector<int> integer_work(8 * least);
+  // LAPACK's documentation: max(5 k^2 + 5 k, 2 max(m, n) k + 2 k^2 + k) reals.
+  std::vector<real_of<T>> real_work(
+      is_complex<T> ? least * std::max(5 * least + 5, 2 * most + 2 * least + 1) : 0);
+  std::vector<T> work(1);
+  const auto call = [&] {
+    if constexpr (is_complex<T>)
+      EF_ROUTINE(gesdd)(&job, &m, &n, a.data, &lda, s.data, u.data, &ldu, vt.data, &ldvt,
+                        work.data(), &size, real_work.data(), integer_work.data(), &info);
+    else
+      EF_ROUTINE(gesdd)(&job, &m, &n, a.data, &lda, s.data, u.data, &ldu, vt.data, &ldvt,
+                        work.data(), &size, integer_work.data(), &info);
+  };
+  call();
+  work.resize(static_cast<std::size_t>(size = workspace_size(work[0])));
+  call();
   check_info(info, "gesdd");
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
   template void gemm<T>(transpose, transpose, T, matrix_view<const T>, matrix_view<const T>, T,    \
                         matrix_view<T>);                                                           \
-  template void syrk<T>(triangle, transpose, T, matrix_view<const T>, T, matrix_view<T>);          \
+  template void syrk<T>(triangle, transpose, real_of<T>, matrix_view<const T>, real_of<T>,         \
+                        matrix_view<T>);                                                           \
   template void trsm<T>(side, triangle, transpose, T, matrix_view<const T>, matrix_view<T>);       \
   template index potrf<T>(triangle, matrix_view<T>);                                               \
   template void geqrf<T>(matrix_view<T>, vector_view<T>);                                          \
   template void orgqr<T>(matrix_view<T>, vector_view<T>);                                          \
-  template void syevd<T>(triangle, matrix_view<T>, vector_view<T>);                                \
-  template void syevd_values<T>(triangle, matrix_view<T>, vector_view<T>);                         \
-  template void gesdd<T>(matrix_view<T>, matrix_view<T>, vector_view<T>, matrix_view<T>);
+  template void syevd<T>(triangle, matrix_view<T>, vector_view<real_of<T>>);                       \
+  template void syevd_values<T>(triangle, matrix_view<T>, vector_view<real_of<T>>);                \
+  template void gesdd<T>(matrix_view<T>, matrix_view<T>, vector_view<real_of<T>>, matrix_view<T>);
 EF_INSTANTIATE(float)
 EF_INSTANTIATE(double)
+EF_INSTANTIATE(std::complex<float>)
+EF_INSTANTIATE(std::complex<double>)
 
 } // namespace eigenflow::blas

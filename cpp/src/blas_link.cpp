@@ -5,28 +5,35 @@
 #include "blas_table.hpp"
 
 extern "C" {
+// Precisions share a row of the table; T and R stand for void here, as in the Fortran symbol.
+#define T void
+#define R void
 #define X(name, signature)                                                                         \
   void s##name##_ signature;                                                                       \
   void d##name##_ signature;
-// The two precisions share a row of the table; T stands for void here, as in the Fortran symbol.
-#define T void
-EF_BLAS_ROUTINES(X)
-#undef T
+EF_BLAS_REAL(X)
 #undef X
+#define X(name, signature)                                                                         \
+  void c##name##_ signature;                                                                       \
+  void z##name##_ signature;
+EF_BLAS_COMPLEX(X)
+#undef X
+#undef R
+#undef T
 }
 
 namespace eigenflow::blas {
 
-void link(table<float> &single, table<double> &dbl) {
-#define X(name, signature)                                                                         \
-  {                                                                                                \
-    using single_routine = decltype(single.name);                                                  \
-    using double_routine = decltype(dbl.name);                                                     \
-    single.name = reinterpret_cast<single_routine>(&s##name##_);                                   \
-    dbl.name = reinterpret_cast<double_routine>(&d##name##_);                                      \
-  }
-  EF_BLAS_ROUTINES(X)
+void link(tables &all) {
+#define LINK(precision, name)                                                                      \
+  all.precision.name = reinterpret_cast<decltype(all.precision.name)>(&precision##name##_);
+#define X(name, signature) LINK(s, name) LINK(d, name)
+  EF_BLAS_REAL(X)
 #undef X
+#define X(name, signature) LINK(c, name) LINK(z, name)
+  EF_BLAS_COMPLEX(X)
+#undef X
+#undef LINK
 }
 
 } // namespace eigenflow::blas

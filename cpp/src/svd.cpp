@@ -3,30 +3,12 @@
 #include "svd_detail.hpp"
 
 #include <eigenflow/errors.hpp>
-#include <eigenflow/rng.hpp>
 
+#include <sstream>
 #include <string>
 
 namespace eigenflow::svd {
 namespace {
-
-// The tail energy ||A||^2 - sum s^2 is lost in rounding below this fraction of ||A||^2.
-template <class T> constexpr double energy_floor() { return 64 * epsilon<T>(); }
-
-constexpr index hold_out_column = index{1} << 40; // far from the columns that the basis draws
-
-template <class T> class adjoint_operator final : public linear_operator<T> {
-public:
-  explicit adjoint_operator(const linear_operator<T> &a) : a_(a) {}
-  index rows() const override { return a_.cols(); }
-  index cols() const override { return a_.rows(); }
-  void apply(matrix_view<const T> x, matrix_view<T> y) const override { a_.apply_adjoint(x, y); }
-  void apply_adjoint(matrix_view<const T> x, matrix_view<T> y) const override { a_.apply(x, y); }
-  double frobenius_norm() const override { return a_.frobenius_norm(); }
-
-private:
-  const linear_operator<T> &a_;
-};
 
 template <class T> factors<T> unit_vectors(index rows, index cols, index rank) {
   factors<T> out;
@@ -39,117 +21,222 @@ template <class T> factors<T> unit_vectors(index rows, index cols, index rank) {
   return out;
 }
 
-// Largest entry of each right vector positive, the first one on ties.
-template <class T> void fix_signs(result<T> &out, index rows, index cols) {
-  const matrix_view<T> u = packed(out.u, rows, out.rank), v = packed(out.v, cols, out.rank);
-  for (index j = 0; j < out.rank; ++j) {
-    index at = 0;
-    for (index i = 1; i < cols; ++i)
-      if (std::abs(v(i, j)) > std::abs(v(at, j)))
-        at = i;
-    if (!(v(at, j) < 0))
-      continue;
-    for (index i = 0; i < cols; ++i)
-      v(i, j) = -v(i, j);
-    for (index i = 0; i < rows; ++i)
-      u(i, j) = -u(i, j);
-  }
-}
-
-template <class T> double squared_norm(vector_view<const T> x) {
-  double sum = 0;
-  for (index i = 0; i < x.size; ++i)
-    sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  return sum;
-}
-
 template <class T> class decomposition {
 public:
   decomposition(const linear_operator<T> &a, const options &options)
       : a_(a), options_(options), m_(a.rows()), n_(a.cols()), smaller_(std::min(m_, n_)) {
     const double norm = a.frobenius_norm();
-    require(std::isfinite(norm), "A: its Frobenius norm is not finite");
+    require(!(norm >= 0) || std::isfinite(norm), "A: its Frobenius norm is not finite");
     require(options.rank >= -1 && options.rank <= smaller_,
             "rank: got " + std::to_string(options.rank) + ", want 0 to " +
                 std::to_string(smaller_));
-    const index rank = options.rank < 0 ? smaller_ : options.rank;
-    wanted_ = {rank, options.tolerance, norm * norm, energy_floor<T>(), options.oversampling};
-    out_.norm = norm;
+    const double absolute = options.tolerance < 0 ? -1 : options.tolerance * a.scale();
+    wanted_ = {options.rank < 0 ? smaller_ : options.rank,
+               absolute,
+               options.relative_tolerance,
+               options.oversampling,
+               energy_floor<T>(),
+               options.spectral};
+    if (norm >= 0)
+      wanted_.set_norm(norm * norm);
   }
 
   result<T> run() {
-    if (wanted_.rank == 0 || out_.norm == 0 || wanted_.tolerance >= out_.norm)
-      factors_ = unit_vectors<T>(m_, n_, wanted_.tolerance >= out_.norm ? 0 : wanted_.rank);
+    if (smaller_ == 0)
+      wanted_.set_norm(0);
+    else if (wanted_.rank == 0 && wanted_.norm_squared < 0)
+      estimate_norm();
+    const bool nothing = wanted_.tolerance >= 0 && wanted_.tolerance >= norm();
+    if (wanted_.rank == 0 || wanted_.norm_squared == 0 || smaller_ == 0 ||
+        (nothing && wanted_.norm_squared >= 0))
+      factors_ = unit_vectors<T>(m_, n_, nothing ? 0 : wanted_.rank);
     else
       find_factors();
     publish();
     find_error();
     if (out_.residuals.empty())
       find_residuals();
+    finish();
     return std::move(out_);
   }
 
 private:
+  double norm() const { return std::sqrt(std::max(wanted_.norm_squared, 0.0)); }
+
+  // The sum of squares is at least the first one, and at most smaller_ times that.
+  double least_norm() const {
+    return wanted_.spectral ? norm() / std::sqrt(static_cast<double>(smaller_)) : norm();
+  }
+
   void find_factors() {
-    const double limit = resolvable_tolerance<T>(m_, n_) * out_.norm;
-    require(wanted_.tolerance < 0 || wanted_.tolerance >= limit,
-            "tolerance: below what this precision resolves, want at least " +
-                std::to_string(limit));
+    if (options_.one_pass)
+      return by_one_pass();
+    refuse_unresolvable();
     const bool tall = m_ >= n_;
-    const adjoint_operator<T> adjoint(a_);
-    const linear_operator<T> &along = tall ? a_ : adjoint;
+    std::unique_ptr<linear_operator<T>> adjoint;
+    if (!tall)
+      adjoint = a_.adjoint();
+    const linear_operator<T> &along = tall ? a_ : *adjoint;
     if (options_.power_iterations >= 0 && by_iteration())
       return;
     if (options_.power_iterations < 0 && !exact_is_cheaper() && by_krylov(along, tall))
       return;
+    const double estimate = wanted_.norm_squared;
+    if (a_.frobenius_norm() < 0)
+      wanted_.norm_squared = -1;
+    wanted_.chosen = -1;
+    wanted_.certified = -1;
     factors_ = exact_factors(along, wanted_);
+    if (estimate != wanted_.norm_squared)
+      refuse_unresolvable();
+    estimated_ = false;
+    out_.looks = 0;
     out_.route = method::exact;
-    ++out_.passes;
+    out_.passes += factors_.passes;
     orient(tall);
   }
 
+  // What the limits allow at least, while the first singular value is not known.
+  double least_allowance() const {
+    return wanted_.spectral ? std::max(wanted_.absolute_limit,
+                                       std::max(wanted_.relative_limit, 0.0) * least_norm())
+                            : wanted_.tolerance;
+  }
+
+  void refuse_unresolvable() const {
+    const double limit = resolvable_tolerance<T>(m_, n_);
+    if (wanted_.by_rank() || wanted_.norm_squared < 0 || least_allowance() >= limit * least_norm())
+      return;
+    const bool relative = options_.tolerance < 0;
+    std::ostringstream message;
+    message << (relative ? "relative_tolerance: got " : "tolerance: got ")
+            << (relative ? options_.relative_tolerance : options_.tolerance) << ", want at least "
+            << (relative ? limit : limit * least_norm() / a_.scale())
+            << ": this precision resolves no less for this A";
+    throw argument_error(message.str());
+  }
+
   bool below_floor() const {
-    const double allowed = wanted_.tolerance * wanted_.tolerance;
-    return wanted_.tolerance >= 0 && allowed < wanted_.floor * wanted_.norm_squared;
+    if (wanted_.norm_squared < 0)
+      return wanted_.relative_limit >= 0 && wanted_.absolute_limit < 0 &&
+             wanted_.relative_limit * wanted_.relative_limit < wanted_.floor;
+    const double allowed = least_allowance() * least_allowance();
+    return !wanted_.by_rank() && allowed < wanted_.floor * least_norm() * least_norm();
   }
 
   // A basis of about 1.4 rank + 100 columns is what Krylov needs.
   bool exact_is_cheaper() const {
-    const bool by_rank = wanted_.tolerance < 0;
-    const double basis = by_rank ? 1.4 * static_cast<double>(wanted_.rank) + 100 : 100;
+    const double basis = wanted_.by_rank() ? 1.4 * static_cast<double>(wanted_.rank) + 100 : 100;
     return below_floor() || basis > 0.45 * static_cast<double>(smaller_);
   }
 
   bool by_krylov(const linear_operator<T> &along, bool tall) {
     subspace<T> space;
-    const bool enough = build_krylov(along, wanted_, options_.key, options_.workers, space);
+    estimated_ = wanted_.norm_squared < 0;
+    const bool enough =
+        build_krylov(along, wanted_, options_.key, options_.workers, space, out_.looks);
     out_.passes += space.passes;
     if (!enough)
       return false;
-    factors_ = extract(space, wanted_);
+    factors_ = extract(along, space, wanted_);
     out_.route = method::krylov;
+    out_.passes += factors_.passes;
     orient(tall);
     return true;
+  }
+
+  // Nothing is known of single triplets: that would take another product.
+  void by_one_pass() {
+    require(wanted_.by_rank() && !wanted_.spectral,
+            "one_pass: wants a rank and the Frobenius norm");
+    double norm_squared = 0;
+    factors_ = one_pass_factors(a_, wanted_, options_.key, options_.workers, norm_squared,
+                                one_pass_error_);
+    if (wanted_.norm_squared < 0)
+      wanted_.set_norm(norm_squared);
+    factors_.residuals.assign(as_size(factors_.rank), std::numeric_limits<double>::quiet_NaN());
+    out_.route = method::one_pass;
+    out_.passes = a_.reads_once() ? 1 : 2;
   }
 
   // Subspace iteration as Halko, Martinsson and Tropp (2011) have it; with a tolerance, the sample
   // doubles until the tail is within it.
   bool by_iteration() {
-    const bool by_rank = wanted_.tolerance < 0;
     if (below_floor())
       return false;
-    index size = std::min(smaller_, (by_rank ? wanted_.rank : 32) + wanted_.oversampling);
-    for (;; size = std::min(smaller_, 2 * size)) {
+    index size = wanted_.by_rank() ? wanted_.rank : 32;
+    size += std::min(wanted_.oversampling, smaller_ - std::min(size, smaller_));
+    for (size = std::min(size, smaller_);; size = std::min(smaller_, 2 * size)) {
       subspace<T> space;
-      build_subspace(a_, size, options_.power_iterations, options_.key, options_.workers, space);
+      const double left = build_subspace(a_, size, options_.power_iterations, options_.key,
+                                         options_.workers, space);
       out_.passes += space.passes;
-      factors_ = extract(space, wanted_);
-      if (by_rank || size == smaller_ || factors_.rank < size - wanted_.oversampling)
+      left_out_ = left;
+      if (a_.frobenius_norm() < 0)
+        estimate_norm(space);
+      if (wanted_.by_spectral_tolerance())
+        wanted_.chosen = std::min(size, wanted_.rank);
+      const std::unique_ptr<linear_operator<T>> adjoint = a_.adjoint();
+      factors_ = extract(*adjoint, space, wanted_);
+      if (wanted_.by_spectral_tolerance()) {
+        if (cut_to_spectral_tolerance(*adjoint, space) || size == smaller_)
+          break;
+        continue;
+      }
+      if (wanted_.by_rank() || size == smaller_ || factors_.rank < size - wanted_.oversampling)
         break;
     }
     out_.route = method::subspace;
     orient(false);
     return true;
+  }
+
+  // With Q the basis and B = Q^H A, ||A - Q B_k||^2 <= s_{k+1}(B)^2 + ||A - Q B||^2.
+  bool cut_to_spectral_tolerance(const linear_operator<T> &adjoint, subspace<T> &space) {
+    const double outside = outside_bound<T>(adjoint, space.v.view(0, space.size), options_.key,
+                                            options_.workers, out_.passes);
+    ++out_.looks;
+    const double first = factors_.rank > 0 ? factors_.s[0] : 0.0;
+    const double allowed = wanted_.spectral_allowance(first * first) - outside * outside;
+    index rank = 0;
+    while (rank < factors_.rank && factors_.s[as_size(rank)] * factors_.s[as_size(rank)] > allowed)
+      ++rank;
+    if (rank == factors_.rank)
+      return rank == wanted_.rank && allowed > 0;
+    const double next = factors_.s[as_size(rank)];
+    wanted_.certified = next * next + outside * outside;
+    factors_.left.resize(as_size(adjoint.rows() * rank));
+    factors_.right.resize(as_size(adjoint.cols() * rank));
+    factors_.s.resize(as_size(rank));
+    factors_.rank = rank;
+    return true;
+  }
+
+  // The norm from the range: its own energy, and an estimate of what it leaves out.
+  void estimate_norm(subspace<T> &space) {
+    double inside = 0;
+    for (index j = 0; j < space.size; ++j)
+      inside += squared_norm(space.y.view(j, j + 1).col(0));
+    estimated_ = space.size < smaller_;
+    if (!estimated_) {
+      wanted_.set_norm(inside);
+    } else if (left_out_ < 0) {
+      norm_probe<T> probe(a_, options_.key, options_.workers);
+      probe.remove_range(space.v.view(0, space.size));
+      wanted_.set_norm(inside + probe.energy());
+      ++out_.looks;
+      ++out_.passes;
+    } else {
+      wanted_.set_norm(inside + left_out_);
+    }
+  }
+
+  void estimate_norm() {
+    norm_probe<T> probe(a_, options_.key, options_.workers);
+    wanted_.set_norm(probe.energy());
+    estimated_ = true;
+    out_.looks = 1;
+    ++out_.passes;
   }
 
   void orient(bool as_is) {
@@ -160,80 +247,123 @@ private:
   void publish() {
     out_.rank = factors_.rank;
     out_.u.swap(factors_.left);
-    out_.v.swap(factors_.right);
+    out_.vh.swap(factors_.right); // columns of V until finish()
     for (const double value : factors_.s)
-      out_.s.push_back(static_cast<T>(value));
+      out_.s.push_back(static_cast<real_of<T>>(value));
     for (const double value : factors_.residuals)
-      out_.residuals.push_back(static_cast<T>(value));
-    fix_signs(out_, m_, n_);
+      out_.residuals.push_back(static_cast<real_of<T>>(value));
+    fix_signs(u(), v());
+  }
+
+  void find_spectral_error() {
+    if (wanted_.norm_squared != 0 && factors_.next_value >= 0) {
+      out_.kind = error_kind::next_value;
+      out_.error = factors_.next_value;
+    } else if (wanted_.norm_squared != 0) {
+      out_.kind = error_kind::power_bound;
+      out_.looks = std::max(out_.looks, 1);
+      out_.error = wanted_.certified >= 0
+                       ? std::sqrt(wanted_.certified)
+                       : residual_bound<T>(a_, u(), factors_.s.data(), v(), options_.key,
+                                           options_.workers, out_.passes);
+    }
+    out_.norm = factors_.s.empty() ? out_.error : factors_.s.front();
   }
 
   void find_error() {
+    if (wanted_.spectral)
+      return find_spectral_error();
+    const bool left_out = estimated_ && left_out_ >= 0;
     double left = factors_.tail_squared;
     if (left < 0) {
       left = wanted_.norm_squared;
       for (const double value : factors_.s)
         left -= value * value;
     }
-    if (out_.norm == 0 || out_.rank == 0) {
-      out_.error = out_.norm;
+    if (estimated_)
+      out_.kind = left_out ? error_kind::leave_one_out : error_kind::hold_out;
+    if (out_.route == method::one_pass) {
+      out_.kind = error_kind::hold_out;
+      out_.looks = 1;
+      out_.error = std::sqrt(one_pass_error_);
+    } else if (wanted_.norm_squared == 0 || out_.rank == 0) {
+      out_.error = norm();
     } else if (left >= wanted_.floor * wanted_.norm_squared) {
       out_.error = std::sqrt(left);
+    } else if (left_out) {
+      out_.kind = error_kind::leave_one_out;
+      out_.error = std::sqrt(left_out_ + std::max(0.0, discarded()));
     } else {
       out_.kind = error_kind::hold_out;
-      out_.error = hold_out_error();
+      out_.looks = 1;
+      out_.error = std::sqrt(
+          residual_energy<T>(a_, u(), factors_.s.data(), v(), options_.key, options_.workers));
+      ++out_.passes;
     }
+    out_.norm = norm();
+  }
+
+  // Energy of the sketch beyond the rank.
+  double discarded() const {
+    double sum = factors_.total_squared;
+    for (const double value : factors_.s)
+      sum -= value * value;
+    // A difference of squares of the first value: below its rounding there is nothing to see.
+    return sum > 64 * epsilon<double>() * factors_.total_squared ? sum : 0.0;
   }
 
   matrix_view<T> u() { return packed(out_.u, m_, out_.rank); }
-  matrix_view<T> v() { return packed(out_.v, n_, out_.rank); }
+  matrix_view<T> v() { return packed(out_.vh, n_, out_.rank); }
 
-  // (A - U diag(s) V^T) w for Gaussian w has the squared error as its mean square.
-  double hold_out_error() {
-    columns<T> probes(n_, hold_out_vectors), images(m_, hold_out_vectors);
-    columns<T> inner(out_.rank, hold_out_vectors);
-    const matrix_view<T> w = probes.view(0, hold_out_vectors), y = images.view(0, hold_out_vectors);
-    const matrix_view<T> c = inner.view(0, hold_out_vectors);
-    rng::fill_normals<T>(options_.key, 0, hold_out_column, w, options_.workers);
-    a_.apply(w, y);
-    ++out_.passes;
-    blas::gemm<T>(blas::transpose::yes, blas::transpose::no, T(1), v(), w, T(0), c);
-    for (index j = 0; j < c.cols; ++j)
-      for (index i = 0; i < c.rows; ++i)
-        c(i, j) *= out_.s[as_size(i)];
-    blas::gemm<T>(blas::transpose::no, blas::transpose::no, T(-1), u(), c, T(1), y);
-    double sum = 0;
-    for (index j = 0; j < y.cols; ++j)
-      sum += squared_norm<T>(y.col(j));
-    return std::sqrt(sum / static_cast<double>(hold_out_vectors));
-  }
-
+  // U and s come from the product A V, so that A v = s u to rounding on every way but subspace
+  // iteration, which has A^H u = s v: one product is enough for the other side. The rounding is
+  // that of the products.
   void find_residuals() {
     const index k = out_.rank;
     out_.residuals.resize(as_size(k));
     if (k == 0)
       return;
-    columns<T> images(m_, k), back(n_, k);
-    const matrix_view<T> y = images.view(0, k), x = back.view(0, k);
-    a_.apply(v(), y);
-    a_.apply_adjoint(u(), x);
-    out_.passes += 2;
+    const bool right_known = out_.route == method::subspace || m_ < n_;
+    const index rows = right_known ? m_ : n_;
+    columns<T> held(rows, k);
+    const matrix_view<T> image = held.view(0, k), same = right_known ? u() : v();
+    if (right_known)
+      a_.apply(v(), image);
+    else
+      a_.apply_adjoint(u(), image);
+    ++out_.passes;
+    const double rounding = epsilon<T>() * norm();
     for (index j = 0; j < k; ++j) {
-      const T s = out_.s[as_size(j)];
-      for (index i = 0; i < m_; ++i)
-        y(i, j) -= s * u()(i, j);
-      for (index i = 0; i < n_; ++i)
-        x(i, j) -= s * v()(i, j);
-      const double sum = squared_norm<T>(y.col(j)) + squared_norm<T>(x.col(j));
-      out_.residuals[as_size(j)] = static_cast<T>(std::sqrt(sum / 2));
+      const real_of<T> s = out_.s[as_size(j)];
+      for (index i = 0; i < rows; ++i)
+        image(i, j) -= s * same(i, j);
+      const double sum = squared_norm(image.col(j)) + rounding * rounding;
+      out_.residuals[as_size(j)] = static_cast<real_of<T>>(std::sqrt(sum / 2));
     }
+  }
+
+  // Rows of V^H, in the units of the user's matrix.
+  void finish() {
+    if constexpr (is_complex<T>)
+      for (T &entry : out_.vh)
+        entry = std::conj(entry);
+    const double back = 1 / a_.scale();
+    for (real_of<T> &value : out_.s)
+      value = static_cast<real_of<T>>(static_cast<double>(value) * back);
+    for (real_of<T> &value : out_.residuals)
+      value = static_cast<real_of<T>>(static_cast<double>(value) * back);
+    out_.error *= back;
+    out_.norm *= back;
   }
 
   const linear_operator<T> &a_;
   const options &options_;
   index m_, n_, smaller_;
-  target wanted_;
+  target wanted_{};
   factors<T> factors_;
+  double one_pass_error_ = 0; // squared
+  bool estimated_ = false;    // the norm
+  double left_out_ = -1;      // leave-one-out estimate of what a plain sketch leaves, squared
   result<T> out_;
 };
 
@@ -249,33 +379,15 @@ template <class T> result<T> decompose(const linear_operator<T> &a, const option
 }
 
 template <class T>
-result<T> decompose(matrix_view<const T> a, const magnitude &size, const options &asked) {
+result<T> decompose(matrix_view<const T> a, const magnitude &size, const options &options) {
   require(size.finite, "A: want finite values");
-  options scaled = asked;
-  if (asked.tolerance >= 0)
-    scaled.tolerance = asked.tolerance * size.scale;
-  const bool tall = a.rows >= a.cols;
-  const dense_operator<T> tall_a(tall ? a : a.transposed(), size, asked.workers);
-  result<T> out = decomposition<T>(tall_a, scaled).run();
-  if (!tall) {
-    out.u.swap(out.v);
-    fix_signs(out, a.rows, a.cols);
-  }
-  const double back = 1 / size.scale;
-  for (T &value : out.s)
-    value = static_cast<T>(static_cast<double>(value) * back);
-  for (T &value : out.residuals)
-    value = static_cast<T>(static_cast<double>(value) * back);
-  out.error *= back;
-  out.norm = size.norm;
-  return out;
+  return decomposition<T>(dense_operator<T>(a, size, options.workers), options).run();
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
   template double resolvable_tolerance<T>(index, index);                                           \
   template result<T> decompose<T>(const linear_operator<T> &, const options &);                    \
   template result<T> decompose<T>(matrix_view<const T>, const magnitude &, const options &);
-EF_INSTANTIATE(float)
-EF_INSTANTIATE(double)
+EF_SVD_TYPES(EF_INSTANTIATE)
 
 } // namespace eigenflow::svd

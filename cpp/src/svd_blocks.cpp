@@ -4,6 +4,7 @@
 
 #include <eigenflow/errors.hpp>
 #include <eigenflow/parallel.hpp>
+#include <eigenflow/rng.hpp>
 
 namespace eigenflow::svd {
 namespace {
@@ -13,28 +14,23 @@ constexpr double panel_flops = 2e9;
 template <class T> bool is_finite(matrix_view<T> a) {
   for (index j = 0; j < a.cols; ++j)
     for (index i = 0; i < a.rows; ++i)
-      if (!std::isfinite(a(i, j)))
+      if (!std::isfinite(std::real(a(i, j))) || !std::isfinite(std::imag(a(i, j))))
         return false;
   return true;
-}
-
-void mirror_upper(matrix_view<double> g) {
-  for (index j = 0; j < g.cols; ++j)
-    for (index i = j + 1; i < g.rows; ++i)
-      g(i, j) = g(j, i);
 }
 
 // q = q R^-1 with the upper factor of the Gram matrix g; false, with q unchanged, when the columns
 // are too dependent (a condition above 1e7 would leave more than half of the digits wrong).
 template <class T>
-bool cholesky_step(matrix_view<T> q, matrix_view<double> g, matrix_view<double> r) {
-  if (!is_finite(g) || blas::potrf<double>(blas::triangle::upper, g) != 0)
+bool cholesky_step(matrix_view<T> q, matrix_view<wide_of<T>> g, matrix_view<wide_of<T>> r) {
+  using W = wide_of<T>;
+  if (!is_finite(g) || blas::potrf<W>(blas::triangle::upper, g) != 0)
     return false;
   double least = std::numeric_limits<double>::infinity(), largest = 0;
   for (index j = 0; j < g.cols; ++j) {
-    least = std::min(least, g(j, j));
-    largest = std::max(largest, g(j, j));
-    std::fill(&g(0, j) + j + 1, &g(0, j) + g.rows, 0.0);
+    least = std::min(least, std::real(g(j, j)));
+    largest = std::max(largest, std::real(g(j, j)));
+    std::fill(&g(0, j) + j + 1, &g(0, j) + g.rows, W(0));
   }
   if (!(least > 1e-7 * largest))
     return false;
@@ -45,7 +41,7 @@ bool cholesky_step(matrix_view<T> q, matrix_view<double> g, matrix_view<double> 
   // r = g r, both upper triangular.
   for (index j = 0; j < r.cols; ++j)
     for (index i = 0; i <= j; ++i) {
-      double sum = 0;
+      W sum = 0;
       for (index l = i; l <= j; ++l)
         sum += g(i, l) * r(l, j);
       r(i, j) = sum;
@@ -53,28 +49,27 @@ bool cholesky_step(matrix_view<T> q, matrix_view<double> g, matrix_view<double> 
   return true;
 }
 
-template <class T> void householder(matrix_view<T> q, matrix_view<double> r) {
+template <class T> void householder(matrix_view<T> q, matrix_view<wide_of<T>> r) {
+  using W = wide_of<T>;
   require_finite(q);
   std::vector<T> tau(as_size(q.cols));
   const vector_view<T> reflectors{tau.data(), q.cols, 1};
   blas::geqrf<T>(q, reflectors);
-  columns<double> held(r.rows, 2 * r.cols);
-  const matrix_view<double> factor = held.view(0, r.cols), before = held.view(r.cols, 2 * r.cols);
+  columns<W> held(r.rows, 2 * r.cols);
+  const matrix_view<W> factor = held.view(0, r.cols), before = held.view(r.cols, 2 * r.cols);
   for (index j = 0; j < r.cols; ++j)
     for (index i = 0; i < r.rows; ++i)
-      factor(i, j) = i <= j ? static_cast<double>(q(i, j)) : 0.0;
+      factor(i, j) = i <= j ? static_cast<W>(q(i, j)) : W(0);
   copy(r, before);
-  blas::gemm<double>(blas::transpose::no, blas::transpose::no, 1.0, factor, before, 0.0, r);
+  multiply<W>(factor, before, W(0), r);
   blas::orgqr<T>(q, reflectors);
 }
 
-double distance_from_identity(matrix_view<double> g) {
+template <class W> double distance_from_identity(matrix_view<W> g) {
   double sum = 0;
   for (index j = 0; j < g.cols; ++j)
-    for (index i = 0; i < g.rows; ++i) {
-      const double entry = g(i, j) - (i == j ? 1.0 : 0.0);
-      sum += entry * entry;
-    }
+    for (index i = 0; i < g.rows; ++i)
+      sum += squared<W>(g(i, j) - W(i == j ? 1 : 0));
   return std::sqrt(sum);
 }
 
@@ -84,54 +79,122 @@ template <class T> void require_finite(matrix_view<T> a) {
   require(is_finite(a), "A: holds, or leads to, values that are not finite");
 }
 
-template <class T> void gram(matrix_view<const T> y, matrix_view<double> g) {
-  const index by_flops =
-      static_cast<index>(panel_flops / static_cast<double>(std::max<index>(1, y.cols * y.cols)));
-  const index height =
-      std::clamp<index>(by_flops, 1, sizeof(T) == sizeof(float) ? 512 : y.rows + 1);
-  columns<double> converted;
-  if constexpr (sizeof(T) == sizeof(float))
-    converted = columns<double>(std::min(height, y.rows), y.cols);
-  for (index j = 0; j < g.cols; ++j)
-    std::fill_n(&g(0, j), g.rows, 0.0);
-  interrupt_poll poll;
-  for (index begin = 0; begin < y.rows; begin += height, poll()) {
-    const index n = std::min(height, y.rows - begin);
-    const matrix_view<const T> panel = y.block(begin, 0, n, y.cols);
-    if constexpr (sizeof(T) == sizeof(float)) {
-      const matrix_view<double> part = converted.view(0, y.cols).block(0, 0, n, y.cols);
-      copy(panel, part);
-      blas::syrk<double>(blas::triangle::upper, blas::transpose::yes, 1.0, part, 1.0, g);
-    } else {
-      blas::syrk<double>(blas::triangle::upper, blas::transpose::yes, 1.0, panel, 1.0, g);
+template <class T>
+void fill_gaussian(std::uint64_t key, index first_row, index first_col, matrix_view<T> x,
+                   int workers) {
+  if constexpr (is_complex<T>) {
+    // Column j takes the real columns 2 j and 2 j + 1, each with half of the variance.
+    using R = real_of<T>;
+    const R half = static_cast<R>(std::sqrt(0.5));
+    for (index j = 0; j < x.cols; ++j) {
+      R *parts = reinterpret_cast<R *>(&x(0, j));
+      rng::fill_normals<R>(key, first_row, 2 * (first_col + j),
+                           {parts, x.rows, 2, 2 * x.row_stride, 1}, workers);
+      for (index i = 0; i < x.rows; ++i)
+        x(i, j) *= half;
     }
+  } else {
+    rng::fill_normals<T>(key, first_row, first_col, x, workers);
   }
-  mirror_upper(g);
 }
 
 template <class T>
-void multiply(matrix_view<const T> a, matrix_view<const T> b, T beta, matrix_view<T> c) {
-  if (a.row_stride == 1)
-    blas::gemm<T>(blas::transpose::no, blas::transpose::no, T(1), a, b, beta, c);
-  else
-    blas::gemm<T>(blas::transpose::yes, blas::transpose::no, T(1), a.transposed(), b, beta, c);
+void gaussian_product(std::uint64_t key, index first_col, matrix_view<const T> x, int workers,
+                      matrix_view<T> c) {
+  constexpr index height = 4096;
+  columns<T> held(std::min(height, x.rows), c.rows);
+  for (index begin = 0; begin < x.rows; begin += height) {
+    const index n = std::min(height, x.rows - begin);
+    const matrix_view<T> g = held.view(0, c.rows).block(0, 0, n, c.rows);
+    fill_gaussian<T>(key, begin, first_col, g, workers);
+    blas::gemm<T>(blas::transpose::adjoint, blas::transpose::no, T(1), g,
+                  x.block(begin, 0, n, x.cols), begin > 0 ? T(1) : T(0), c);
+  }
+}
+
+template <class T> void fix_signs(matrix_view<T> u, matrix_view<T> v) {
+  for (index j = 0; j < v.cols; ++j) {
+    index at = 0;
+    for (index i = 1; i < v.rows; ++i)
+      if (std::abs(v(i, j)) > std::abs(v(at, j)))
+        at = i;
+    if (v.rows == 0 || (std::imag(v(at, j)) == 0 && !(std::real(v(at, j)) < 0)))
+      continue;
+    const auto size = std::abs(v(at, j));
+    const T turn = conjugate(v(at, j)) / T(size);
+    for (index i = 0; i < v.rows; ++i)
+      v(i, j) *= turn;
+    for (index i = 0; i < u.rows; ++i)
+      u(i, j) *= turn;
+    v(at, j) = T(size);
+  }
+}
+
+template <class W> small_svd<W> decompose_small(matrix_view<W> b) {
+  small_svd<W> out;
+  out.size = b.cols;
+  out.s.resize(as_size(b.cols));
+  const matrix_view<W> u = packed(out.u, b.rows, b.cols), vt = packed(out.vt, b.cols, b.cols);
+  require_finite(b);
+  blas::gesdd<W>(b, u, {out.s.data(), b.cols, 1}, vt);
+  return out;
+}
+
+template <class T> void add_gram(matrix_view<const T> y, matrix_view<wide_of<T>> g) {
+  using W = wide_of<T>;
+  // For y with rows as runs of memory: y^H y = conj(B B^H), B = y^T column-major.
+  const bool by_rows = y.row_stride != 1 && y.col_stride == 1;
+  if constexpr (is_complex<T>) {
+    if (by_rows) {
+      columns<T> turned(y.rows, y.cols);
+      copy(y, turned.view(0, y.cols));
+      return add_gram<T>(turned.view(0, y.cols), g);
+    }
+  }
+  const auto op = by_rows ? blas::transpose::no : blas::transpose::adjoint;
+  const matrix_view<const T> b = by_rows ? y.transposed() : y; // by columns
+  const index length = by_rows ? b.cols : b.rows;
+  const index by_flops =
+      static_cast<index>(panel_flops / static_cast<double>(std::max<index>(1, y.cols * y.cols)));
+  const index height = std::clamp<index>(by_flops, 1, std::is_same_v<T, W> ? length + 1 : 512);
+  interrupt_poll poll;
+  for (index begin = 0; begin < length; begin += height, poll()) {
+    const index n = std::min(height, length - begin);
+    const matrix_view<const T> part =
+        by_rows ? b.block(0, begin, b.rows, n) : b.block(begin, 0, n, b.cols);
+    if constexpr (std::is_same_v<T, W>) {
+      blas::syrk<W>(blas::triangle::upper, op, 1.0, part, 1.0, g);
+    } else {
+      columns<W> converted(part.rows, part.cols);
+      copy(part, converted.view(0, part.cols));
+      blas::syrk<W>(blas::triangle::upper, op, 1.0, converted.view(0, part.cols), 1.0, g);
+    }
+  }
+}
+
+template <class T> void gram(matrix_view<const T> y, matrix_view<wide_of<T>> g) {
+  for (index j = 0; j < g.cols; ++j)
+    std::fill_n(&g(0, j), g.rows, wide_of<T>(0));
+  add_gram<T>(y, g);
+  mirror_upper(g);
 }
 
 template <class T> void project_out(matrix_view<const T> v, matrix_view<T> w, matrix_view<T> h) {
   if (v.cols == 0)
     return;
-  blas::gemm<T>(blas::transpose::yes, blas::transpose::no, T(1), v, w, T(0), h);
+  blas::gemm<T>(blas::transpose::adjoint, blas::transpose::no, T(1), v, w, T(0), h);
   blas::gemm<T>(blas::transpose::no, blas::transpose::no, T(-1), v, h, T(1), w);
 }
 
-template <class T> void orthonormalise(matrix_view<T> q, matrix_view<double> r) {
+template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r) {
+  using W = wide_of<T>;
   require(q.rows >= q.cols, "q: want at least as many rows as columns");
   require(r.rows == q.cols && r.cols == q.cols, "r: want a square matrix, a row for each column");
   for (index j = 0; j < r.cols; ++j)
     for (index i = 0; i < r.rows; ++i)
-      r(i, j) = i == j ? 1.0 : 0.0;
-  columns<double> held(q.cols, q.cols);
-  const matrix_view<double> g = held.view(0, q.cols);
+      r(i, j) = i == j ? W(1) : W(0);
+  columns<W> held(q.cols, q.cols);
+  const matrix_view<W> g = held.view(0, q.cols);
   gram<T>(q, g);
   if (!cholesky_step(q, g, r))
     return householder(q, r);
@@ -143,12 +206,18 @@ template <class T> void orthonormalise(matrix_view<T> q, matrix_view<double> r) 
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
+  template void fill_gaussian<T>(std::uint64_t, index, index, matrix_view<T>, int);                \
+  template void gaussian_product<T>(std::uint64_t, index, matrix_view<const T>, int,               \
+                                    matrix_view<T>);                                               \
+  template void fix_signs<T>(matrix_view<T>, matrix_view<T>);                                      \
   template void require_finite<T>(matrix_view<T>);                                                 \
-  template void gram<T>(matrix_view<const T>, matrix_view<double>);                                \
-  template void multiply<T>(matrix_view<const T>, matrix_view<const T>, T, matrix_view<T>);        \
+  template void add_gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>);                        \
+  template void gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>);                            \
   template void project_out<T>(matrix_view<const T>, matrix_view<T>, matrix_view<T>);              \
-  template void orthonormalise<T>(matrix_view<T>, matrix_view<double>);
-EF_INSTANTIATE(float)
-EF_INSTANTIATE(double)
+  template void orthonormalise<T>(matrix_view<T>, matrix_view<wide_of<T>>);
+EF_SVD_TYPES(EF_INSTANTIATE)
+template small_svd<double> decompose_small<double>(matrix_view<double>);
+template small_svd<std::complex<double>>
+    decompose_small<std::complex<double>>(matrix_view<std::complex<double>>);
 
 } // namespace eigenflow::svd

@@ -11,13 +11,18 @@
 #include <limits>
 #include <memory>
 
+#define EF_SVD_TYPES(X) X(float) X(double) X(std::complex<float>) X(std::complex<double>)
+
 namespace eigenflow::svd {
 
 inline std::size_t as_size(index n) { return static_cast<std::size_t>(n); }
 
 template <class T> constexpr double epsilon() {
-  return static_cast<double>(std::numeric_limits<T>::epsilon());
+  return static_cast<double>(std::numeric_limits<real_of<T>>::epsilon());
 }
+
+// The tail energy ||A||^2 - sum s^2 is lost in rounding below this fraction of ||A||^2.
+template <class T> constexpr double energy_floor() { return 64 * epsilon<T>(); }
 
 // Packed column-major memory without initial values; grow() keeps the columns.
 template <class T> class columns {
@@ -57,17 +62,46 @@ template <class From, class To> void copy(matrix_view<From> from, matrix_view<To
       to(i, j) = static_cast<To>(from(i, j));
 }
 
+template <class T> double squared_norm(vector_view<T> x) {
+  double sum = 0;
+  for (index i = 0; i < x.size; ++i)
+    sum += squared<std::remove_const_t<T>>(x[i]);
+  return sum;
+}
+
+// Standard normals, E |x|^2 = 1: the block at (first_row, first_col) of the matrix that key makes.
+template <class T>
+void fill_gaussian(std::uint64_t key, index first_row, index first_col, matrix_view<T> x,
+                   int workers);
+// c = G^H x with the columns [first_col, first_col + c.rows) of that matrix.
+template <class T>
+void gaussian_product(std::uint64_t key, index first_col, matrix_view<const T> x, int workers,
+                      matrix_view<T> c);
+// The largest entry of each right vector real and positive, the first one on ties.
+template <class T> void fix_signs(matrix_view<T> u, matrix_view<T> v);
+
 // Every matrix that goes to LAPACK passes here: its loops may not end on an infinity.
 template <class T> void require_finite(matrix_view<T> a);
 
-// g (full, symmetric) = y^T y in double precision, whatever T.
-template <class T> void gram(matrix_view<const T> y, matrix_view<double> g);
+template <class W> void mirror_upper(matrix_view<W> g) {
+  for (index j = 0; j < g.cols; ++j)
+    for (index i = j + 1; i < g.rows; ++i)
+      g(i, j) = conjugate(g(j, i));
+}
 
-// c = a b + beta c for a of any layout that has one unit stride; b and c column-major.
+// Upper triangle of g += y^H y in double precision, whatever T; y has a unit stride.
+template <class T> void add_gram(matrix_view<const T> y, matrix_view<wide_of<T>> g);
+
+// g (full, Hermitian) = y^H y.
+template <class T> void gram(matrix_view<const T> y, matrix_view<wide_of<T>> g);
+
+// c = a b + beta c, all column-major.
 template <class T>
-void multiply(matrix_view<const T> a, matrix_view<const T> b, T beta, matrix_view<T> c);
+void multiply(matrix_view<const T> a, matrix_view<const T> b, T beta, matrix_view<T> c) {
+  blas::gemm<T>(blas::transpose::no, blas::transpose::no, T(1), a, b, beta, c);
+}
 
-// w -= v (v^T w); the coefficients go to h (v.cols x w.cols).
+// w -= v (v^H w); the coefficients go to h (v.cols x w.cols).
 template <class T> void project_out(matrix_view<const T> v, matrix_view<T> w, matrix_view<T> h);
 
 // The basis in the short space and its image: Y = A V for the columns [0, size).
@@ -75,23 +109,89 @@ template <class T> struct subspace {
   columns<T> v, y;
   index size = 0;
   bool identity = false; // v is the identity and holds nothing
-  // A^T Y = V (Y^T Y) + V_next next E^T, E the last next.cols unit vectors; empty when unknown.
-  std::vector<double> next;
+  bool kept = true;      // y holds the image; else it is computed again when it is needed
+  // A^H Y = V (Y^H Y) + V_next next E^T, E the last next.cols unit vectors; empty when unknown.
+  std::vector<wide_of<T>> next;
   index next_rows = 0, next_cols = 0;
   int passes = 0;
 };
 
 // What is wanted, in the units of the scaled operator.
 struct target {
-  index rank;          // at most
-  double tolerance;    // negative: none
-  double norm_squared; // of A
-  double floor;        // energies below floor * norm_squared are rounding
-  index oversampling;
+  index rank;               // at most
+  double absolute_limit;    // of the error; negative: none
+  double relative_limit;    // of the error to ||A||; negative: none
+  index oversampling;       // columns of the basis beyond the rank
+  double floor;             // energies below floor * norm_squared are rounding
+  bool spectral;            // the norm of the limits
+  double norm_squared = -1; // of A, Frobenius; negative while it is not known
+  double tolerance = -1;    // absolute, Frobenius; negative: none
+  index chosen = -1;        // the rank, where something else than the energies decided
+  double certified = -1;    // square of a bound on the spectral error at the rank chosen
+
+  bool by_spectral_tolerance() const { return spectral && !by_rank(); }
+  // The square of the spectral error allowed, from that of the first singular value.
+  double spectral_allowance(double first_squared) const {
+    const double limit =
+        std::max(absolute_limit, std::max(relative_limit, 0.0) * std::sqrt(first_squared));
+    return limit * limit;
+  }
+  bool by_rank() const { return absolute_limit < 0 && relative_limit < 0; }
+  void set_norm(double squared) {
+    norm_squared = squared;
+    tolerance = by_rank() || spectral
+                    ? -1
+                    : std::max({absolute_limit, 0.0,
+                                std::max(relative_limit, 0.0) * std::sqrt(norm_squared)});
+  }
 };
 
 // Least rank whose tail energy is within the tolerance, or -1 when `count` values do not reach it.
 index rank_for(const double *squares, index count, const target &wanted);
+
+// Images of Gaussian vectors that no basis is made of. What is left of them outside a basis has the
+// energy of A outside it as its expected mean square.
+template <class T> class norm_probe {
+public:
+  norm_probe(const linear_operator<T> &a, std::uint64_t key, int workers);
+  // Takes out A V V^H for new columns V with the image Y = A V.
+  void remove(matrix_view<const T> v, matrix_view<const T> y);
+  // Takes out Q Q^H A for orthonormal columns Q.
+  void remove_range(matrix_view<const T> q);
+  double energy();
+
+private:
+  columns<T> vectors_, images_;
+};
+
+// ||A - U diag(s) V^H||_F^2, the mean over hold_out_vectors fresh Gaussian vectors: one product.
+template <class T>
+double residual_energy(const linear_operator<T> &a, matrix_view<const T> u, const double *s,
+                       matrix_view<const T> v, std::uint64_t key, int workers);
+
+// Upper bounds on the spectral norm of A (I - V V^H) and of A - U diag(s) V^H.
+template <class T>
+double outside_bound(const linear_operator<T> &a, matrix_view<const T> v, std::uint64_t key,
+                     int workers, int &passes);
+template <class T>
+double residual_bound(const linear_operator<T> &a, matrix_view<const T> u, const double *s,
+                      matrix_view<const T> v, std::uint64_t key, int workers, int &passes);
+
+// Upper bound on the square of the spectral error when the first `rank` Ritz triplets are kept.
+// Ritz values in `squares` descend; column j of x belongs to the (size - 1 - j)-th of them. The
+// newest `width` columns of the basis lead out of it by `next`, and A has a norm of at most
+// `outside` there.
+template <class W>
+double deflated_bound(const std::vector<double> &squares, matrix_view<const W> x,
+                      const std::vector<W> &next, index width, index rank, double outside);
+
+template <class W> struct small_svd {
+  index size = 0;
+  std::vector<W> u, vt;
+  std::vector<double> s;
+};
+
+template <class W> small_svd<W> decompose_small(matrix_view<W> b);
 
 template <class T> struct factors {
   index rank = 0;
@@ -99,15 +199,32 @@ template <class T> struct factors {
   std::vector<double> s;         // rank values, before rounding to T
   std::vector<double> residuals; // empty when not known without another product
   double tail_squared = -1;      // sum of the discarded squares where all are known
+  double total_squared = 0;      // sum of all squares that were found
+  double next_value = -1;        // the first that was discarded, where all are known
+  int passes = 0;
 };
 
+// True when the basis holds what is wanted; false when the exact way is the cheaper one. Where the
+// norm of A is not known, it is estimated on the way and set in `wanted`; the number of estimates
+// is returned in `looks`.
 template <class T>
-bool build_krylov(const linear_operator<T> &a, const target &wanted, std::uint64_t key, int workers,
-                  subspace<T> &space);
+bool build_krylov(const linear_operator<T> &a, target &wanted, std::uint64_t key, int workers,
+                  subspace<T> &space, int &looks);
+// Orthonormal basis of the range after `power_iterations` steps, in space.v; its image A^H V in y.
+// Returns the leave-one-out estimate of the squared error of the range when there are no steps, and
+// a negative number when there are.
 template <class T>
-void build_subspace(const linear_operator<T> &a, index size, int power_iterations,
-                    std::uint64_t key, int workers, subspace<T> &space);
-template <class T> factors<T> extract(subspace<T> &space, const target &wanted);
-template <class T> factors<T> exact_factors(const linear_operator<T> &a, const target &wanted);
+double build_subspace(const linear_operator<T> &a, index size, int power_iterations,
+                      std::uint64_t key, int workers, subspace<T> &space);
+// a is the operator that the image is of.
+template <class T>
+factors<T> extract(const linear_operator<T> &a, subspace<T> &space, const target &wanted);
+// The decomposition from sketches of the range, the co-range and a core, all taken in one sweep
+// (Tropp, Yurtsever, Udell and Cevher 2019). Estimates the squared norm and error.
+template <class T>
+factors<T> one_pass_factors(const linear_operator<T> &a, const target &wanted, std::uint64_t key,
+                            int workers, double &norm_squared, double &error_squared);
+// Sets the norm in `wanted` when it is not known.
+template <class T> factors<T> exact_factors(const linear_operator<T> &a, target &wanted);
 
 } // namespace eigenflow::svd

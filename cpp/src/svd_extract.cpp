@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// From a basis V and its image Y = A V to singular triplets. The Gram matrix Y^T Y gives the right
+// From a basis V and its image Y = A V to singular triplets. The Gram matrix Y^H Y gives the right
 // vectors with an error of eps (s_1 / s_k)^2; orthonormalising Y X and decomposing the small factor
 // takes that error out again, so the results are as good as those of an SVD of Y as long as the
-// Gram matrix still sees s_k. Below that, the QR factorisation of Y is used.
+// Gram matrix still sees s_k. Below that, the QR factorisation of Y is used. Where the image was
+// not kept, two more reads of A replace it: one for the Gram matrix, one for the left vectors.
 #include "svd_detail.hpp"
 
 #include <eigenflow/errors.hpp>
+
+#include <numeric>
 
 namespace eigenflow::svd {
 namespace {
@@ -13,21 +16,6 @@ namespace {
 // Eigenvalues of a Gram matrix in double carry errors of eps s_1^2: it sees s_k above 3e-6 s_1.
 constexpr double visible = 1e-11;
 constexpr index small_side = 48;
-
-struct small_svd {
-  index size = 0;
-  std::vector<double> u, s, vt;
-};
-
-small_svd decompose_small(matrix_view<double> b) {
-  small_svd out;
-  out.size = b.cols;
-  out.s.resize(as_size(b.cols));
-  const matrix_view<double> u = packed(out.u, b.rows, b.cols), vt = packed(out.vt, b.cols, b.cols);
-  require_finite(b);
-  blas::gesdd<double>(b, u, {out.s.data(), b.cols, 1}, vt);
-  return out;
-}
 
 // Tail sums of all squares, for the exact way: no cancellation, unlike the norm less the head.
 index rank_from_tails(const std::vector<double> &squares, const target &wanted, double *tail) {
@@ -44,8 +32,11 @@ index rank_from_tails(const std::vector<double> &squares, const target &wanted, 
 }
 
 template <class T> class extraction {
+  using W = wide_of<T>;
+
 public:
-  extraction(subspace<T> &space, const target &wanted) : space_(space), wanted_(wanted) {}
+  extraction(const linear_operator<T> &a, subspace<T> &space, const target &wanted)
+      : a_(a), space_(space), wanted_(wanted) {}
 
   factors<T> run(bool trust_gram) {
     if (!trust_gram || !by_gram())
@@ -55,25 +46,62 @@ public:
 
 private:
   matrix_view<T> y() { return space_.y.view(0, space_.size); }
+  matrix_view<T> v() { return space_.v.view(0, space_.size); }
+  void count_pass() { out_.passes += 1; }
 
   index choose(const std::vector<double> &squares) {
+    out_.total_squared = std::accumulate(squares.begin(), squares.end(), 0.0);
     if (space_.identity)
-      return rank_from_tails(squares, wanted_, &out_.tail_squared);
+      return choose_among_all(squares);
+    if (wanted_.chosen >= 0)
+      return std::min(static_cast<index>(squares.size()), wanted_.chosen);
     const index size = static_cast<index>(squares.size());
-    if (wanted_.tolerance < 0)
+    if (wanted_.by_rank())
       return std::min(size, wanted_.rank);
     const index rank = rank_for(squares.data(), size, wanted_);
     return rank < 0 ? std::min(size, wanted_.rank) : rank;
   }
 
+  index choose_among_all(const std::vector<double> &squares) {
+    index rank = 0;
+    if (wanted_.by_spectral_tolerance()) {
+      const double allowed = wanted_.spectral_allowance(squares[0]);
+      while (rank < std::min<index>(wanted_.rank, as_index(squares)) &&
+             squares[as_size(rank)] > allowed)
+        ++rank;
+      out_.tail_squared = std::accumulate(squares.begin() + rank, squares.end(), 0.0);
+    } else {
+      rank = rank_from_tails(squares, wanted_, &out_.tail_squared);
+    }
+    // Gram matrices do not see smaller values.
+    const bool last = rank == as_index(squares);
+    if (last || squares[as_size(rank)] > visible * squares[0])
+      out_.next_value = last ? 0.0 : std::sqrt(squares[as_size(rank)]);
+    return rank;
+  }
+
+  static index as_index(const std::vector<double> &values) {
+    return static_cast<index>(values.size());
+  }
+
+  void image_gram(matrix_view<W> g) {
+    if (space_.kept)
+      return gram<T>(y(), g);
+    if (space_.identity)
+      a_.gram(g);
+    else
+      a_.image_gram(v(), g);
+    count_pass();
+  }
+
   bool by_gram() {
     const index d = space_.size;
-    columns<double> held(d, d);
-    const matrix_view<double> g = held.view(0, d);
-    gram<T>(y(), g);
+    columns<W> held(d, d);
+    const matrix_view<W> g = held.view(0, d);
+    image_gram(g);
     require_finite(g);
     std::vector<double> ascending(as_size(d)), squares(as_size(d));
-    blas::syevd<double>(blas::triangle::upper, g, {ascending.data(), d, 1});
+    blas::syevd<W>(blas::triangle::upper, g, {ascending.data(), d, 1});
     for (index j = 0; j < d; ++j)
       squares[as_size(j)] = std::max(0.0, ascending[as_size(d - 1 - j)]);
     const index rank = choose(squares);
@@ -82,30 +110,44 @@ private:
     if (!(squares[as_size(rank - 1)] > visible * squares[0]))
       return false;
     out_.rank = rank;
-    std::vector<double> chosen;
-    const matrix_view<double> x = packed(chosen, d, rank);
+    std::vector<W> chosen;
+    const matrix_view<W> x = packed(chosen, d, rank);
     for (index j = 0; j < rank; ++j)
       std::copy_n(&g(0, d - 1 - j), d, &x(0, j));
     refine(x);
     return true;
   }
 
+  // left = A V X = Y X.
+  void image_of(matrix_view<W> x, matrix_view<T> left) {
+    columns<T> rounded(x.rows, x.cols);
+    copy(x, rounded.view(0, x.cols));
+    if (space_.kept)
+      return multiply<T>(y(), rounded.view(0, x.cols), T(0), left);
+    count_pass();
+    if (space_.identity)
+      return a_.apply(rounded.view(0, x.cols), left);
+    columns<T> turned(v().rows, x.cols);
+    multiply<T>(v(), rounded.view(0, x.cols), T(0), turned.view(0, x.cols));
+    a_.apply(turned.view(0, x.cols), left);
+  }
+
   // left = Y X and the small factor of its QR; their SVD turns both sides.
-  void refine(matrix_view<double> x) {
-    const index d = x.rows, k = x.cols;
-    columns<T> rounded(d, k);
-    copy(x, rounded.view(0, k));
-    const matrix_view<T> left = packed(out_.left, space_.y.view(0, 1).rows, k);
-    multiply<T>(y(), rounded.view(0, k), T(0), left);
+  void refine(matrix_view<W> x) {
+    const index k = x.cols;
+    const matrix_view<T> left = packed(out_.left, a_.rows(), k);
+    image_of(x, left);
     const std::vector<double> lengths = normalise(left);
-    columns<double> held(k, k);
-    const matrix_view<double> r = held.view(0, k);
+    columns<W> held(k, k);
+    const matrix_view<W> r = held.view(0, k);
     orthonormalise<T>(left, r);
     if (!is_triplets(r, lengths)) {
       for (index j = 0; j < k; ++j)
         for (index i = 0; i < k; ++i)
           r(i, j) *= lengths[as_size(j)];
-      turn(left, x, decompose_small(r));
+      const small_svd<W> small = decompose_small(r);
+      turn_left(left, small);
+      turn_right(x, small);
     }
     finish_right(x);
   }
@@ -113,13 +155,11 @@ private:
   static std::vector<double> normalise(matrix_view<T> z) {
     std::vector<double> lengths(as_size(z.cols), 1.0);
     for (index j = 0; j < z.cols; ++j) {
-      double sum = 0;
-      for (index i = 0; i < z.rows; ++i)
-        sum += static_cast<double>(z(i, j)) * static_cast<double>(z(i, j));
+      const double sum = squared_norm(z.col(j));
       if (!(sum > 0))
         continue;
       lengths[as_size(j)] = std::sqrt(sum);
-      const T inverse = static_cast<T>(1 / lengths[as_size(j)]);
+      const auto inverse = static_cast<real_of<T>>(1 / lengths[as_size(j)]);
       for (index i = 0; i < z.rows; ++i)
         z(i, j) *= inverse;
     }
@@ -127,52 +167,77 @@ private:
   }
 
   // True, with the values kept, when the columns are orthogonal to working precision already.
-  bool is_triplets(matrix_view<double> r, const std::vector<double> &lengths) {
+  bool is_triplets(matrix_view<W> r, const std::vector<double> &lengths) {
     out_.s.clear();
     for (index j = 0; j < r.cols; ++j) {
       for (index i = 0; i < j; ++i)
         if (!(std::abs(r(i, j)) * lengths[as_size(j)] <= 16 * epsilon<T>() * lengths[as_size(i)]))
           return false;
-      out_.s.push_back(r(j, j) * lengths[as_size(j)]);
+      out_.s.push_back(std::real(r(j, j)) * lengths[as_size(j)]);
       if (!(out_.s.back() > 0) || (j > 0 && out_.s[as_size(j)] > out_.s[as_size(j - 1)]))
         return false;
     }
     return true;
   }
 
-  // left = left u, x = x v, keeping out_.rank columns.
-  void turn(matrix_view<T> left, matrix_view<double> x, const small_svd &small) {
+  // left = left u in place, a few rows at a time; the first out_.rank columns hold the result.
+  void turn_left(matrix_view<T> left, const small_svd<W> &small) {
+    const index k = small.size, rank = out_.rank;
+    constexpr index height = 4096;
+    std::vector<T> u(as_size(k * rank));
+    std::transform(small.u.begin(), small.u.begin() + k * rank, u.begin(),
+                   [](W entry) { return static_cast<T>(entry); });
+    columns<T> held(std::min(height, left.rows), rank);
+    for (index begin = 0; begin < left.rows; begin += height) {
+      const index n = std::min(height, left.rows - begin);
+      const matrix_view<T> part = held.view(0, rank).block(0, 0, n, rank);
+      multiply<T>(left.block(begin, 0, n, k), col_major<const T>(u.data(), k, rank), T(0), part);
+      copy(part, left.block(begin, 0, n, rank));
+    }
+  }
+
+  // x = x v, keeping out_.rank columns.
+  void turn_right(matrix_view<W> x, const small_svd<W> &small) {
     const index k = small.size, rank = out_.rank;
     out_.s.assign(small.s.begin(), small.s.begin() + rank);
-    std::vector<T> u(as_size(k * rank)), turned;
-    std::copy_n(small.u.begin(), k * rank, u.begin());
-    multiply<T>(left, col_major<const T>(u.data(), k, rank), T(0), packed(turned, left.rows, rank));
-    out_.left.swap(turned);
-    std::vector<double> held(as_size(x.rows * rank));
-    const matrix_view<const double> vt = col_major(small.vt.data(), k, k).block(0, 0, rank, k);
-    blas::gemm<double>(blas::transpose::no, blas::transpose::yes, 1.0, x, vt, 0.0,
-                       col_major(held.data(), x.rows, rank));
+    std::vector<W> held(as_size(x.rows * rank));
+    const matrix_view<const W> vt = col_major(small.vt.data(), k, k).block(0, 0, rank, k);
+    blas::gemm<W>(blas::transpose::no, blas::transpose::adjoint, W(1), x, vt, W(0),
+                  col_major(held.data(), x.rows, rank));
     std::copy(held.begin(), held.end(), x.data);
   }
 
+  // Needs the whole image in memory, whatever the operator.
   void by_qr() {
     const index d = space_.size;
-    columns<double> held(d, d), right(d, d);
-    const matrix_view<double> r = held.view(0, d), x = right.view(0, d);
+    if (!space_.kept) {
+      space_.y = columns<T>(a_.rows(), d);
+      if (space_.identity)
+        a_.to_dense(y());
+      else
+        a_.apply(v(), y());
+      space_.kept = true;
+      count_pass();
+    }
+    columns<W> held(d, d), right(d, d);
+    const matrix_view<W> r = held.view(0, d), x = right.view(0, d);
     orthonormalise<T>(y(), r);
-    const small_svd small = decompose_small(r);
+    const small_svd<W> small = decompose_small(r);
     std::vector<double> squares(small.s);
     for (double &value : squares)
       value *= value;
     out_.rank = choose(squares);
     for (index j = 0; j < d; ++j)
       for (index i = 0; i < d; ++i)
-        x(i, j) = i == j ? 1.0 : 0.0;
-    turn(y(), x, small);
+        x(i, j) = i == j ? W(1) : W(0);
+    turn_left(y(), small);
+    const matrix_view<T> left = packed(out_.left, a_.rows(), out_.rank);
+    copy(space_.y.view(0, out_.rank), left);
+    turn_right(x, small);
     finish_right(right.view(0, out_.rank));
   }
 
-  void finish_right(matrix_view<double> x) {
+  void finish_right(matrix_view<W> x) {
     const index k = out_.rank;
     keep_residuals(x);
     if (space_.identity) {
@@ -181,32 +246,31 @@ private:
     }
     columns<T> rounded(x.rows, k);
     copy(x, rounded.view(0, k));
-    const matrix_view<T> v = space_.v.view(0, space_.size);
-    multiply<T>(v, rounded.view(0, k), T(0), packed(out_.right, v.rows, k));
+    multiply<T>(v(), rounded.view(0, k), T(0), packed(out_.right, v().rows, k));
   }
 
-  // A^T u - s v = V_next next x_last / s: known without another product while the rounding of
-  // A^T Y, which is eps s_1^2 and comes divided by s, is far below s. That rounding is added.
-  void keep_residuals(matrix_view<double> x) {
+  // A^H u - s v = V_next next x_last / s: known without another product while the rounding of
+  // A^H Y, which is eps s_1^2 and comes divided by s, is far below s. That rounding is added.
+  void keep_residuals(matrix_view<W> x) {
     const index n = space_.next_rows;
     if (n == 0 || x.cols == 0)
       return;
     const double first = out_.s.front(), last = out_.s.back();
     if (!(last * last > 500 * epsilon<T>() * first * first))
       return;
-    columns<double> held(n, x.cols);
-    const matrix_view<double> rest = held.view(0, x.cols);
-    multiply<double>(col_major<const double>(space_.next.data(), n, n),
-                     x.block(x.rows - n, 0, n, x.cols), 0.0, rest);
+    columns<W> held(n, x.cols);
+    const matrix_view<W> rest = held.view(0, x.cols);
+    multiply<W>(col_major<const W>(space_.next.data(), n, n), x.block(x.rows - n, 0, n, x.cols),
+                W(0), rest);
     for (index j = 0; j < x.cols; ++j) {
       const double rounding = epsilon<T>() * first * first / out_.s[as_size(j)];
-      double sum = rounding * rounding;
-      for (index i = 0; i < n; ++i)
-        sum += rest(i, j) * rest(i, j) / (out_.s[as_size(j)] * out_.s[as_size(j)]);
+      const double inverse = 1 / out_.s[as_size(j)];
+      const double sum = rounding * rounding + squared_norm(rest.col(j)) * inverse * inverse;
       out_.residuals.push_back(std::sqrt(sum / 2));
     }
   }
 
+  const linear_operator<T> &a_;
   subspace<T> &space_;
   const target &wanted_;
   factors<T> out_;
@@ -226,25 +290,42 @@ index rank_for(const double *squares, index count, const target &wanted) {
   return count >= wanted.rank ? wanted.rank : -1;
 }
 
-template <class T> factors<T> extract(subspace<T> &space, const target &wanted) {
-  return extraction<T>(space, wanted).run(true);
+template <class T>
+factors<T> extract(const linear_operator<T> &a, subspace<T> &space, const target &wanted) {
+  return extraction<T>(a, space, wanted).run(true);
 }
 
-template <class T> factors<T> exact_factors(const linear_operator<T> &a, const target &wanted) {
+template <class T> factors<T> exact_factors(const linear_operator<T> &a, target &wanted) {
   subspace<T> whole;
   whole.identity = true;
+  whole.kept = false;
   whole.size = a.cols();
-  whole.y = columns<T>(a.rows(), a.cols());
-  a.to_dense(whole.y.view(0, whole.size));
+  int passes = 0;
+  if (wanted.norm_squared < 0 || !a.reads_once()) {
+    whole.y = columns<T>(a.rows(), a.cols());
+    a.to_dense(whole.y.view(0, whole.size));
+    whole.kept = true;
+    ++passes;
+  }
+  if (wanted.norm_squared < 0) {
+    double sum = 0;
+    for (index j = 0; j < whole.size; ++j)
+      sum += squared_norm(whole.y.view(j, j + 1).col(0));
+    require(std::isfinite(sum), "A: holds, or leads to, values that are not finite");
+    wanted.set_norm(sum);
+  }
   const double ratio = wanted.tolerance * wanted.tolerance / wanted.norm_squared;
-  const bool resolved = wanted.tolerance < 0 || ratio > 1e-10;
-  return extraction<T>(whole, wanted).run(resolved && whole.size > small_side);
+  const bool fine = wanted.by_spectral_tolerance() &&
+                    wanted.spectral_allowance(wanted.norm_squared) < 1e-10 * wanted.norm_squared;
+  const bool resolved = (wanted.tolerance < 0 || ratio > 1e-10) && !fine;
+  factors<T> out = extraction<T>(a, whole, wanted).run(resolved && whole.size > small_side);
+  out.passes += passes;
+  return out;
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
-  template factors<T> extract<T>(subspace<T> &, const target &);                                   \
-  template factors<T> exact_factors<T>(const linear_operator<T> &, const target &);
-EF_INSTANTIATE(float)
-EF_INSTANTIATE(double)
+  template factors<T> extract<T>(const linear_operator<T> &, subspace<T> &, const target &);       \
+  template factors<T> exact_factors<T>(const linear_operator<T> &, target &);
+EF_SVD_TYPES(EF_INSTANTIATE)
 
 } // namespace eigenflow::svd

@@ -5,7 +5,6 @@
 #include "svd_detail.hpp"
 
 #include <eigenflow/errors.hpp>
-#include <eigenflow/rng.hpp>
 
 #include <numeric>
 
@@ -51,23 +50,34 @@ private:
 };
 
 template <class T> class krylov {
+  using W = wide_of<T>;
+
 public:
-  krylov(const linear_operator<T> &a, const target &wanted, std::uint64_t key, int workers,
+  krylov(const linear_operator<T> &a, target &wanted, std::uint64_t key, int workers,
          subspace<T> &space)
       : a_(a), wanted_(wanted), key_(key), workers_(workers), space_(space),
-        width_(block_width(wanted.rank, a.cols())) {}
+        width_(block_width(wanted.rank, a.cols())) {
+    space_.kept = !a.is_streamed() || wanted.norm_squared < 0;
+    if (wanted.norm_squared < 0 && !wanted.by_spectral_tolerance()) {
+      probe_ = std::make_unique<norm_probe<T>>(a, key, workers);
+      ++space_.passes;
+    }
+  }
+  int looks() const { return looks_; }
 
   // True when the basis holds what is wanted; false when the exact way is the cheaper one.
   bool run() {
     const index limit = a_.cols() / 2;
-    const bool by_rank = wanted_.tolerance < 0;
-    const index first = by_rank ? wanted_.rank + wanted_.oversampling + 2 * width_ : 4 * width_;
+    const index first =
+        wanted_.by_rank() ? wanted_.rank + wanted_.oversampling + 2 * width_ : 4 * width_;
     reserve(std::min(limit, first) + width_);
     start_block(width_);
     for (;;) {
       sweep();
       if (done())
         return true;
+      if (out_of_reach())
+        return false;
       if (space_.size + width_ > limit)
         return false;
     }
@@ -77,17 +87,19 @@ private:
   void reserve(index size) {
     if (space_.v.capacity() == 0) {
       space_.v = columns<T>(a_.cols(), size);
-      space_.y = columns<T>(a_.rows(), size);
+      if (space_.kept)
+        space_.y = columns<T>(a_.rows(), size);
     }
     space_.v.grow(size);
-    space_.y.grow(size);
+    if (space_.kept)
+      space_.y.grow(size);
   }
 
   // Fills the columns behind the basis with a fresh Gaussian block, orthogonal to it.
   void start_block(index width) {
     reserve(space_.size + width);
     const matrix_view<T> block = space_.v.view(space_.size, space_.size + width);
-    rng::fill_normals<T>(key_, 0, space_.size, block, workers_);
+    fill_gaussian<T>(key_, 0, space_.size, block, workers_);
     orthogonalise(block);
   }
 
@@ -96,8 +108,8 @@ private:
   void orthogonalise(matrix_view<T> block) {
     const matrix_view<const T> v = space_.v.view(0, space_.size);
     columns<T> coefficients(std::max<index>(1, v.cols), block.cols);
-    factor_.assign(as_size(block.cols * block.cols), 0.0);
-    std::vector<double> before, step(factor_.size());
+    factor_.assign(as_size(block.cols * block.cols), W(0));
+    std::vector<W> step(factor_.size());
     for (int turn = 0; turn < 4; ++turn) {
       project_out<T>(v, block, coefficients.view(0, block.cols));
       if (turn == 0 && v.cols > 0)
@@ -109,32 +121,31 @@ private:
     }
   }
 
-  void combine(const std::vector<double> &step, bool first) {
+  void combine(const std::vector<W> &step, bool first) {
     if (first) {
       factor_ = step;
       return;
     }
     const index n = static_cast<index>(std::lround(std::sqrt(static_cast<double>(step.size()))));
-    std::vector<double> product(step.size());
-    blas::gemm<double>(blas::transpose::no, blas::transpose::no, 1.0, col_major(step.data(), n, n),
-                       col_major<const double>(factor_.data(), n, n), 0.0,
-                       col_major(product.data(), n, n));
+    std::vector<W> product(step.size());
+    multiply<W>(col_major<const W>(step.data(), n, n), col_major<const W>(factor_.data(), n, n),
+                W(0), col_major(product.data(), n, n));
     factor_.swap(product);
   }
 
-  static double least_diagonal(const std::vector<double> &r, index n) {
+  static double least_diagonal(const std::vector<W> &r, index n) {
     double least = std::numeric_limits<double>::infinity();
     for (index j = 0; j < n; ++j)
       least = std::min(least, std::abs(r[as_size(j * n + j)]));
     return least;
   }
 
-  // V^T A^T Y_i is the block column i of Y^T Y: the Ritz values come from it at no further cost.
+  // V^H A^H Y_i is the block column i of Y^H Y: the Ritz values come from it at no further cost.
   void keep_projection(matrix_view<T> h) {
-    projection_.assign(as_size(h.rows * h.cols), 0.0);
+    projection_.assign(as_size(h.rows * h.cols), W(0));
     for (index j = 0; j < h.cols; ++j)
       for (index i = 0; i < h.rows; ++i)
-        projection_[as_size(j * h.rows + i)] = static_cast<double>(h(i, j));
+        projection_[as_size(j * h.rows + i)] = static_cast<W>(h(i, j));
   }
 
   // One sweep over A: the image of the newest block, and from it the next block.
@@ -142,11 +153,23 @@ private:
     const index begin = space_.size, width = width_;
     reserve(begin + 2 * width);
     const matrix_view<T> w = space_.v.view(begin + width, begin + 2 * width);
-    a_.apply_both(space_.v.view(begin, begin + width), space_.y.view(begin, begin + width), w);
-    space_.passes += 2;
+    const matrix_view<T> v = space_.v.view(begin, begin + width);
+    if (space_.kept)
+      a_.apply_both(v, space_.y.view(begin, begin + width), w);
+    else
+      a_.apply_gram(v, w);
+    space_.passes += a_.reads_once() ? 1 : 2;
+    if (probe_)
+      probe_->remove(v, space_.y.view(begin, begin + width));
     space_.size = begin + width;
     orthogonalise(w);
     append_projection();
+    if (wanted_.by_spectral_tolerance())
+      wanted_.set_norm(std::max(wanted_.norm_squared, trace()));
+    if (probe_) {
+      wanted_.set_norm(trace() + probe_->energy());
+      ++looks_;
+    }
     space_.next = factor_;
     space_.next_rows = space_.next_cols = width;
     if (exhausted())
@@ -155,14 +178,14 @@ private:
 
   void append_projection() {
     const index size = space_.size, old = size - width_;
-    std::vector<double> larger(as_size(size * size));
+    std::vector<W> larger(as_size(size * size));
     for (index j = 0; j < old; ++j)
       std::copy_n(&gram_[as_size(j * old)], old, &larger[as_size(j * size)]);
     for (index j = 0; j < width_; ++j)
       for (index i = 0; i < size; ++i) {
-        const double entry = projection_[as_size(j * size + i)];
+        const W entry = projection_[as_size(j * size + i)];
         larger[as_size((old + j) * size + i)] = entry;
-        larger[as_size(i * size + old + j)] = entry;
+        larger[as_size(i * size + old + j)] = conjugate(entry);
       }
     gram_.swap(larger);
   }
@@ -171,8 +194,8 @@ private:
   // values lead to small blocks, which are not rounding as long as their own image is larger.
   bool exhausted() const {
     double sum = 0;
-    for (const double entry : factor_)
-      sum += entry * entry;
+    for (const W entry : factor_)
+      sum += squared(entry);
     const double rounding = 64 * epsilon<T>();
     return sum <= rounding * rounding * wanted_.norm_squared * newest_energy();
   }
@@ -180,25 +203,27 @@ private:
   double newest_energy() const {
     double sum = 0;
     for (index j = space_.size - width_; j < space_.size; ++j)
-      sum += gram_[as_size(j * space_.size + j)];
+      sum += std::real(gram_[as_size(j * space_.size + j)]);
     return sum;
   }
 
   void refill() {
-    std::fill(space_.next.begin(), space_.next.end(), 0.0);
-    rng::fill_normals<T>(key_, 0, space_.size, space_.v.view(space_.size, space_.size + width_),
-                         workers_);
-    orthogonalise(space_.v.view(space_.size, space_.size + width_));
+    std::fill(space_.next.begin(), space_.next.end(), W(0));
+    const matrix_view<T> block = space_.v.view(space_.size, space_.size + width_);
+    fill_gaussian<T>(key_, 0, space_.size, block, workers_);
+    orthogonalise(block);
   }
 
   double trace() const {
     double sum = 0;
     for (index j = 0; j < space_.size; ++j)
-      sum += gram_[as_size(j * space_.size + j)];
+      sum += std::real(gram_[as_size(j * space_.size + j)]);
     return sum;
   }
 
   bool done() {
+    if (wanted_.by_spectral_tolerance())
+      return certified();
     const double left = wanted_.norm_squared - trace();
     const double rounding = wanted_.floor * wanted_.norm_squared;
     if (wanted_.tolerance >= 0) {
@@ -222,12 +247,21 @@ private:
     return newest_energy() <= rounding * rounding * wanted_.norm_squared || ++sweeps_below_ > 2;
   }
 
+  // A tolerance that only showed itself with the estimated norm, below what tail energies resolve.
+  bool out_of_reach() const {
+    if (wanted_.by_spectral_tolerance())
+      return unresolved_;
+    const double allowed = wanted_.tolerance * wanted_.tolerance;
+    return probe_ && wanted_.tolerance >= 0 && allowed < wanted_.floor * wanted_.norm_squared;
+  }
+
   bool ritz_converged() {
     const index size = space_.size;
-    std::vector<double> work(gram_), squares(as_size(size));
-    const matrix_view<double> g = col_major(work.data(), size, size);
+    std::vector<W> work(gram_);
+    std::vector<double> squares(as_size(size));
+    const matrix_view<W> g = col_major(work.data(), size, size);
     require_finite(g);
-    blas::syevd_values<double>(blas::triangle::upper, g, {squares.data(), size, 1});
+    blas::syevd_values<W>(blas::triangle::upper, g, {squares.data(), size, 1});
     std::reverse(squares.begin(), squares.end());
     past_.add(squares);
     if (wanted_.tolerance < 0)
@@ -243,6 +277,46 @@ private:
     return settled(rank) && (least || settled(rank - 1));
   }
 
+  // The least rank that can be within the tolerance in the spectral norm, and proof that it is: an
+  // upper bound on the error from what the basis knows and a bound on what it does not.
+  bool certified() {
+    const index size = space_.size;
+    std::vector<W> vectors(gram_);
+    std::vector<double> squares(as_size(size));
+    const matrix_view<W> x = col_major(vectors.data(), size, size);
+    require_finite(x);
+    blas::syevd<W>(blas::triangle::upper, x, {squares.data(), size, 1});
+    std::reverse(squares.begin(), squares.end());
+    past_.add(squares);
+    const double allowed = wanted_.spectral_allowance(squares[0]);
+    unresolved_ = allowed < wanted_.floor * squares[0];
+    index rank = 0;
+    while (rank < size && squares[as_size(rank)] > allowed)
+      ++rank;
+    if (rank >= wanted_.rank) {
+      wanted_.chosen = wanted_.rank;
+      return size > wanted_.rank + width_ && settled(wanted_.rank);
+    }
+    if (unresolved_ || rank >= size || size < next_look_ ||
+        !(past_.remaining(rank + 1) <= 0.05 * allowed))
+      return false;
+    next_look_ = size + size / 5;
+    const double outside =
+        outside_bound<T>(a_, space_.v.view(0, size), key_, workers_, space_.passes);
+    // A second look may settle for one rank more: a value that is at the tolerance to rounding.
+    for (index more = 0; more <= std::min<index>(looks_, 1) && rank + more < size; ++more) {
+      const double bound = deflated_bound<W>(squares, x, space_.next, width_, rank + more, outside);
+      if (bound <= allowed) {
+        wanted_.chosen = rank + more;
+        wanted_.certified = bound;
+        ++looks_;
+        return true;
+      }
+    }
+    ++looks_;
+    return false;
+  }
+
   bool settled(index rank) const {
     const double error = std::max(wanted_.norm_squared - past_.captured(rank), 0.0);
     const double rounding = 0.01 * wanted_.floor * wanted_.norm_squared;
@@ -250,73 +324,36 @@ private:
   }
 
   const linear_operator<T> &a_;
-  const target &wanted_;
+  target &wanted_;
   std::uint64_t key_;
   int workers_;
   subspace<T> &space_;
   index width_;
   int sweeps_below_ = 0;
-  std::vector<double> factor_;     // of the newest orthogonalised block
-  std::vector<double> projection_; // of the newest block on the basis
-  std::vector<double> gram_;       // Y^T Y, size x size
+  std::vector<W> factor_;                // of the newest orthogonalised block
+  std::vector<W> projection_;            // of the newest block on the basis
+  std::vector<W> gram_;                  // Y^H Y, size x size
+  std::unique_ptr<norm_probe<T>> probe_; // where the norm of A is not known
+  int looks_ = 0;
+  index next_look_ = 0;     // size of the basis at which the next certificate is worth its products
+  bool unresolved_ = false; // the tolerance is in the rounding of squares
   history past_;
 };
-
-// Orthonormal basis of the range after `steps` steps of subspace iteration; returns the products.
-template <class T>
-int iterate(const linear_operator<T> &a, int steps, std::uint64_t key, int workers,
-            matrix_view<T> q) {
-  columns<T> other(a.cols(), q.cols);
-  columns<double> factor(q.cols, q.cols);
-  const matrix_view<T> x = other.view(0, q.cols);
-  const matrix_view<double> r = factor.view(0, q.cols);
-  rng::fill_normals<T>(key, 0, 0, x, workers);
-  a.apply(x, q);
-  orthonormalise<T>(q, r);
-  for (int step = 0; step < steps; ++step) {
-    a.apply_adjoint(q, x);
-    orthonormalise<T>(x, r);
-    a.apply(x, q);
-    orthonormalise<T>(q, r);
-  }
-  return 2 * steps + 1;
-}
 
 } // namespace
 
 template <class T>
-bool build_krylov(const linear_operator<T> &a, const target &wanted, std::uint64_t key, int workers,
-                  subspace<T> &space) {
-  return krylov<T>(a, wanted, key, workers, space).run();
-}
-
-template <class T>
-void build_subspace(const linear_operator<T> &a, index size, int power_iterations,
-                    std::uint64_t key, int workers, subspace<T> &space) {
-  space.size = size;
-  space.v = columns<T>(a.rows(), size);
-  space.y = columns<T>(a.cols(), size);
-  space.next_rows = 0;
-  space.passes += iterate(a, power_iterations, key, workers, space.v.view(0, size)) + 1;
-  a.apply_adjoint(space.v.view(0, size), space.y.view(0, size));
-}
-
-template <class T>
-void range_finder(const linear_operator<T> &a, int power_iterations, std::uint64_t key, int workers,
-                  matrix_view<T> q) {
-  require(q.cols <= std::min(a.rows(), a.cols()), "size: want at most the smaller side of A");
-  if (q.cols > 0)
-    iterate(a, power_iterations, key, workers, q);
+bool build_krylov(const linear_operator<T> &a, target &wanted, std::uint64_t key, int workers,
+                  subspace<T> &space, int &looks) {
+  krylov<T> engine(a, wanted, key, workers, space);
+  const bool enough = engine.run();
+  looks = engine.looks();
+  return enough;
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
-  template bool build_krylov<T>(const linear_operator<T> &, const target &, std::uint64_t, int,    \
-                                subspace<T> &);                                                    \
-  template void build_subspace<T>(const linear_operator<T> &, index, int, std::uint64_t, int,      \
-                                  subspace<T> &);                                                  \
-  template void range_finder<T>(const linear_operator<T> &, int, std::uint64_t, int,               \
-                                matrix_view<T>);
-EF_INSTANTIATE(float)
-EF_INSTANTIATE(double)
+  template bool build_krylov<T>(const linear_operator<T> &, target &, std::uint64_t, int,          \
+                                subspace<T> &, int &);
+EF_SVD_TYPES(EF_INSTANTIATE)
 
 } // namespace eigenflow::svd

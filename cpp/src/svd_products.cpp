@@ -44,10 +44,10 @@ public:
       for (index i = 0; i < from.rows; ++i)
         row(i)[j] = from(i, j);
   }
-  void store(matrix_view<T> to) {
+  void store(matrix_view<T> to, T beta = T(0)) {
     for (index j = 0; j < cols_; ++j)
       for (index i = 0; i < to.rows; ++i)
-        to(i, j) = row(i)[j];
+        to(i, j) = beta == T(0) ? row(i)[j] : row(i)[j] + beta * to(i, j);
   }
   void add(const bundle &other, index begin, index end) {
     const T *from = other.data_;
@@ -100,7 +100,8 @@ template <class T> struct sweep {
   double scale;
   matrix_view<const T> x; // of A's columns, or of its rows when there is no forward product
   bool forward;
-  matrix_view<T> y, w; // y of a forward product; w is empty without an adjoint one
+  matrix_view<T> y, w; // y of a forward product; either is empty where it is not wanted
+  T beta;
   int workers;
 
   void run() const {
@@ -125,7 +126,7 @@ template <class T> struct sweep {
       return;
     for (std::size_t i = 1; i < sums.size(); ++i)
       sums[0]->add(*sums[i], 0, a.cols);
-    sums[0]->store(w);
+    sums[0]->store(w, beta);
   }
 
 private:
@@ -142,7 +143,8 @@ private:
       if (forward) {
         held.clear(n);
         accumulate(panel, right.row(0), held.width(), held.row(0));
-        held.store(y.block(at, 0, n, y.cols));
+        if (y.data != nullptr)
+          held.store(y.block(at, 0, n, y.cols));
       } else {
         held.load(x.block(at, 0, n, x.cols));
       }
@@ -157,28 +159,28 @@ private:
 template <class T>
 void few_columns(matrix_view<const T> a, double scale, matrix_view<const T> x, matrix_view<T> y,
                  int workers) {
-  sweep<T>{a, scale, x, true, y, {}, workers}.run();
+  sweep<T>{a, scale, x, true, y, {}, T(0), workers}.run();
 }
 
 template <class T>
-void few_columns_adjoint(matrix_view<const T> a, double scale, matrix_view<const T> x,
+void few_columns_adjoint(matrix_view<const T> a, double scale, matrix_view<const T> x, T beta,
                          matrix_view<T> w, int workers) {
-  sweep<T>{a, scale, x, false, {}, w, workers}.run();
+  sweep<T>{a, scale, x, false, {}, w, beta, workers}.run();
 }
 
 template <class T>
 void few_columns_both(matrix_view<const T> a, double scale, matrix_view<const T> x,
-                      matrix_view<T> y, matrix_view<T> w, int workers) {
-  sweep<T>{a, scale, x, true, y, w, workers}.run();
+                      matrix_view<T> y, T beta, matrix_view<T> w, int workers) {
+  sweep<T>{a, scale, x, true, y, w, beta, workers}.run();
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
   template void few_columns<T>(matrix_view<const T>, double, matrix_view<const T>, matrix_view<T>, \
                                int);                                                               \
-  template void few_columns_adjoint<T>(matrix_view<const T>, double, matrix_view<const T>,         \
+  template void few_columns_adjoint<T>(matrix_view<const T>, double, matrix_view<const T>, T,      \
                                        matrix_view<T>, int);                                       \
   template void few_columns_both<T>(matrix_view<const T>, double, matrix_view<const T>,            \
-                                    matrix_view<T>, matrix_view<T>, int);
+                                    matrix_view<T>, T, matrix_view<T>, int);
 EF_INSTANTIATE(float)
 EF_INSTANTIATE(double)
 

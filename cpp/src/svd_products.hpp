@@ -11,13 +11,13 @@ namespace eigenflow::svd {
 template <class T>
 void few_columns(matrix_view<const T> a, double scale, matrix_view<const T> x, matrix_view<T> y,
                  int workers);
-// w = A^T x.
+// w = A^T x + beta w.
 template <class T>
-void few_columns_adjoint(matrix_view<const T> a, double scale, matrix_view<const T> x,
+void few_columns_adjoint(matrix_view<const T> a, double scale, matrix_view<const T> x, T beta,
                          matrix_view<T> w, int workers);
-// y = A x and w = A^T y in one sweep over A.
+// y = A x and w = A^T y + beta w in one sweep over A; an empty y is not kept.
 template <class T>
 void few_columns_both(matrix_view<const T> a, double scale, matrix_view<const T> x,
-                      matrix_view<T> y, matrix_view<T> w, int workers);
+                      matrix_view<T> y, T beta, matrix_view<T> w, int workers);
 
 } // namespace eigenflow::svd

@@ -5,7 +5,7 @@ lists, numbers), CPU tensors that speak DLPack (PyTorch and others; no copy), an
 recognised without importing it.
 """
 
-import math
+import cmath
 import sys
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -77,6 +77,7 @@ def as_float_array(
     ndim: int | Sequence[int] | None = None,
     dtype: DTypeLike | None = None,
     check_finite: bool = True,
+    allow_complex: bool = False,
 ) -> Array:
     """Return `x` as a native float32 or float64 NumPy array, without copying if it is one.
 
@@ -92,9 +93,11 @@ def as_float_array(
         Convert to this type; by default float32 and float64 are kept.
     check_finite : bool
         Refuse NaN and infinity, naming the first position.
+    allow_complex : bool
+        Keep complex64 and complex128 too.
     """
     a = _from_dlpack(x, name) if kind_of(x) == "dlpack" else _numpy_array(x, name)
-    own = float_dtype(a, name)
+    own = float_dtype(a, name, allow_complex=allow_complex)
     wanted = own if dtype is None else np.dtype(dtype)
     if a.dtype != wanted or not a.flags.aligned:
         a = np.require(a, wanted, "A")
@@ -112,13 +115,20 @@ def _numpy_array(x: Any, name: str) -> Array:
         raise ValueError(msg) from None
 
 
-def float_dtype(a: Any, name: str) -> np.dtype[Any]:
-    """Return the type that the entries of `a` become: float32 stays, real numbers are float64."""
-    if a.dtype.kind not in "biuf" or a.dtype.itemsize > 8:
-        msg = f"{name}: got dtype {a.dtype}, want real numbers (float32 or float64)"
+def float_dtype(a: Any, name: str, *, allow_complex: bool = False) -> np.dtype[Any]:
+    """Return the native type that entries of the dtype of `a` are computed in.
+
+    Single precision stays, every other number becomes double; complex numbers stay complex where
+    they are allowed.
+    """
+    kind, size = a.dtype.kind, a.dtype.itemsize
+    if allow_complex and kind == "c" and size <= 16:
+        return np.dtype(np.complex64 if size == 8 else np.complex128)
+    if kind not in "biuf" or size > 8:
+        want = "real or complex numbers" if allow_complex else "real numbers (float32 or float64)"
+        msg = f"{name}: got dtype {a.dtype}, want {want}"
         raise TypeError(msg)
-    single = a.dtype.kind == "f" and a.dtype.itemsize <= 4
-    return np.dtype(np.float32 if single else np.float64)
+    return np.dtype(np.float32 if kind == "f" and size <= 4 else np.float64)
 
 
 def require_ndim(a: Any, name: str, ndim: int | Sequence[int] | None) -> None:
@@ -130,23 +140,35 @@ def require_ndim(a: Any, name: str, ndim: int | Sequence[int] | None) -> None:
         raise ValueError(msg)
 
 
-def require_finite(a: Any, name: str) -> None:
-    """Raise ValueError that names the first NaN or infinity of the NumPy or CuPy array `a`."""
+def require_finite(a: Any, name: str, *, first: tuple[int, ...] | None = None) -> None:
+    """Raise ValueError that names the first NaN or infinity of the NumPy or CuPy array `a`.
+
+    `first` is the position of ``a[0, ..., 0]`` when `a` is a part of what the user gave.
+    """
     # One pass without a temporary in the good case: the sum is finite unless it overflows.
     with np.errstate(over="ignore", invalid="ignore"):
-        total = float(a.sum(dtype=np.float64))
-    if not math.isfinite(total):
-        refuse_first(~namespace(kind_of(a)).isfinite(a), a, name, "finite values")
+        total = complex(a.sum(dtype=np.complex128 if a.dtype.kind == "c" else np.float64))
+    if not cmath.isfinite(total):
+        bad = ~namespace(kind_of(a)).isfinite(a)
+        refuse_first(bad, a, name, "finite values", first=first)
 
 
-def refuse_first(bad: Any, a: Any, name: str, wanted: str) -> None:
-    """Raise ValueError that names the first entry of `a` where `bad` is true, if there is one."""
+def refuse_first(
+    bad: Any, a: Any, name: str, wanted: str, *, first: tuple[int, ...] | None = None
+) -> None:
+    """Raise ValueError that names the first entry of `a` where `bad` is true, if there is one.
+
+    `first` is the position of ``a[0, ..., 0]`` when `a` is a part of what the user gave.
+    """
     found = namespace(kind_of(a)).flatnonzero(bad)
     if found.size:
         where = tuple(int(i) for i in np.unravel_index(int(found[0]), a.shape))
+        value = a[where].item()
+        if first is not None:
+            where = tuple(i + begin for i, begin in zip(where, first, strict=True))
         position = where[0] if len(where) == 1 else where
         at = f" at position {position}" if where else ""
-        msg = f"{name}: got {a[where].item()}{at}, want {wanted}"
+        msg = f"{name}: got {value}{at}, want {wanted}"
         raise ValueError(msg)
 
 

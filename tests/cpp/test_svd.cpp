@@ -7,7 +7,9 @@
 #include <eigenflow/svd.hpp>
 
 #include <algorithm>
+#include <complex>
 #include <limits>
+#include <memory>
 
 namespace blas = eigenflow::blas;
 namespace svd = eigenflow::svd;
@@ -67,7 +69,7 @@ template <class T> double off_identity(matrix_view<const T> q) {
 
 // ||A - U diag(s) V^T||_F, entry by entry.
 template <class T> double distance(matrix_view<const T> a, svd::result<T> &x) {
-  const auto u = col_major(x.u.data(), a.rows, x.rank), v = col_major(x.v.data(), a.cols, x.rank);
+  const auto u = col_major(x.u.data(), a.rows, x.rank), v = col_major(x.vh.data(), a.cols, x.rank);
   double sum = 0;
   for (index j = 0; j < a.cols; ++j)
     for (index i = 0; i < a.rows; ++i) {
@@ -100,7 +102,7 @@ template <class T> void check_triplets(index rows, index cols, int power_iterati
   for (std::size_t j = 0; j < x.s.size(); ++j)
     CHECK_CLOSE(static_cast<double>(x.s[j]), std::pow(0.5, static_cast<double>(j)), 40 * eps);
   CHECK(off_identity<T>(col_major(x.u.data(), rows, x.rank)) < 40 * eps);
-  CHECK(off_identity<T>(col_major(x.v.data(), cols, x.rank)) < 40 * eps);
+  CHECK(off_identity<T>(col_major(x.vh.data(), cols, x.rank)) < 40 * eps);
   const double best = std::pow(0.5, 6) / std::sqrt(0.75);
   CHECK_CLOSE(x.error / best, 1.0, 1e-3);
   CHECK_CLOSE(distance<T>(a.view, x) / best, 1.0, 1e-3);
@@ -131,12 +133,39 @@ private:
   }
 };
 
+// The same columns, each turned by a phase.
+template <class T> void check_orthonormalise_complex(matrix_view<const T> real, double eps) {
+  using C = std::complex<T>;
+  dense<C> q(real.rows, real.cols);
+  for (index j = 0; j < real.cols; ++j)
+    for (index i = 0; i < real.rows; ++i)
+      q.view(i, j) = real(i, j) * std::polar(T(1), static_cast<T>(j));
+  const dense<C> before = q;
+  dense<std::complex<double>> r(real.cols, real.cols), gram(real.cols, real.cols);
+  svd::orthonormalise<C>(q.view, r.view);
+  for (index j = 0; j < real.cols; ++j)
+    for (index l = 0; l < real.cols; ++l) {
+      std::complex<double> sum = l == j ? -1 : 0;
+      for (index i = 0; i < real.rows; ++i)
+        sum += static_cast<std::complex<double>>(std::conj(q.view(i, l)) * q.view(i, j));
+      CHECK(std::abs(sum) < 60 * eps);
+    }
+  for (index j = 0; j < real.cols; ++j)
+    for (index i = 0; i < real.rows; ++i) {
+      std::complex<double> sum = -static_cast<std::complex<double>>(before.view(i, j));
+      for (index l = 0; l <= j; ++l)
+        sum += static_cast<std::complex<double>>(q.view(i, l)) * r.view(l, j);
+      CHECK(std::abs(sum) < 60 * eps);
+    }
+}
+
 template <class T> void check_orthonormalise(double condition) {
   const double eps = static_cast<double>(std::numeric_limits<T>::epsilon());
   constexpr index columns = 20;
   dense<T> q = geometric<T>(150, columns, columns, std::pow(condition, -1.0 / (columns - 1)));
   const dense<T> before = q;
   dense<double> r(columns, columns);
+  check_orthonormalise_complex<T>(q.view, eps);
   svd::orthonormalise<T>(q.view, r.view);
   const matrix_view<const T> basis = q.view;
   CHECK(off_identity<T>(basis) < 40 * eps);
@@ -255,7 +284,7 @@ TEST(bases_are_orthonormal_whatever_the_condition) {
 TEST(the_range_finder_spans_the_leading_columns) {
   const dense<double> a = geometric<double>(80, 60, 10, 0.5);
   const svd::magnitude size = svd::measure<double>(a.view);
-  const svd::dense_operator<double> op(a.view, size, 1);
+  const svd::dense_operator<double> op(a.view, size);
   dense<double> q(80, 10), inner(10, 60), left = a;
   svd::range_finder<double>(op, 1, 7, 1, q.view);
   CHECK(off_identity<double>(q.view) < 1e-14);
@@ -263,4 +292,122 @@ TEST(the_range_finder_spans_the_leading_columns) {
   blas::gemm<double>(plain, plain, -1.0, q.view, inner.view, 1.0, left.view);
   for (const double value : left.data)
     CHECK(std::abs(value) < 1e-14);
+}
+
+TEST(complex_matrices_have_real_positive_pivots) {
+  using C = std::complex<double>;
+  const dense<double> re = geometric<double>(60, 40, 10, 0.5), im = gaussian<double>(60, 40, 9);
+  dense<C> a(60, 40);
+  for (std::size_t i = 0; i < a.data.size(); ++i)
+    a.data[i] = {re.data[i], 1e-3 * im.data[i]};
+  const svd::result<C> x = decompose<C>(a.view, {});
+  double largest = 0, sum = 0;
+  for (index j = 0; j < 40; ++j)
+    for (index i = 0; i < 60; ++i) {
+      C left = a.view(i, j);
+      for (index l = 0; l < 40; ++l)
+        left -= x.u[static_cast<std::size_t>(l * 60 + i)] * x.s[static_cast<std::size_t>(l)] *
+                x.vh[static_cast<std::size_t>(l * 40 + j)];
+      sum += std::norm(left);
+    }
+  CHECK(std::sqrt(sum) < 1e-13);
+  C pivot = 0;
+  for (index j = 0; j < 40; ++j)
+    if (const C entry = x.vh[static_cast<std::size_t>(j)]; std::abs(entry) > largest) {
+      largest = std::abs(entry);
+      pivot = entry;
+    }
+  CHECK(pivot.real() > 0 && pivot.imag() == 0);
+}
+
+// Rows of a matrix in memory, handed out in blocks; counts how often each row is read.
+class counting_rows final : public svd::row_source<double> {
+public:
+  explicit counting_rows(matrix_view<const double> a) : a_(a) {}
+  index rows() const override { return a_.rows; }
+  index cols() const override { return a_.cols; }
+  void read(index begin, matrix_view<double> block) const override {
+    count += block.rows;
+    for (index i = 0; i < block.rows; ++i)
+      for (index j = 0; j < block.cols; ++j)
+        block(i, j) = a_(begin + i, j);
+  }
+  mutable index count = 0;
+
+private:
+  matrix_view<const double> a_;
+};
+
+TEST(streamed_rows_are_read_once_for_each_pass) {
+  const dense<double> a = geometric<double>(900, 400, 30, 0.5);
+  const counting_rows source(a.view);
+  const svd::magnitude size = svd::measure<double>(source);
+  CHECK_CLOSE(size.norm, svd::measure<double>(a.view).norm, 1e-13);
+  CHECK(source.count == 900);
+  const svd::row_operator<double> op(source, size);
+  svd::options asked;
+  asked.rank = 6;
+  svd::result<double> x = svd::decompose<double>(op, asked);
+  CHECK(x.route == svd::method::krylov);
+  CHECK(source.count == 900 * (1 + x.passes));
+  CHECK_CLOSE(x.error / distance<double>(a.view, x), 1.0, 1e-3);
+}
+
+TEST(an_operator_need_not_know_its_norm) {
+  class unknown final : public svd::linear_operator<double> {
+  public:
+    index rows() const override { return a_.rows(); }
+    index cols() const override { return a_.cols(); }
+    void apply(matrix_view<const double> x, matrix_view<double> y) const override {
+      a_.apply(x, y);
+    }
+    void apply_adjoint(matrix_view<const double> x, matrix_view<double> y) const override {
+      a_.apply_adjoint(x, y);
+    }
+
+  private:
+    harmonic a_;
+  };
+  svd::options asked;
+  asked.rank = 5;
+  const svd::result<double> known = svd::decompose<double>(harmonic(), asked);
+  const svd::result<double> x = svd::decompose<double>(unknown(), asked);
+  CHECK(x.kind == svd::error_kind::hold_out && x.looks > 0);
+  CHECK(x.error > 0.6 * known.error && x.error < 1.6 * known.error);
+  asked.power_iterations = 0;
+  CHECK(svd::decompose<double>(unknown(), asked).kind == svd::error_kind::leave_one_out);
+}
+
+TEST(spectral_bounds_and_one_pass) {
+  const dense<double> a = geometric<double>(320, 260, 30, 0.5);
+  svd::options asked;
+  asked.spectral = true;
+  asked.relative_tolerance = 0.01;
+  const svd::result<double> x = decompose<double>(a.view, asked);
+  CHECK(x.rank == 7 && x.kind == svd::error_kind::power_bound);
+  CHECK(x.error >= std::pow(0.5, 7) * (1 - 1e-12) && x.error <= 0.01);
+  svd::options once;
+  once.rank = 6;
+  once.one_pass = true;
+  svd::result<double> y = decompose<double>(a.view, once);
+  CHECK(y.route == svd::method::one_pass && y.passes == 1);
+  const double true_error = distance<double>(a.view, y);
+  CHECK(y.error > 0.5 * true_error && y.error < 3 * true_error);
+}
+
+TEST(centred_rows_and_the_rank_one_update_agree) {
+  const dense<double> a = geometric<double>(300, 240, 30, 0.5);
+  const svd::memory_rows<double> rows(a.view);
+  const std::vector<double> mean = svd::column_means<double>(rows, {});
+  const svd::weighted_rows<double> centred(rows, {{}, {}, mean});
+  const svd::row_operator<double> streamed(centred, svd::measure<double>(centred), false);
+  const auto plain =
+      std::make_shared<svd::dense_operator<double>>(a.view, svd::measure<double>(a.view));
+  const svd::weighted_operator<double> update(plain, {{}, {}, mean}, streamed.frobenius_norm());
+  svd::options asked;
+  asked.rank = 5;
+  const auto x = svd::decompose<double>(streamed, asked);
+  const auto y = svd::decompose<double>(update, asked);
+  for (std::size_t j = 0; j < 5; ++j)
+    CHECK_CLOSE(x.s[j] / y.s[j], 1.0, 1e-9);
 }

@@ -57,6 +57,7 @@ FUNCTIONS = {
         "A rank",
         "rtol atol norm oversampling power_iterations rng workers check_finite",
     ),
+    "lowrank.svd_many": ("matrices ranks", "rtol progress"),
     "lowrank.range_finder": ("A size", "power_iterations rng"),
     "lowrank.select_rank": (
         "s shape rule",

@@ -3,29 +3,36 @@
 import numpy as np
 
 
+def wide(A):
+    """The same numbers in double precision."""
+    A = np.asarray(A)
+    return A.astype(complex if A.dtype.kind == "c" else float)
+
+
 def svd(A, rank):
     """U, s, Vh with the entry of largest modulus in each row of Vh positive, first on ties."""
-    U, s, Vh = np.linalg.svd(np.asarray(A, float), full_matrices=False)
+    U, s, Vh = np.linalg.svd(wide(A), full_matrices=False)
     U, s, Vh = U[:, :rank].copy(), s[:rank].copy(), Vh[:rank].copy()
     for u, v in zip(U.T, Vh, strict=True):
         largest = v[np.argmax(np.abs(v))]
-        if largest < 0:
-            u *= -1
-            v *= -1
+        if largest != 0:
+            phase = largest / np.abs(largest)
+            u *= phase
+            v *= np.conj(phase)
     return U, s, Vh
 
 
 def distance(A, U, s, Vh):
     """Frobenius norm of A - U diag(s) Vh, in double precision and free of overflow."""
-    A = np.asarray(A, float)
+    A = wide(A)
     scale = np.abs(A).max(initial=0.0) or 1.0
     values = np.asarray(s, float) / scale
-    return np.linalg.norm(A / scale - (U.astype(float) * values) @ Vh.astype(float)) * scale
+    return np.linalg.norm(A / scale - (wide(U) * values) @ wide(Vh)) * scale
 
 
 def best_error(A, rank):
     """The least Frobenius error of any matrix of this rank (Eckart and Young)."""
-    A = np.asarray(A, float)
+    A = wide(A)
     scale = np.abs(A).max(initial=0.0) or 1.0
     s = np.linalg.svd(A / scale, compute_uv=False)
     return np.sqrt(np.sum(s[rank:] ** 2)) * scale
@@ -33,17 +40,24 @@ def best_error(A, rank):
 
 def best_rank(A, tolerance):
     """The least rank whose best error is within the tolerance."""
-    A = np.asarray(A, float)
+    A = wide(A)
     squares = np.linalg.svd(A, compute_uv=False) ** 2
     ranks = range(len(squares) + 1)
     return next(k for k in ranks if np.sum(squares[k:]) <= tolerance**2)
 
 
-def with_spectrum(shape, s, seed=0):
+def with_spectrum(shape, s, seed=0, dtype=np.float64):
     """A matrix with these singular values (zeros after them) and random singular vectors."""
     rng = np.random.default_rng(seed)
-    U, V = (np.linalg.qr(rng.normal(size=(n, len(s))))[0] for n in shape)
-    return (U * s) @ V.T
+
+    def orthonormal(n):
+        X = rng.normal(size=(n, len(s)))
+        if np.dtype(dtype).kind == "c":
+            X = X + 1j * rng.normal(size=X.shape)
+        return np.linalg.qr(X)[0]
+
+    U, V = (orthonormal(n) for n in shape)
+    return ((U * s) @ V.conj().T).astype(dtype)
 
 
 def decay(name, n):

@@ -5,13 +5,15 @@
 // Fortran integers. Never call these inside parallel_for: a BLAS has its own threads.
 #pragma once
 
+#include <eigenflow/scalars.hpp>
 #include <eigenflow/views.hpp>
 
 #include <span>
 
 namespace eigenflow::blas {
 
-enum class transpose : char { no = 'N', yes = 'T' };
+// adjoint conjugates too; for real matrices it is the same as yes.
+enum class transpose : char { no = 'N', yes = 'T', adjoint = 'C' };
 enum class side : char { left = 'L', right = 'R' };
 enum class triangle : char { upper = 'U', lower = 'L' };
 
@@ -30,9 +32,11 @@ template <class T>
 void gemm(transpose op_a, transpose op_b, T alpha, matrix_view<const T> a, matrix_view<const T> b,
           T beta, matrix_view<T> c);
 
-// Lower or upper triangle of C = alpha op(A) op(A)^T + beta C; op = yes gives A^T A.
+// Lower or upper triangle of C = alpha op(A) op(A)^H + beta C (herk for complex matrices);
+// op = adjoint gives A^H A.
 template <class T>
-void syrk(triangle uplo, transpose op, T alpha, matrix_view<const T> a, T beta, matrix_view<T> c);
+void syrk(triangle uplo, transpose op, real_of<T> alpha, matrix_view<const T> a, real_of<T> beta,
+          matrix_view<T> c);
 
 // B = alpha op(A)^-1 B (left) or alpha B op(A)^-1 (right), A triangular.
 template <class T>
@@ -42,19 +46,22 @@ void trsm(side where, triangle uplo, transpose op, T alpha, matrix_view<const T>
 // Cholesky factor in place; 0, or the order of the first minor that is not positive.
 template <class T> index potrf(triangle uplo, matrix_view<T> a);
 
-// Householder QR in place (geqrf), then the first k = tau.size columns of Q in place (orgqr).
+// Householder QR in place (geqrf), then the first k = tau.size columns of Q in place (orgqr,
+// ungqr).
 template <class T> void geqrf(matrix_view<T> a, vector_view<T> tau);
 template <class T> void orgqr(matrix_view<T> a, vector_view<T> tau);
 
-// Eigenvalues in ascending order and eigenvectors of a symmetric matrix, in place (syevd).
-template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<T> values);
+// Eigenvalues in ascending order and eigenvectors of a symmetric or Hermitian matrix, in place
+// (syevd, heevd).
+template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> values);
 
 // Eigenvalues only, in ascending order; the matrix is overwritten.
-template <class T> void syevd_values(triangle uplo, matrix_view<T> a, vector_view<T> values);
+template <class T>
+void syevd_values(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> values);
 
 // Thin SVD by divide and conquer (gesdd); a is overwritten. u: m x k, s: k, vt: k x n, k = min(m,
-// n).
+// n); A = U diag(s) VT.
 template <class T>
-void gesdd(matrix_view<T> a, matrix_view<T> u, vector_view<T> s, matrix_view<T> vt);
+void gesdd(matrix_view<T> a, matrix_view<T> u, vector_view<real_of<T>> s, matrix_view<T> vt);
 
 } // namespace eigenflow::blas

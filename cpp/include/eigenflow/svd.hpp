@@ -1,99 +1,58 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Leading singular triplets of a real matrix, by rank or by Frobenius tolerance, with an error that
-// can be trusted. The matrix is an operator: dense memory here, anything with products elsewhere.
+// Leading singular triplets of a real or complex matrix, by rank or by tolerance, with an error
+// that can be trusted. The matrix is an operator: memory, rows from a file, products.
 #pragma once
 
+#include <eigenflow/linear_operator.hpp>
 #include <eigenflow/views.hpp>
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 namespace eigenflow::svd {
 
-// A real matrix that is known by its products. All blocks are packed column-major views.
-template <class T> class linear_operator {
-public:
-  virtual ~linear_operator() = default;
-  virtual index rows() const = 0;
-  virtual index cols() const = 0;
-  virtual void apply(matrix_view<const T> x, matrix_view<T> y) const = 0;         // y = A x
-  virtual void apply_adjoint(matrix_view<const T> x, matrix_view<T> y) const = 0; // y = A^T x
-  // y = A x, w = A^T y: one sweep over A where the operator can do it.
-  virtual void apply_both(matrix_view<const T> x, matrix_view<T> y, matrix_view<T> w) const {
-    apply(x, y);
-    apply_adjoint(y, w);
-  }
-  // Every entry, column-major. The default applies A to the identity.
-  virtual void to_dense(matrix_view<T> out) const;
-  virtual double frobenius_norm() const = 0;
-};
-
-// The norm and a power of two that brings a matrix of extreme scale back to the middle of the
-// range, where squares neither overflow nor vanish; 1 for ordinary matrices.
-struct magnitude {
-  double norm = 0;  // Frobenius; infinite when it exceeds the largest double
-  double scale = 1; // apply to the matrix before working on it
-  double scaled_norm = 0;
-  bool finite = true; // every entry
-};
-
-// One pass over the matrix, two when its scale is extreme. The same bytes for any workers.
-template <class T> magnitude measure(matrix_view<const T> a, int workers = 0);
-
-// Memory of any strides is used in place; C and Fortran order are fast. With a scale other than 1
-// it is copied panel by panel at each product. Products with few columns run on our own kernels.
-template <class T> class dense_operator final : public linear_operator<T> {
-public:
-  explicit dense_operator(matrix_view<const T> a, const magnitude &size, int workers = 0);
-  index rows() const override { return a_.rows; }
-  index cols() const override { return a_.cols; }
-  void apply(matrix_view<const T> x, matrix_view<T> y) const override;
-  void apply_adjoint(matrix_view<const T> x, matrix_view<T> y) const override;
-  void apply_both(matrix_view<const T> x, matrix_view<T> y, matrix_view<T> w) const override;
-  void to_dense(matrix_view<T> out) const override;
-  double frobenius_norm() const override { return size_.scaled_norm; }
-
-private:
-  matrix_view<const T> a_;
-  magnitude size_;
-  int workers_;
-};
-
 struct options {
-  index rank = -1;           // -1: no limit
-  double tolerance = -1;     // absolute, Frobenius; -1: none
-  index oversampling = 10;   // columns beyond rank
+  index rank = -1;                // -1: no limit
+  double tolerance = -1;          // absolute; -1: none
+  double relative_tolerance = -1; // of ||A||; -1: none. The larger of the two counts
+  index oversampling = 10;        // columns beyond rank
   int power_iterations = -1; // -1: block Krylov; otherwise this many steps of subspace iteration
   std::uint64_t key = 0;
   int workers = 0;
+  bool spectral = false; // the norm of the tolerances and of the error: else Frobenius
+  bool one_pass = false; // read A once, for streams that cannot be read again; by rank only
 };
 
-// How the error was found: from the energy that the triplets leave, ||A||^2 - sum s^2 (or the sum
-// of the discarded s^2), or from the residual's products with fresh Gaussian vectors, where that
-// difference would be lost in rounding.
-enum class error_kind { tail_energy, hold_out };
+// How the error was found. tail_energy: from the energy that the triplets leave, ||A||^2 - sum s^2
+// (or the sum of the discarded s^2). hold_out: from products of the residual with Gaussian vectors
+// that the basis was not made of, where the norm is unknown or that difference would be lost in
+// rounding. leave_one_out: the same from the sketch's own vectors, each against the other ones
+// (Epperly and Tropp 2022), for a sketch without power steps. In the spectral norm: next_value, the
+// first discarded singular value where all are known, or power_bound, an upper bound from power
+// steps on Gaussian vectors that fails with a probability of 10^-bound_vectors for each look.
+enum class error_kind { tail_energy, hold_out, leave_one_out, next_value, power_bound };
 
-enum class method { krylov, subspace, exact };
+enum class method { krylov, subspace, exact, one_pass };
 
-// A decreasing spectrum and its vectors: A ~ U diag(s) V^T, columns packed (column-major).
+// A decreasing spectrum and its vectors: A ~ U diag(s) V^H.
 template <class T> struct result {
   index rank = 0;
-  std::vector<T> u; // rows x rank
-  std::vector<T> v; // cols x rank
-  std::vector<T> s;
-  // For each triplet sqrt((||A v - s u||^2 + ||A^T u - s v||^2) / 2): a singular value of A lies
-  // within this distance of s.
-  std::vector<T> residuals;
-  double norm = 0;  // ||A||_F
-  double error = 0; // ||A - U diag(s) V^T||_F
+  std::vector<T> u;  // rows x rank, column-major
+  std::vector<T> vh; // rank x cols, row-major
+  std::vector<real_of<T>> s;
+  // For each triplet sqrt((||A v - s u||^2 + ||A^H u - s v||^2) / 2): a singular value of A lies
+  // within this distance of s. NaN for one pass.
+  std::vector<real_of<T>> residuals;
+  double norm = 0;  // ||A||, an estimate when the operator does not know it
+  double error = 0; // ||A - U diag(s) V^H||
   error_kind kind = error_kind::tail_energy;
+  int looks = 0; // how many estimates or bounds were taken before one was acted upon
   method route = method::exact;
-  int passes = 0; // products with A or A^T, each over the whole matrix
+  int passes = 0; // reads of A from end to end: a product, or two that the operator does at once
 };
 
-// How many Gaussian vectors a hold-out error uses.
-inline constexpr index hold_out_vectors = 32;
+// How many Gaussian vectors a hold-out error uses, and a bound on a spectral norm.
+inline constexpr index hold_out_vectors = 32, bound_vectors = 10;
 
 // The smallest tolerance / ||A||_F that a rank can be chosen for, with tail energies or without.
 template <class T> double resolvable_tolerance(index rows, index cols);
@@ -113,6 +72,6 @@ void range_finder(const linear_operator<T> &a, int power_iterations, std::uint64
 // q = Q R in place: Q has orthonormal columns and r (column-major) holds R, whatever the condition
 // of q, zero columns included. CholeskyQR twice with Gram matrices in double precision; where the
 // columns are too dependent for that, Householder's QR. rows >= cols.
-template <class T> void orthonormalise(matrix_view<T> q, matrix_view<double> r);
+template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r);
 
 } // namespace eigenflow::svd

@@ -2,6 +2,7 @@
 
 from eigenflow.lowrank.allocation import Allocation, allocate_ranks
 from eigenflow.lowrank.decomposition import SVDResult, range_finder, svd
+from eigenflow.lowrank.many import svd_many
 from eigenflow.lowrank.perturbation import Perturbation, perturb
 from eigenflow.lowrank.selection import select_rank
 
@@ -14,4 +15,5 @@ __all__ = [
     "range_finder",
     "select_rank",
     "svd",
+    "svd_many",
 ]

@@ -10,12 +10,11 @@ from typing import Any, Literal, SupportsIndex
 from numpy.typing import ArrayLike
 
 from eigenflow import _core
-from eigenflow._arrays import Array, as_float_array, kind_of, like, require_finite
+from eigenflow._arrays import like
 from eigenflow._blas import ensure_bound
 from eigenflow._rng import RNGLike, key_from
 from eigenflow._threads import blas_limit
-
-Magnitude = tuple[float, float, float, bool]
+from eigenflow.lowrank.operands import Operand, as_operand, as_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,30 +28,41 @@ class SVDResult:
     s : (rank,) array
         Singular values in descending order.
     Vh : (rank, n) array
-        Orthonormal right vectors as rows. In each row the entry of largest modulus is positive
-        (the first one on ties), which fixes the signs.
+        Orthonormal right vectors as rows. In each row the entry of largest modulus is real and
+        positive (the first one on ties), which fixes the signs.
     rank : int
         The number of triplets.
     error : float
-        Frobenius norm of ``A - U @ diag(s) @ Vh``.
+        The norm of ``A - U @ diag(s) @ Vh``: Frobenius, or spectral when that was asked.
     relative_error : float
-        ``error`` over the Frobenius norm of A; 0 for a zero matrix.
-    error_kind : {"tail-energy", "hold-out"}
+        ``error`` over the same norm of A; 0 for a zero matrix.
+    error_kind : {"tail-energy", "hold-out", "leave-one-out", "next-value", "power-bound"}
         How the error was found. "tail-energy": from the energy that the triplets leave,
         ``||A||^2 - sum(s^2)`` (with all values known: the sum of the discarded squares), in double
-        precision. "hold-out": where that energy is below rounding, from products of the residual
-        with 32 Gaussian vectors that the decomposition has not seen; this estimate is unbiased for
-        the squared error.
+        precision. "hold-out": from products of the residual with 32 Gaussian vectors that the
+        basis was not made of; this estimate is unbiased for the squared error. It is used where
+        the energy is below rounding, and for operators, whose norm is not known.
+        "leave-one-out": for operators with ``power_iterations=0``, from the sketch itself, each of
+        its columns against the others [3]_. In the spectral norm: "next-value", the first
+        discarded singular value, where all of them are known; else "power-bound", an upper bound
+        from power steps on 10 Gaussian vectors ([1]_, lemma 4.1), at most
+        ``(8 sqrt(min(m, n)))^(1/9)`` times the truth but for unlikely draws.
     failure_probability : float
         A bound on the probability that the true error is more than twice ``error``: 0 for
-        "tail-energy", 2e-6 for "hold-out".
+        "tail-energy" and "next-value", 2e-6 for each look at a "hold-out", 1e-10 for each
+        "power-bound" (there: that the true error is more than ``error`` at all); NaN for
+        "leave-one-out", for which no bound is known.
     residuals : (rank,) array
-        ``sqrt((||A v - s u||^2 + ||A^T u - s v||^2) / 2)`` for each triplet: a singular value of A
+        ``sqrt((||A v - s u||^2 + ||A^H u - s v||^2) / 2)`` for each triplet: a singular value of A
         lies within this distance of s (Weyl).
-    method : {"krylov", "subspace", "exact"}
+    method : {"krylov", "subspace", "exact", "one-pass"}
         The way that was taken.
     passes : int
-        Products with A or its transpose, each over the whole matrix.
+        How often A was read from end to end: for a product with A, with its adjoint, or for both
+        at once, which arrays and files allow. The reads that find means and norm are not counted
+        (with ``passes=1`` and a file there are none).
+    mean : (n,) array or None
+        The means of the columns where they were taken out (``center=True``), in double precision.
     """
 
     U: Any
@@ -61,11 +71,12 @@ class SVDResult:
     rank: int
     error: float
     relative_error: float
-    error_kind: Literal["tail-energy", "hold-out"]
+    error_kind: Literal["tail-energy", "hold-out", "leave-one-out", "next-value", "power-bound"]
     failure_probability: float
     residuals: Any
-    method: Literal["krylov", "subspace", "exact"]
+    method: Literal["krylov", "subspace", "exact", "one-pass"]
     passes: int
+    mean: Any = None
 
     def __iter__(self) -> Iterator[Any]:
         yield from (self.U, self.s, self.Vh)
@@ -80,11 +91,15 @@ def svd(
     norm: str = "fro",
     oversampling: SupportsIndex = 10,
     power_iterations: SupportsIndex | None = None,
+    passes: SupportsIndex | None = None,
+    center: bool = False,
+    row_weights: ArrayLike | None = None,
+    column_weights: ArrayLike | None = None,
     rng: RNGLike = None,
     workers: int | None = None,
     check_finite: bool = True,
 ) -> SVDResult:
-    """Leading singular triplets of a dense matrix, by rank or by tolerance.
+    """Leading singular triplets of a matrix, by rank or by tolerance.
 
     By default a block Krylov iteration finds them: it multiplies small blocks by A and its
     transpose, and stops when the leading singular values have stopped moving. Where the full
@@ -93,15 +108,19 @@ def svd(
 
     Parameters
     ----------
-    A : (m, n) array_like
-        Real matrix: NumPy (C and Fortran order are read in place), CPU tensor with DLPack, or
-        lists. float32 stays float32; everything else is computed in float64.
+    A : (m, n) array_like, sparse matrix or operator
+        Real or complex: NumPy (C and Fortran order are read in place), CPU tensor with DLPack,
+        lists; ``numpy.memmap``, read from the file in blocks of rows and never copied to memory;
+        scipy.sparse; ``scipy.sparse.linalg.LinearOperator`` or any object with ``shape``,
+        ``dtype`` and ``matmat``, ``rmatmat`` (or ``matvec``, ``rmatvec``). Single precision stays
+        single; everything else is computed in double.
     rank : int, optional
         Number of triplets, 0 to min(m, n). With a tolerance it is the most that may be returned.
         Without rank and tolerance, all min(m, n) triplets are computed.
     rtol, atol : float, optional
-        Return the least rank with ``||A - U diag(s) Vh||_F <= max(atol, rtol * ||A||_F)``.
-    norm : {"fro"}
+        Return the least rank with ``||A - U diag(s) Vh|| <= max(atol, rtol * ||A||)``. In the
+        spectral norm a bound on the error, not an estimate, is held to this.
+    norm : {"fro", "spectral"}
         The norm of `rtol`, `atol` and of the reported error.
     oversampling : int
         The basis has at least this many columns more than `rank`.
@@ -109,6 +128,17 @@ def svd(
         None: block Krylov with early stop. An integer q >= 0 asks for the classical randomized SVD
         with exactly q steps of subspace iteration and ``rank + oversampling`` columns; with a
         tolerance the columns double until it is met.
+    passes : {1}, optional
+        1 reads A a single time, for streams and files too large to read again: sketches of the
+        range, the co-range and a core with ``2 rank + oversampling`` columns [4]_. By rank and in
+        the Frobenius norm only; the error is larger, and single residuals are not known (NaN).
+    center : bool
+        Decompose ``A - 1 mean`` with the means of the columns, which the result carries; nothing
+        that is not sparse is formed.
+    row_weights, column_weights : array_like, optional
+        Non-negative weights: decompose ``diag(sqrt(row_weights)) (A - 1 mean)
+        diag(sqrt(column_weights))``, whose Frobenius error is the weighted one. The means are the
+        weighted ones of the rows.
     rng : int or numpy.random.Generator, optional
         Equal seeds give equal results.
     workers : int, optional
@@ -128,14 +158,16 @@ def svd(
         For NaN or infinity, a rank outside 0 to min(m, n), or a tolerance that the precision of A
         cannot resolve (below ``8 eps sqrt(min(m, n)) ||A||_F``).
     TypeError
-        For complex or object arrays, and for arrays in GPU memory.
+        For arrays that hold no numbers, and for arrays in GPU memory.
 
     Notes
     -----
     The Krylov way costs about ``4 m n d`` operations with a basis of d columns, typically 1.4 rank
     + 100, and ``(m + n) d`` numbers of memory; the exact way costs about ``10 m n min(m, n)``.
     Results are the same bytes for one BLAS build and one number of BLAS threads; otherwise they
-    agree within a small multiple of ``eps ||A||``. A single LAPACK factorisation cannot be
+    agree within a small multiple of ``eps ||A||``. Of a mapped file, neither the matrix nor its
+    image on the basis is kept: the memory is that of the results, and the image is computed again
+    at the end (two more reads). A single LAPACK factorisation cannot be
     interrupted: on the exact way Ctrl-C may wait for it.
 
     References
@@ -156,21 +188,33 @@ def svd(
     >>> ef.lowrank.svd(A, rtol=1e-6).rank
     1
     """
-    a = _matrix(A)
-    smaller = min(a.shape)
-    wanted = -1 if rank is None else _integer(rank, "rank", 0, smaller)
-    if norm != "fro":
-        msg = f"norm: got {norm!r}, want 'fro' (the Frobenius norm is the only one supported)"
+    a = as_operand(A)
+    wanted = -1 if rank is None else _integer(rank, "rank", 0, min(a.shape))
+    if norm not in ("fro", "spectral"):
+        msg = f"norm: got {norm!r}, want 'fro' or 'spectral'"
         raise ValueError(msg)
+    spectral = norm == "spectral"
     extra = _integer(oversampling, "oversampling", 0)
     steps = -1 if power_iterations is None else _integer(power_iterations, "power_iterations", 0)
+    weights = as_weights(a.shape, center, row_weights, column_weights)
+    once = _one_pass(passes, norm, rank, rtol, atol, power_iterations)
     key = key_from(rng)
     with blas_limit(workers) as count:
         ensure_bound()
-        size = _measure(a, count, check_finite)
-        tolerance = _tolerance(a, size[0], rtol, atol)
-        fields = _core.svd.decompose(a, size, wanted, tolerance, extra, steps, key, count)
-    return _result(fields, size[0], A)
+        matrix = a.open(count, weights, check_finite=check_finite, once=once)
+        # The sum of the squares is at most min(m, n) times the first.
+        least = matrix.norm / math.sqrt(max(1, min(a.shape))) if spectral else matrix.norm
+        absolute, relative = _tolerances(a, least, rtol, atol)
+        try:
+            fields = _core.svd.decompose(
+                matrix.core, wanted, absolute, relative, spectral, once, extra, steps, key, count
+            )
+        except ValueError as error:  # a norm that only showed itself on the way
+            if str(error).startswith("tolerance: "):
+                msg = f"atol: {str(error).removeprefix('tolerance: ')}"
+                raise ValueError(msg) from None
+            raise
+    return _result(fields, A, matrix.mean)
 
 
 def range_finder(
@@ -189,8 +233,8 @@ def range_finder(
 
     Parameters
     ----------
-    A : (m, n) array_like
-        Real matrix; float32 stays float32.
+    A : (m, n) array_like, sparse matrix or operator
+        As in `svd`.
     size : int
         Number of columns, 0 to min(m, n).
     power_iterations : int, optional
@@ -210,7 +254,7 @@ def range_finder(
     ValueError
         For NaN or infinity, or a size outside 0 to min(m, n).
     TypeError
-        For complex or object arrays, and for arrays in GPU memory.
+        For arrays that hold no numbers, and for arrays in GPU memory.
 
     Examples
     --------
@@ -221,32 +265,30 @@ def range_finder(
     >>> bool(np.allclose(Q @ (Q.T @ A), A))
     True
     """
-    a = _matrix(A)
+    a = as_operand(A)
     columns = _integer(size, "size", 0, min(a.shape))
     steps = 2 if power_iterations is None else _integer(power_iterations, "power_iterations", 0)
     key = key_from(rng)
     with blas_limit(workers) as count:
         ensure_bound()
-        magnitude = _measure(a, count, check_finite)
-        return like(_core.svd.range_finder(a, magnitude, columns, steps, key, count), A)
+        plain = as_weights(a.shape, False, None, None)
+        matrix = a.open(count, plain, check_finite=check_finite, once=False)
+        return like(_core.svd.range_finder(matrix.core, columns, steps, key, count), A)
 
 
-def _matrix(A: Any) -> Array:
-    if kind_of(A) == "cupy":
-        msg = "A: got a CuPy array, want an array in CPU memory (for example A.get())"
-        raise TypeError(msg)
-    # The norm is computed anyway and tells whether all entries are finite.
-    return as_float_array(A, "A", ndim=2, check_finite=False)
-
-
-def _measure(a: Array, workers: int, check_finite: bool) -> Magnitude:
-    size = _core.svd.measure(a, workers)
-    if not size[3]:
-        if check_finite:
-            require_finite(a, "A")
-        msg = "A: got NaN or infinity, want finite values"
+def _one_pass(passes: SupportsIndex | None, norm: str, rank: object, *others: object) -> bool:
+    if passes is None:
+        return False
+    if _integer(passes, "passes", 0) != 1:
+        msg = f"passes: got {passes!r}, want 1 or None (as many as it takes)"
         raise ValueError(msg)
-    return size
+    if rank is None or norm != "fro" or any(other is not None for other in others):
+        msg = (
+            "passes: got 1, which wants a rank and the Frobenius norm, and goes with no tolerance "
+            "and no power_iterations"
+        )
+        raise ValueError(msg)
+    return True
 
 
 def _integer(value: SupportsIndex, name: str, least: int, most: int = 2**31 - 1) -> int:
@@ -261,26 +303,31 @@ def _integer(value: SupportsIndex, name: str, least: int, most: int = 2**31 - 1)
     return number
 
 
-def _tolerance(a: Array, norm: float, rtol: float | None, atol: float | None) -> float:
-    """Return the absolute tolerance, or -1 where none is asked."""
-    if rtol is None and atol is None:
-        return -1.0
+def _tolerances(
+    a: Operand, norm: float, rtol: float | None, atol: float | None
+) -> tuple[float, float]:
+    """Return the absolute and the relative tolerance, -1 where it is not asked."""
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value is not None and not (math.isfinite(value) and value >= 0):
             msg = f"{name}: got {value!r}, want a finite number >= 0"
             raise ValueError(msg)
-    relative = 0.0 if rtol is None else float(rtol) * norm
+    least = _core.svd.resolvable_tolerance(a.dtype, *a.shape)
+    # Without the norm, only a relative tolerance can be judged before the work is done.
+    scale = norm if norm >= 0 else 1.0
+    relative = 0.0 if rtol is None else float(rtol) * scale
     absolute = 0.0 if atol is None else float(atol)
-    least = _core.svd.resolvable_tolerance(a) * norm
-    if max(relative, absolute) < least:
+    judged = rtol is not None or atol is not None
+    if norm < 0:
+        judged = rtol is not None and atol is None
+    if judged and max(relative, absolute) < least * scale:
         name, got, want = (
-            ("rtol", rtol, least / norm) if relative >= absolute else ("atol", atol, least)
+            ("rtol", rtol, least) if relative >= absolute else ("atol", atol, least * scale)
         )
         msg = (
             f"{name}: got {got!r}, want at least {want:.2g}: {a.dtype} resolves no less for this A"
         )
         raise ValueError(msg)
-    return max(relative, absolute)
+    return -1.0 if atol is None else float(atol), -1.0 if rtol is None else float(rtol)
 
 
 @cache
@@ -292,11 +339,21 @@ def _hold_out_failure() -> float:
     return float(gammainc(vectors / 2, vectors / 8))
 
 
-def _result(fields: dict[str, Any], norm: float, original: Any) -> SVDResult:
+def _failure_probability(kind: str, looks: int) -> float:
+    if kind == "hold-out":
+        return min(1.0, looks * _hold_out_failure())
+    if kind == "power-bound":
+        return min(1.0, looks * 10.0**-_core.svd.bound_vectors)
+    return math.nan if kind == "leave-one-out" else 0.0
+
+
+def _result(fields: dict[str, Any], original: Any, mean: Any) -> SVDResult:
+    norm, looks = fields.pop("norm"), fields.pop("looks")
     for name in ("U", "s", "Vh", "residuals"):
         fields[name] = like(fields[name], original)
     return SVDResult(
         **fields,
+        mean=None if mean is None or mean.size == 0 else like(mean, original),
         relative_error=fields["error"] / norm if norm > 0 else 0.0,
-        failure_probability=0.0 if fields["error_kind"] == "tail-energy" else _hold_out_failure(),
+        failure_probability=_failure_probability(fields["error_kind"], looks),
     )

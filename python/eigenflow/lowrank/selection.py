@@ -10,12 +10,15 @@ from numpy.typing import ArrayLike
 from eigenflow._arrays import Array, as_float_array
 from eigenflow._core import rank as _rank
 from eigenflow._rng import RNGLike
+from eigenflow.lowrank.parallel_analysis import NULLS, parallel_analysis
 
-RULES = ("energy", "fro", "gavish-donoho")
+RULES = ("energy", "fro", "spectral", "gavish-donoho", "parallel")
 # What each rule reads besides the values; whatever else is given is refused, not ignored.
 _USES = {
     "energy": ("total_squared",),
     "fro": ("rtol", "atol", "total_squared"),
+    "spectral": ("rtol", "atol"),
+    "parallel": ("A", "rng"),
     "gavish-donoho": ("noise_std",),
 }
 
@@ -76,6 +79,8 @@ def select_rank(
     total_squared: float | None = None,
     A: ArrayLike | None = None,
     n_draws: int = 50,
+    quantile: float = 0.95,
+    null: str = "permutation",
     rng: RNGLike = None,
     check_finite: bool = True,
 ) -> int:
@@ -87,26 +92,41 @@ def select_rank(
         Singular values in descending order: all ``min(shape)`` of them, or the leading ones.
     shape : (int, int)
         Rows and columns of the matrix.
-    rule : {"energy", "fro", "gavish-donoho"}
+    rule : {"energy", "fro", "spectral", "gavish-donoho", "parallel"}
         * ``"energy"``: the least k with :math:`\sum_{i \le k} s_i^2 \ge` `share`
           :math:`\|A\|_F^2`.
         * ``"fro"``: the least k with :math:`(\sum_{i > k} s_i^2)^{1/2} \le \max(` `rtol`
           :math:`\|A\|_F,` `atol` :math:`)`.
+        * ``"spectral"``: the least k with :math:`s_{k+1} \le \max(` `rtol` :math:`s_1,` `atol`
+          :math:`)`, the spectral error of the best approximation of rank k.
         * ``"gavish-donoho"``: the values above the hard threshold that is optimal for white noise
           [1]_: :math:`\lambda(\beta) \sqrt{n}` `noise_std`, or :math:`\omega(\beta)` times the
           median value when the noise is unknown; n is the longer side, :math:`\beta` the ratio of
           the sides. The median of the Marchenko-Pastur law behind :math:`\omega` is computed, not
           taken from the usual cubic.
+        * ``"parallel"``: parallel analysis [2]_: the leading values with
+          :math:`s_i > q_i`, where :math:`q_i` is the `quantile` of the i-th value over `n_draws`
+          randomised copies of A.
     share : float
         For ``"energy"``, in (0, 1]; 1 keeps every positive value.
     rtol, atol : float, optional
-        For ``"fro"``: relative and absolute tolerance; one of them is needed.
+        For ``"fro"`` and ``"spectral"``: relative and absolute tolerance; one of them is needed.
     noise_std : float, optional
         For ``"gavish-donoho"``: the standard deviation of the noise in one entry of the matrix.
     total_squared : float, optional
         :math:`\|A\|_F^2`, needed by ``"energy"`` and ``"fro"`` when `s` is only the leading part.
-    A, n_draws, rng
-        For rules that draw random matrices; no rule that is available now uses them.
+    A : array_like, optional
+        For ``"parallel"``: the matrix itself. Take column means out of it first when they are no
+        structure to find, and give the values of that matrix.
+    n_draws : int
+        For ``"parallel"``: how many randomised copies.
+    quantile : float
+        For ``"parallel"``, in [0, 1].
+    null : {"permutation", "signs"}
+        For ``"parallel"``: permute the entries within each column, which keeps the columns'
+        distributions, or flip the signs of entries [3]_, which keeps the variance of each one.
+    rng : int or numpy.random.Generator, optional
+        For ``"parallel"``.
     check_finite : bool
         Refuse NaN and infinity in `s`.
 
@@ -124,7 +144,8 @@ def select_rank(
 
     Notes
     -----
-    Costs O(k). Sums run from the small end, so with all values given every `rtol` is answered
+    Costs O(k), and for ``"parallel"`` an `svd` of the rank in question for each draw. Sums run
+    from the small end, so with all values given every `rtol` of rule ``"fro"`` is answered
     right; with leading values only, the rest is a difference of squares, and `rtol` must be at
     least 3e-8 (float64 values) or 7e-4 (float32 values).
 
@@ -132,6 +153,10 @@ def select_rank(
     ----------
     .. [1] M. Gavish and D. L. Donoho, "The optimal hard threshold for singular values is
        4/sqrt(3)", IEEE Transactions on Information Theory 60 (2014), arXiv:1305.5870.
+    .. [2] J. L. Horn, "A rationale and test for the number of factors in factor analysis",
+       Psychometrika 30 (1965).
+    .. [3] D. Hong, Y. Sheng, E. Dobriban, "Selecting the number of components in PCA via random
+       signflips", arXiv:2012.02985.
 
     Examples
     --------
@@ -141,7 +166,9 @@ def select_rank(
     >>> ef.lowrank.select_rank([3.0, 1.0, 0.1], (3, 5), "fro", rtol=0.05)
     2
     """
-    _check_ingredients(rule, rtol=rtol, atol=atol, noise_std=noise_std, A=A, rng=rng)
+    _check_ingredients(
+        rule, rtol=rtol, atol=atol, noise_std=noise_std, A=A, rng=rng, total_squared=total_squared
+    )
     values = as_spectrum(s, "s", check_finite=check_finite)
     rows, cols = as_shape(shape, "shape")
     size = min(rows, cols)
@@ -150,6 +177,17 @@ def select_rank(
         raise ValueError(msg)
     if rule == "gavish-donoho":
         return _gavish_donoho(values, rows, cols, noise_std)
+    if rule == "spectral":
+        return _spectral(values, size, rtol, atol)
+    if rule == "parallel":
+        draws = _draws(n_draws)
+        level = as_scalar(quantile, "quantile", 0.0, 1.0, "a number in [0, 1]")
+        if null not in NULLS:
+            msg = f"null: got {null!r}, want one of {', '.join(map(repr, NULLS))}"
+            raise ValueError(msg)
+        return parallel_analysis(
+            values, (rows, cols), A, n_draws=draws, quantile=level, null=null, rng=rng
+        )
     precision = float(np.finfo(_precision_of(s)).eps)
     total = _total(values, size, total_squared, rule, precision)
     if rule == "energy":
@@ -167,16 +205,51 @@ def select_rank(
 def _check_ingredients(rule: str, **given: object) -> None:
     if rule not in RULES:
         msg = f"rule: got {rule!r}, want one of {', '.join(map(repr, RULES))}"
-        if rule in ("spectral", "parallel", "fixed"):
-            msg += f" ({rule!r} is not available yet)"
         raise ValueError(msg)
     for name, value in given.items():
         if value is not None and name not in _USES[rule]:
             msg = f"{name}: not used by rule {rule!r}, which reads s, shape and "
             raise TypeError(msg + ("share" if rule == "energy" else " and ".join(_USES[rule])))
-    if rule == "fro" and given["rtol"] is None and given["atol"] is None:
-        msg = "rtol: missing; rule 'fro' wants rtol or atol"
+    if rule in ("fro", "spectral") and given["rtol"] is None and given["atol"] is None:
+        msg = f"rtol: missing; rule {rule!r} wants rtol or atol"
         raise TypeError(msg)
+    if rule == "parallel" and given["A"] is None:
+        msg = "A: missing; rule 'parallel' wants the matrix"
+        raise TypeError(msg)
+
+
+def _draws(n_draws: Any) -> int:
+    try:
+        count = operator.index(n_draws)
+    except TypeError:
+        msg = f"n_draws: got {n_draws!r}, want an integer"
+        raise TypeError(msg) from None
+    if count < 1:
+        msg = f"n_draws: got {count}, want at least 1"
+        raise ValueError(msg)
+    return count
+
+
+def _spectral(values: Array, size: int, rtol: float | None, atol: float | None) -> int:
+    relative, absolute = _tolerances(rtol, atol)
+    first = float(values[0]) if values.size else 0.0
+    # A product that overflows is larger than any value.
+    limit = max(first * min(relative, 1.0), absolute)
+    k = int(np.count_nonzero(values > limit))
+    if k == values.size < size:
+        msg = (
+            f"s: all {values.size} of {size} values given exceed {limit:.3g}, want more values to "
+            "see where it is crossed"
+        )
+        raise ValueError(msg)
+    return k
+
+
+def _tolerances(rtol: float | None, atol: float | None) -> tuple[float, float]:
+    largest = np.finfo(np.float64).max
+    relative = 0.0 if rtol is None else as_scalar(rtol, "rtol", 0.0, largest, "a number >= 0")
+    absolute = 0.0 if atol is None else as_scalar(atol, "atol", 0.0, largest, "a number >= 0")
+    return relative, absolute
 
 
 def _precision_of(s: ArrayLike) -> np.dtype[Any]:
@@ -217,9 +290,7 @@ def _frobenius(
     rtol: float | None,
     atol: float | None,
 ) -> tuple[int, bool, float]:
-    largest = np.finfo(np.float64).max
-    relative = 0.0 if rtol is None else as_scalar(rtol, "rtol", 0.0, largest, "a number >= 0")
-    absolute = 0.0 if atol is None else as_scalar(atol, "atol", 0.0, largest, "a number >= 0")
+    relative, absolute = _tolerances(rtol, atol)
     return _rank.frobenius(values, size, total, precision, min(relative, 1e150), absolute)
 
 

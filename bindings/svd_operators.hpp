@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The matrices that Python hands to the svd driver, as one class for all four types of number.
+#pragma once
+
+#include "arrays.hpp"
+
+#include <eigenflow/linear_operator.hpp>
+
+#include <memory>
+#include <variant>
+
+namespace eigenflow::bindings {
+
+// Lives in Python, so that everything it refers to is released with the GIL held.
+struct operator_handle {
+  template <class T> using pointer = std::shared_ptr<svd::linear_operator<T>>;
+  std::variant<pointer<float>, pointer<double>, pointer<std::complex<float>>,
+               pointer<std::complex<double>>>
+      held;
+  py::object owner; // memory, or whatever else must outlive the operator
+};
+
+void register_svd_operators(py::module_ &m);
+
+} // namespace eigenflow::bindings

@@ -1,0 +1,118 @@
+"""Decompositions of many matrices in one call."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from eigenflow._rng import RNGLike, key_from
+from eigenflow.lowrank.decomposition import SVDResult, svd
+
+
+def svd_many(
+    matrices: Sequence[Any],
+    ranks: SupportsIndex | Sequence[SupportsIndex | None] | None = None,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    norm: str = "fro",
+    oversampling: SupportsIndex = 10,
+    power_iterations: SupportsIndex | None = None,
+    progress: bool = False,
+    rng: RNGLike = None,
+    workers: int | None = None,
+    check_finite: bool = True,
+) -> list[SVDResult]:
+    """Leading singular triplets of each of several matrices, of any sizes and kinds.
+
+    Parameters
+    ----------
+    matrices : sequence
+        Each one is what `svd` takes: the layers of a network, for example.
+    ranks : int or sequence, optional
+        One rank for all matrices, at most the smaller side of each counts; or one for each, None
+        where the tolerance alone decides.
+    rtol, atol, norm, oversampling, power_iterations
+        As in `svd`, for every matrix.
+    progress : bool
+        Show a bar (needs tqdm).
+    rng : int or numpy.random.Generator, optional
+        Each matrix draws its own numbers: a result does not depend on the sizes of the others.
+    workers, check_finite
+        As in `svd`.
+
+    Returns
+    -------
+    list of SVDResult
+        In the order of the matrices.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `svd`; the message starts with the position of the matrix.
+
+    Notes
+    -----
+    Costs what the calls of `svd` cost, one after the other: each of them uses all workers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import eigenflow as ef
+    >>> layers = [np.diag([3.0, 2.0, 1.0]), np.ones((4, 6))]
+    >>> [result.rank for result in ef.lowrank.svd_many(layers, rtol=0.1)]
+    [3, 1]
+    """
+    matrices = list(matrices)
+    wanted = _ranks(matrices, ranks)
+    seeds = np.random.default_rng(key_from(rng)).integers(0, 2**63, len(matrices))
+    results = []
+    for i in _shown(range(len(matrices)), progress=progress):
+        try:
+            result = svd(
+                matrices[i],
+                wanted[i],
+                rtol=rtol,
+                atol=atol,
+                norm=norm,
+                oversampling=oversampling,
+                power_iterations=power_iterations,
+                rng=int(seeds[i]),
+                workers=workers,
+                check_finite=check_finite,
+            )
+        except (TypeError, ValueError) as error:
+            msg = f"matrices[{i}]: {error}"
+            raise type(error)(msg) from error
+        results.append(result)
+    return results
+
+
+def _ranks(matrices: list[Any], ranks: Any) -> list[SupportsIndex | None]:
+    if ranks is None:
+        return [None] * len(matrices)
+    if isinstance(ranks, Iterable):
+        each = list(ranks)
+        if len(each) != len(matrices):
+            msg = f"ranks: got {len(each)} for {len(matrices)} matrices, want one for each"
+            raise ValueError(msg)
+        return each
+    return [_at_most(ranks, matrix) for matrix in matrices]
+
+
+def _at_most(rank: SupportsIndex, matrix: Any) -> SupportsIndex:
+    """Cut one rank for all to what a matrix has; `svd` says what is wrong with anything else."""
+    shape = np.shape(matrix) if not hasattr(matrix, "shape") else tuple(matrix.shape)
+    try:
+        return min(rank.__index__(), *shape) if len(shape) == 2 else rank
+    except AttributeError:
+        return rank
+
+
+def _shown(steps: range, *, progress: bool) -> Iterable[int]:
+    if not progress:
+        return steps
+    from tqdm.auto import tqdm
+
+    bar: Iterable[int] = tqdm(steps, desc="svd", unit="matrix")
+    return bar
