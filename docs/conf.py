@@ -23,4 +23,5 @@ html_theme_options = {"show_toc_level": 2}
 exclude_patterns = ["_build"]
 numpydoc_show_class_members = False
 autosummary_generate = True
+autodoc_mock_imports = ["torch", "safetensors"]  # the docs are built without PyTorch
 nitpicky = False

@@ -2,7 +2,7 @@
 
 Four answers, one library: `flow` (which eigenvalues grow), `lowrank` (which ranks, in which
 layers), `sine` (how much rank a frequency buys) and `lds` (how many parameters keep predictions
-stable). Around them: `estimators` for scikit-learn and `plot`.
+stable). Around them: `estimators` for scikit-learn, `nn` for PyTorch and `plot`.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from eigenflow.config import show_config
 if TYPE_CHECKING:
     from eigenflow import estimators, flow, lds, lowrank, plot, sine
 
-_SUBMODULES = ("flow", "lowrank", "sine", "lds", "estimators", "plot")
+_SUBMODULES = ("flow", "lowrank", "sine", "lds", "estimators", "plot", "nn")
 
 __all__ = [
     "ConvergenceError",
@@ -38,4 +38,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "nn"])  # not in __all__: a star import must not need PyTorch

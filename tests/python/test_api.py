@@ -68,6 +68,16 @@ FUNCTIONS = {
         "shapes costs totals share budget method min_rank max_rank multiple_of dense_costs",
     ),
     "lowrank.perturb": ("W_base W_free", "max_rank conv"),
+    "lowrank.perturb_layers": (
+        "W_base W_free importance",
+        "rule share budget min_rank max_rank conv passes rng workers check_finite",
+    ),
+    "lowrank.prune": ("tasks", "mode threshold share check_finite"),
+    "lowrank.gradient_importance": ("gradients", "batch_sizes norm check_finite"),
+    "lowrank.weighted_factors": (
+        "A rank",
+        "row_weights col_factor rng workers check_finite",
+    ),
     "sine.SineLowRank": ("U V omega", "gain method rtol exact_phase"),
     "lds.LinearSystem": (
         "A C Q R",
@@ -98,6 +108,7 @@ RESULTS = {
     ),
     "lowrank.Allocation": "ranks cost kept_share",
     "lowrank.Perturbation": "row_scale col_scale left right s residual_squared",
+    "lowrank.LayerPerturbations": "layers ranks kept_share cost",
     "lds.FilterResult": (
         "filtered_mean filtered_cov predicted_mean predicted_cov innovations innovation_cov "
         "log_likelihood log_likelihood_terms n_diffuse diffuse_convention steady_from error_bound "

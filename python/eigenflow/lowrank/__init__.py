@@ -2,18 +2,37 @@
 
 from eigenflow.lowrank.allocation import Allocation, allocate_ranks
 from eigenflow.lowrank.decomposition import SVDResult, range_finder, svd
+from eigenflow.lowrank.importance import (
+    WeightedFactors,
+    activation_factor,
+    gradient_importance,
+    gradient_moments,
+    weighted_factors,
+)
+from eigenflow.lowrank.layers import LayerPerturbations, perturb_layers
 from eigenflow.lowrank.many import svd_many
 from eigenflow.lowrank.perturbation import Perturbation, perturb
+from eigenflow.lowrank.pruning import PrunedFactors, prune, pruning_share
 from eigenflow.lowrank.selection import select_rank
 
 __all__ = [
     "Allocation",
+    "LayerPerturbations",
     "Perturbation",
+    "PrunedFactors",
     "SVDResult",
+    "WeightedFactors",
+    "activation_factor",
     "allocate_ranks",
+    "gradient_importance",
+    "gradient_moments",
     "perturb",
+    "perturb_layers",
+    "prune",
+    "pruning_share",
     "range_finder",
     "select_rank",
     "svd",
     "svd_many",
+    "weighted_factors",
 ]

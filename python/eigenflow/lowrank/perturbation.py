@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from eigenflow._arrays import Array, as_float_array, common_float_dtype
 from eigenflow._rng import RNGLike
 from eigenflow.lowrank.allocation import _whole
-from eigenflow.lowrank.decomposition import svd
+from eigenflow.lowrank.decomposition import SVDResult, svd
 
 Conv = Literal["kernel-mean", "reshape"]
 _FLOOR = 1e-20  # of the squared norms that are divided by; largest entry 1
@@ -159,11 +159,57 @@ def perturb(
     >>> p.rank, bool(np.allclose(p.to_dense(), free))
     (2, True)
     """
+    change = fit_change(W_base, W_free, conv=conv, passes=passes, check_finite=check_finite)
+    limit = None if max_rank is None else _whole(max_rank, "max_rank", 0)
+    return change.perturbation(leading(change.matrix, limit, rng=rng, workers=workers))
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What the scales leave of W_free, as one matrix with entries near one.
+
+    `perturbation` turns any number of its leading triplets into the result, so that more of them
+    can be computed later.
+    """
+
+    base: Array
+    row_scale: Array
+    col_scale: Array
+    matrix: Array
+    unreachable_squared: float
+    kernel_area: int
+    exponent: int  # the matrix times 2^exponent has the scale of W_free
+
+    @property
+    def residual_squared(self) -> float:
+        """Squared norm of the matrix, in the scale of W_free."""
+        return _scaled_back(_squared(self.matrix), self.exponent)
+
+    def perturbation(self, triplets: SVDResult) -> Perturbation:
+        """Scale triplets back and share their values between the two factors."""
+        values = np.ldexp(triplets.s, self.exponent)
+        root = np.sqrt(values)
+        return Perturbation(
+            row_scale=self.row_scale,
+            col_scale=self.col_scale,
+            left=triplets.U * root,
+            right=root[:, None] * triplets.Vh,
+            s=values,
+            residual_squared=self.residual_squared,
+            kernel_area=self.kernel_area,
+            unreachable_squared=self.unreachable_squared,
+            base=self.base,
+        )
+
+
+def fit_change(
+    W_base: ArrayLike, W_free: ArrayLike, *, conv: Conv, passes: int, check_finite: bool
+) -> Change:
+    """Fit the scales, and return what is left."""
     base, free = _weights(W_base, W_free, check_finite)
     if conv not in ("kernel-mean", "reshape"):
         msg = f"conv: got {conv!r}, want 'kernel-mean' or 'reshape'"
         raise ValueError(msg)
-    limit = None if max_rank is None else _whole(max_rank, "max_rank", 0)
     rounds = _whole(passes, "passes", 1)
     taps = _as_taps(base)
     base_exponent, free_exponent = _exponent(base), _exponent(free)
@@ -171,28 +217,26 @@ def perturb(
     unit_free = np.ldexp(free.reshape(taps.shape), -free_exponent)
     rows, cols = _fit_scales(unit_base, unit_free, rounds)
     change = unit_free - (rows[:, None, None] * unit_base * cols[:, None]).astype(base.dtype)
-
-    area = taps.shape[2] if conv == "kernel-mean" else 1
-    matrix = (
-        _mean(change)
-        if conv == "kernel-mean"
-        else change.reshape(base.shape[0], math.prod(base.shape[1:]))
-    )
+    if conv == "kernel-mean":
+        matrix, area = _mean(change), taps.shape[2]
+    else:
+        matrix, area = change.reshape(base.shape[0], math.prod(base.shape[1:])), 1
     unreachable = _squared(change - matrix[:, :, None]) if area > 1 else 0.0
-    kept = min(matrix.shape) if limit is None else min(limit, *matrix.shape)
-    left, s, right = svd(matrix, kept, rng=rng, workers=workers, check_finite=False)
-    root = np.sqrt(np.ldexp(s, free_exponent))
-    return Perturbation(
+    return Change(
+        base=base,
         row_scale=_fitting(rows, free_exponent - base_exponent, base.dtype),
         col_scale=cols.astype(base.dtype),
-        left=left * root,
-        right=root[:, None] * right,
-        s=np.ldexp(s, free_exponent),
-        residual_squared=_scaled_back(_squared(matrix), free_exponent),
-        kernel_area=area,
+        matrix=matrix,
         unreachable_squared=_scaled_back(unreachable, free_exponent),
-        base=base,
+        kernel_area=area,
+        exponent=free_exponent,
     )
+
+
+def leading(matrix: Array, count: int | None, *, rng: RNGLike, workers: int | None) -> SVDResult:
+    """Return the leading triplets, at most as many as there are."""
+    kept = min(matrix.shape) if count is None else min(count, *matrix.shape)
+    return svd(matrix, kept, rng=rng, workers=workers, check_finite=False)
 
 
 def _weights(W_base: ArrayLike, W_free: ArrayLike, check_finite: bool) -> tuple[Array, Array]:

@@ -1,0 +1,1 @@
+"""Continual learning: HALRP beside simpler ways to learn ten tasks."""

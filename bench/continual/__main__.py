@@ -1,0 +1,126 @@
+"""Run the continual-learning benchmark: `cd bench && python -m continual`.
+
+Digits need nothing but scikit-learn. Other suites read the files of --data (see
+`continual/local_suites.py` for their names). Runs that are in the results already are skipped, so
+an interrupted benchmark goes on where it stopped.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from continual.methods import METHODS, run
+from continual.suites import DIGITS, SUITES, order_of
+
+DEFAULT = [name for name in METHODS if name != "reshape"]
+RESULTS = Path(__file__).parents[2] / "docs" / "results" / "continual"
+
+
+def main(arguments=None):
+    """Parse the command line and run what is missing."""
+    parser = argparse.ArgumentParser(prog="continual", description=__doc__)
+    parser.add_argument("--suites", nargs="+", choices=SUITES, default=DIGITS)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=DEFAULT)
+    parser.add_argument("--orders", default="ABCDE", help="letters of A to E")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, help="instead of the suite's; for a quick look")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of local files")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of results")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    for name in options.suites:
+        run_suite(name, options)
+
+
+def run_suite(name, options):
+    """Run all methods of a suite; one file of results, written after every run."""
+    suite = with_epochs(SUITES[name], options.epochs)
+    tasks = suite.tasks() if name in DIGITS else suite.tasks(options.data)
+    path = options.out / f"{name.replace('/', '-')}.json"
+    results = read(path, about(name, suite, tasks, options.seed))
+    methods = sorted(options.methods, key=list(METHODS).index)  # HALRP before flat
+    todo = [
+        (method, order)
+        for method in methods
+        for order in (options.orders if METHODS[method].uses_order else "A")
+        if f"{method}/{order}" not in results["runs"]
+    ]
+    with tqdm(total=len(todo), desc=name, unit="run") as bar:
+        for method, order in todo:
+            matched = results["runs"].get(f"halrp/{order}")
+            if method == "flat" and matched is None:
+                tqdm.write(f"{name}: flat/{order} needs the run halrp/{order}; left out")
+                continue
+
+            def step(task, method=method, order=order):
+                bar.set_postfix_str(f"{method}/{order}, task {task}")
+
+            results["runs"][f"{method}/{order}"] = run(
+                method,
+                suite,
+                tasks,
+                order_of(order, len(tasks)),
+                options.seed,
+                torch.device(options.device),
+                step,
+                None if matched is None else matched["ranks"],
+            )
+            write(path, results)
+            bar.update()
+
+
+def with_epochs(suite, epochs):
+    """Change the number of epochs, and the warm-up with it."""
+    if epochs is None:
+        return suite
+    from dataclasses import replace
+
+    warmup = min(suite.settings.warmup_epochs, max(epochs - 1, 0))
+    return replace(suite, settings=replace(suite.settings, epochs=epochs, warmup_epochs=warmup))
+
+
+def about(name, suite, tasks, seed):
+    """What runs must share to stand in one table."""
+    from dataclasses import asdict
+
+    return {
+        "suite": name,
+        "network": suite.network,
+        "batch_size": suite.batch_size,
+        "settings": asdict(suite.settings),
+        "seed": seed,
+        "tasks": [task.name for task in tasks],
+        "train_images": [len(task.train) for task in tasks],
+        "test_images": [len(task.test) for task in tasks],
+    }
+
+
+def read(path, wanted):
+    """Results so far; an error if they were made with other settings."""
+    if not path.exists():
+        return {"about": wanted, "runs": {}}
+    found = json.loads(path.read_text())
+    if found["about"] != wanted:
+        differ = [key for key in wanted if found["about"].get(key) != wanted[key]]
+        msg = f"{path}: was made with other {', '.join(differ)}, want another --out"
+        raise SystemExit(msg)
+    return found
+
+
+def write(path, results):
+    """Replace the file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}.part")
+    rounded = json.loads(json.dumps(results), parse_float=lambda s: round(float(s), 6))
+    beside.write_text(json.dumps(rounded, indent=1) + "\n")
+    beside.replace(path)
+
+
+if __name__ == "__main__":
+    main()
