@@ -1,6 +1,7 @@
 """Settings of the continual learner, and those of the published experiments."""
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -97,7 +98,7 @@ def _number(name: str, value: Any, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         msg = f"{name}: got {value!r}, want a number"
         raise TypeError(msg)
-    if not (low <= value <= high and value < math.inf):
+    if not low <= value <= min(high, sys.float_info.max):  # also for whole numbers above it
         msg = f"{name}: got {value}, want a finite number from {low:g} to {high:g}"
         raise ValueError(msg)
 
