@@ -91,7 +91,15 @@ FUNCTIONS = {
     "lds.min_filter_length": ("A C", ""),
     "lds.fir_predictor": ("system length", "horizon"),
     "lds.truncated_kalman": ("system length", ""),
-    "lds.risk": ("system learner horizon", ""),
+    "lds.risk": ("system learner horizon", "workers check_finite"),
+    "lds.simulated_risk": ("system learner horizon", "n_series rng"),
+    "lds.kl_divergence": ("system learner horizon", "noise_cov"),
+    "lds.phase_sweep": ("system learner counts horizons", ""),
+    "lds.unstable_structure": ("A", "C Q tol"),
+    "lds.min_parameters": ("A", ""),
+    "lds.stability_margins": ("A", ""),
+    "lds.filter_length_for": ("system horizon", "tol criterion"),
+    "lds.best_filter_length": ("system horizon", ""),
 }
 
 RESULTS = {

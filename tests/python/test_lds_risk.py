@@ -234,7 +234,7 @@ def test_bad_arguments_are_refused():
         lds.risk(PAIR, lds.FirFilter([1.0]), 10)
     with pytest.raises(ValueError, match=r"^system: TopLeftBlock reads the state itself"):
         lds.risk(WALK, lds.TopLeftBlock(1), 10)
-    with pytest.raises(ValueError, match=r"^learner: got a block of size 8, want at most 7"):
+    with pytest.raises(ValueError, match=r"^learner: got size 8, want at most 7"):
         lds.risk(figure_system(1.0), lds.TopLeftBlock(8), 10)
     with pytest.raises(ValueError, match=r"^size: got -1"):
         lds.TopLeftBlock(-1)

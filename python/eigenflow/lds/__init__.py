@@ -1,7 +1,21 @@
 """Linear dynamical systems: filtering, and how many parameters keep predictions stable."""
 
+from eigenflow.lds.divergence import DivergenceResult, kl_divergence
 from eigenflow.lds.filtering import FilterResult, filter, log_likelihood  # noqa: A004
-from eigenflow.lds.population_risk import RiskResult, TopLeftBlock, risk
+from eigenflow.lds.learners import (
+    FirstColumns,
+    FittedTransition,
+    FixedTransition,
+    LinearSpan,
+    ReducedRank,
+    RepeatedEigenvalue,
+    SparsePattern,
+    StateLearner,
+    TopLeftBlock,
+    full_matrix,
+)
+from eigenflow.lds.margins import StabilityMargins, stability_margins
+from eigenflow.lds.population_risk import RiskResult, risk
 from eigenflow.lds.prediction import (
     FirFilter,
     FirPredictor,
@@ -9,7 +23,13 @@ from eigenflow.lds.prediction import (
     fir_predictor,
     truncated_kalman,
 )
+from eigenflow.lds.recursive import (
+    RecursivePredictor,
+    exponential_smoothing,
+    kalman_predictor,
+)
 from eigenflow.lds.series import CovarianceSequence, FilterState
+from eigenflow.lds.simulated_risk import SimulatedRisk, simulated_risk
 from eigenflow.lds.simulation import Simulation, simulate
 from eigenflow.lds.smoothing import SmoothResult, smooth
 from eigenflow.lds.steady import SteadyState, steady_state
@@ -19,8 +39,9 @@ from eigenflow.lds.structure import (
     min_parameters,
     unstable_structure,
 )
+from eigenflow.lds.sweep import PhaseSweep, phase_sweep
 from eigenflow.lds.system import LinearSystem
-from eigenflow.lds.window_length import filter_length_for, min_filter_length
+from eigenflow.lds.window_length import best_filter_length, filter_length_for, min_filter_length
 
 __all__ = [
     "LinearSystem",
@@ -31,9 +52,14 @@ __all__ = [
     "simulate",
     "min_filter_length",
     "filter_length_for",
+    "best_filter_length",
     "fir_predictor",
     "truncated_kalman",
     "risk",
+    "simulated_risk",
+    "kl_divergence",
+    "phase_sweep",
+    "stability_margins",
     "unstable_structure",
     "min_parameters",
     "FilterResult",
@@ -45,8 +71,24 @@ __all__ = [
     "FirPredictor",
     "FirFilter",
     "TruncatedKalman",
+    "StateLearner",
     "TopLeftBlock",
+    "FirstColumns",
+    "SparsePattern",
+    "LinearSpan",
+    "ReducedRank",
+    "RepeatedEigenvalue",
+    "FixedTransition",
+    "FittedTransition",
+    "full_matrix",
+    "RecursivePredictor",
+    "exponential_smoothing",
+    "kalman_predictor",
     "RiskResult",
+    "SimulatedRisk",
+    "DivergenceResult",
+    "PhaseSweep",
+    "StabilityMargins",
     "UnstableStructure",
     "ParameterCounts",
 ]

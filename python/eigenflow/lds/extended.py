@@ -24,6 +24,7 @@ Extended = NDArray[Any]
 
 _FIRST_DIGITS = 40
 _MOST_DIGITS = 2560
+_MOST_SWEEPS = 60
 _AGREE = Decimal("1e-14")
 _TINY = Decimal("1e-300")
 _ZERO = Decimal(0)
@@ -132,6 +133,58 @@ def solve(a: Extended, b: Extended) -> Extended:
         others = np.arange(n) != i
         rows[others, i:] -= np.outer(rows[others, i], rows[i, i:])
     return rows[:, n:]
+
+
+def eigh(a: Extended) -> tuple[Extended, Extended]:
+    """Eigenvalues in falling order and orthonormal eigenvectors of a symmetric matrix.
+
+    Cyclic Jacobi rotations: about 6 sweeps of 4 n^3 products, few digits lost on graded matrices.
+    """
+    a, vectors = a.copy(), identity(len(a))
+    pairs = [(p, q) for p in range(len(a)) for q in range(p + 1, len(a))]
+    small = ten_to(-2 * current_digits())
+    for _ in range(_MOST_SWEEPS):
+        turned = False
+        for p, q in pairs:
+            if a[p, q] * a[p, q] > small * abs(a[p, p] * a[q, q]):
+                _rotate(a, vectors, p, q)
+                turned = True
+        if not turned:
+            break
+    values = a.diagonal().copy()
+    order = sorted(range(len(a)), key=lambda i: -values[i])
+    return values[order], vectors[:, order]
+
+
+def _rotate(a: Extended, vectors: Extended, p: int, q: int) -> None:
+    """Turn rows and columns p and q so that a[p, q] vanishes."""
+    ratio = (a[q, q] - a[p, p]) / (2 * a[p, q])
+    t = _ONE / (abs(ratio) + (ratio * ratio + 1).sqrt())
+    t = -t if ratio < 0 else t
+    c = _ONE / (t * t + 1).sqrt()
+    s = t * c
+    for m in (a.T, a, vectors):  # columns of a.T are rows of a
+        first, second = m[:, p].copy(), m[:, q].copy()
+        m[:, p], m[:, q] = c * first - s * second, s * first + c * second
+    a[p, q] = a[q, p] = _ZERO
+
+
+def log_det(a: Extended) -> Decimal:
+    """Return the logarithm of the determinant of a positive definite matrix.
+
+    Raises
+    ------
+    ZeroDivisionError
+        If a pivot is not positive.
+    """
+    left, total = a.copy(), _ZERO
+    for i in range(len(a)):
+        if left[i, i] <= 0:
+            msg = "not positive definite"
+            raise ZeroDivisionError(msg)
+        total += left[i, i].ln()
+        left = left - np.outer(left[:, i], left[i, :]) / left[i, i]
+    return total
 
 
 def settle(compute: Callable[[], tuple[Decimal, list[Any]]], what: str) -> list[Any]:

@@ -94,16 +94,16 @@ def weights_of_best(form: Innovations, A: Array, length: int, horizon: int | Non
     return out
 
 
-def filter_excess(form: Innovations, weights: Extended, horizon: int) -> Decimal:
-    """Mean squared distance of a fixed filter with these weights from the Kalman filter.
+def filter_excess(form: Innovations, weights: Extended, horizon: int) -> Extended:
+    """Covariance of the distance of a fixed filter from the Kalman filter, averaged over time.
 
     Its distance at time t is H x(t-h) + sum of D_k e(t-k), with independent terms, where x is the
     Kalman filter's state and e its innovations.
     """
     length = len(weights)
-    on_state, noise = form.C, Decimal(0)
+    on_state, noise = form.C, zeros(len(form.C), len(form.C))
     # C A^k - sum of F_i C A^(k-i), by Horner's rule: times L it is D_(k+1) + F_(k+1), at the end H.
     for weight in weights:
-        noise += trace(quadratic(on_state @ form.gain - weight, form.innovation_cov))
+        noise = noise + quadratic(on_state @ form.gain - weight, form.innovation_cov)
         on_state = on_state @ form.A - weight @ form.C
-    return noise + trace(quadratic(on_state, mean_prediction_cov(form, horizon - length)))
+    return noise + quadratic(on_state, mean_prediction_cov(form, horizon - length))

@@ -19,6 +19,7 @@ from eigenflow.lds.extended import Extended, identity, quadratic, solve, symmetr
 from eigenflow.lds.structure import (
     UnstableStructure,
     observability_stages,
+    rank_tolerance,
     unstable_structure,
 )
 
@@ -124,7 +125,7 @@ def _require_observed(system: PlainSystem) -> None:
     """Refuse unseen unstable modes: in rounding, the doubling may seem to converge on them."""
     found = unstable_structure(system.A)
     if found.count:
-        zero = 1e3 * len(system.A) * float(np.finfo(np.float64).eps)
+        zero = rank_tolerance(len(system.A))
         _, unseen = observability_stages(found.restriction, system.C @ found.basis, zero)
         if unseen:
             raise ValueError(_NO_STEADY_FILTER)
@@ -186,22 +187,29 @@ class LongRun:
 def long_run(form: Innovations, A: Array, structure: UnstableStructure) -> LongRun:
     """Split the state in its unstable and stable parts, to the current number of digits."""
     n, k = len(A), structure.count
-    q, _ = np.linalg.qr(np.concatenate([structure.basis, np.eye(n)], axis=1))
-    turn = extended.extend(np.concatenate([structure.basis, q[:, k:]], axis=1))
-    turned = solve(turn, form.A @ turn)
-    down = _invariant_correction(turned, k)
-    shear = identity(n)
-    shear[k:, :k] = down
-    upper = solve(shear, turned @ shear)
-    across = _sylvester(upper[:k, :k], upper[k:, k:], upper[:k, k:])
-    decouple = identity(n)
-    decouple[:k, k:] = across
-    coordinates = turn @ shear @ decouple
+    coordinates, parted = invariant_split(form.A, structure)
     driving = quadratic(solve(coordinates, identity(n)), form.driving_cov)
     factor, mask = identity(n), zeros(n, n)
-    factor[k:, k:] = _stationary(upper[k:, k:], driving[k:, k:])
+    factor[k:, k:] = _stationary(parted[k:, k:], driving[k:, k:])
     mask[k:, k:] = identity(n - k)
     return LongRun(coordinates, factor, mask)
+
+
+def invariant_split(A: Extended, structure: UnstableStructure) -> tuple[Extended, Extended]:
+    """Coordinates whose first k columns span the unstable subspace, and A in them.
+
+    A is block diagonal there, to the current number of digits; the float64 basis is refined.
+    """
+    n, k = len(A), structure.count
+    q, _ = np.linalg.qr(np.concatenate([structure.basis, np.eye(n)], axis=1))
+    turn = extended.extend(np.concatenate([structure.basis, q[:, k:]], axis=1))
+    turned = solve(turn, A @ turn)
+    shear = identity(n)
+    shear[k:, :k] = _invariant_correction(turned, k)
+    upper = solve(shear, turned @ shear)
+    decouple = identity(n)
+    decouple[:k, k:] = _sylvester(upper[:k, :k], upper[k:, k:], upper[:k, k:])
+    return turn @ shear @ decouple, upper
 
 
 def _stationary(A: Extended, G: Extended) -> Extended:

@@ -2,41 +2,27 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from eigenflow._arrays import Array
 from eigenflow._threads import resolve_workers
 from eigenflow.lds import extended
-from eigenflow.lds.extended import Extended, quadratic, trace
+from eigenflow.lds.extended import Extended, quadratic, symmetrized, trace, zeros
 from eigenflow.lds.fixed_filters import filter_excess, truncated_weights, weights_of_best
 from eigenflow.lds.innovations import PlainSystem, innovations_form, plain, summed
+from eigenflow.lds.learners import StateLearner
 from eigenflow.lds.prediction import FirFilter, FirPredictor, TruncatedKalman
+from eigenflow.lds.recursive import RecursivePredictor
 from eigenflow.lds.structure import as_count
 
+_STEADY = "steady Riccati covariance"
 
-@dataclass(frozen=True)
-class TopLeftBlock:
-    """Learner of x' = A x that estimates the top left k x k block of A and sets the rest to 0.
-
-    The learner of the paper's Figure 1, in the limit of infinitely many trajectories: the block is
-    the least-squares one at the horizon in question.
-
-    Parameters
-    ----------
-    size : int
-        k; it has k^2 parameters.
-    """
-
-    size: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "size", as_count(self.size, "size", 0))
-
-
-Learner = FirPredictor | TruncatedKalman | FirFilter | TopLeftBlock
+Learner = FirPredictor | TruncatedKalman | FirFilter | RecursivePredictor | StateLearner
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +40,7 @@ class RiskResult:
     log1p_mean : float
         ln(1 + mean), the scale of the paper's Figure 1.
     n_steps : int
-        Number of scored steps: T for a state learner, T - h for a filter of length h.
+        Number of scored steps: T - h for a filter of length h, T - 1 for all others.
     start : str
         Law of the first state.
     """
@@ -82,11 +68,13 @@ def risk(
     ----------
     system : LinearSystem
         The true system.
-    learner : FirPredictor, TruncatedKalman, FirFilter or TopLeftBlock
+    learner : FirPredictor, TruncatedKalman, FirFilter, RecursivePredictor or StateLearner
         The first three predict y_t from the last h observations and are scored against the Kalman
-        filter on t = h+1, ..., T; they may have been designed for another system. `TopLeftBlock`
-        predicts the state itself from the last state (want C = I, R = 0) and is scored against
-        A x on t = 2, ..., T.
+        filter on t = h+1, ..., T; they may have been designed for another system. A
+        `RecursivePredictor` (exponential smoothing, a filter of smaller order) is scored on t =
+        2, ..., T. A `StateLearner` (`TopLeftBlock`, `FirstColumns`, `ReducedRank`, ...)
+        predicts the state itself from the last state (want C = I, R = 0) by the best member of
+        its class, and is scored against A x on t = 2, ..., T.
     horizon : int
         T, more than h; up to 1e12 and beyond, the cost grows like log T.
     workers, check_finite
@@ -114,9 +102,10 @@ def risk(
     with its exact weights: weights rounded to float64 would miss the unstable subspace by 1e-16,
     and over a long horizon that is visible (pass ``FirFilter(learner.weights)`` to see it).
 
-    For `TopLeftBlock` the first state has covariance `cov0` where the system was given one, and Q
-    otherwise (x_1 = w_0, as in the paper). For lambda = 1 and k below the size 4 of the Jordan
-    block the mean grows like T^(2(4 - k) - 1); for k >= 4 it stays below (7 - k) 0.16/0.84.
+    For a `StateLearner` the first state has covariance `cov0` where the system was given one, and
+    Q otherwise (x_1 = w_0, as in the paper). On the paper's Figure 1 with lambda = 1,
+    `TopLeftBlock` of a size k below the size 4 of the Jordan block has a mean that grows like
+    T^(2(4 - k) - 1); for k >= 4 it stays below (7 - k) 0.16/0.84.
 
     The averaged covariances are summed by doubling in decimal arithmetic, which cannot overflow,
     and with as many digits as two agreeing runs ask for: cost O(n^3 log T) products of 0.1 to
@@ -131,39 +120,65 @@ def risk(
     [7.264957, 0.0]
     """
     resolve_workers(workers)
-    _require_learner(learner)
+    compute = excess_of(system, learner, horizon)
+    found: list[Excess] = []
+
+    def traced() -> tuple[Decimal, list[Decimal]]:
+        found.append(compute())
+        return trace(found[-1].noise_cov), [trace(found[-1].cov)]
+
+    mean = extended.settle(traced, "horizon")[0]
+    return _result(mean, found[-1].n_steps, found[-1].start)
+
+
+@dataclass(frozen=True, eq=False)
+class Excess:
+    """Averaged covariance of the learner's distance from the best predictor, and its setting."""
+
+    cov: Extended
+    noise_cov: Extended
+    n_steps: int
+    start: str
+
+
+def excess_of(system: Any, learner: Any, horizon: int) -> Callable[[], Excess]:
+    """Check the arguments; the result computes the excess at the current number of digits."""
     matrices = plain(system)
     horizon = as_count(horizon, "horizon", 2)
-    if isinstance(learner, TopLeftBlock):
-        return _block_risk(system, matrices, learner, horizon)
-    return _filter_risk(matrices, learner, horizon)
+    if isinstance(learner, StateLearner):
+        return _state_excess(system, matrices, learner, horizon)
+    if isinstance(learner, RecursivePredictor):
+        require_outputs(learner.observation.shape[0], matrices)
+        return lambda: _recursive_excess(matrices, learner, horizon)
+    if isinstance(learner, FirPredictor | TruncatedKalman | FirFilter):
+        length, p = learner.weights.shape[:2]
+        require_outputs(p, matrices)
+        why = f" (more than the length {length})"
+        n_steps = as_count(horizon, "horizon", length + 1, why) - length
+        return lambda: _filter_excess(matrices, learner, horizon, n_steps)
+    msg = (
+        f"learner: got {type(learner).__name__}, want FirPredictor, TruncatedKalman, "
+        "FirFilter, RecursivePredictor or a StateLearner such as TopLeftBlock"
+    )
+    raise TypeError(msg)
 
 
-def _require_learner(learner: object) -> None:
-    if not isinstance(learner, FirPredictor | TruncatedKalman | FirFilter | TopLeftBlock):
-        msg = (
-            f"learner: got {type(learner).__name__}, want FirPredictor, TruncatedKalman, "
-            "FirFilter or TopLeftBlock"
-        )
-        raise TypeError(msg)
-
-
-def _filter_risk(
-    matrices: PlainSystem, learner: FirPredictor | TruncatedKalman | FirFilter, horizon: int
-) -> RiskResult:
-    length, p = learner.weights.shape[:2]
+def require_outputs(p: int, matrices: PlainSystem) -> None:
+    """Refuse a filter for another number of outputs."""
     if p != len(matrices.C):
         msg = f"learner: got a filter of {p} outputs, want {len(matrices.C)} as the system has"
         raise ValueError(msg)
-    n_steps = as_count(horizon, "horizon", length + 1, f" (more than the length {length})") - length
 
-    def compute() -> tuple[Decimal, list[Decimal]]:
-        form = innovations_form(matrices)
-        excess = filter_excess(form, _exact_weights(learner), horizon)
-        return trace(form.innovation_cov), [excess]
 
-    mean = extended.settle(compute, "horizon")[0]
-    return _result(mean, n_steps, "steady Riccati covariance")
+def _filter_excess(
+    matrices: PlainSystem,
+    learner: FirPredictor | TruncatedKalman | FirFilter,
+    horizon: int,
+    n_steps: int,
+) -> Excess:
+    form = innovations_form(matrices)
+    cov = filter_excess(form, _exact_weights(learner), horizon)
+    return Excess(cov, form.innovation_cov, n_steps, _STEADY)
 
 
 def _exact_weights(learner: FirPredictor | TruncatedKalman | FirFilter) -> Extended:
@@ -175,32 +190,51 @@ def _exact_weights(learner: FirPredictor | TruncatedKalman | FirFilter) -> Exten
     return weights_of_best(form, learner.system.A, learner.length, learner.horizon)
 
 
-def _block_risk(
-    system: Any, matrices: PlainSystem, learner: TopLeftBlock, horizon: int
-) -> RiskResult:
+def _recursive_excess(matrices: PlainSystem, learner: RecursivePredictor, horizon: int) -> Excess:
+    """Both predictors as one system that the innovations drive, from 0."""
+    form = innovations_form(matrices)
+    F, G, H = learner.exact()
+    n, m = len(form.A), len(F)
+    both = zeros(n + m, n + m)
+    both[:n, :n], both[n:, :n], both[n:, n:] = form.A, G @ form.C, F
+    drive = np.concatenate([form.gain, G])
+    *_, sums = summed(both, symmetrized(quadratic(drive, form.innovation_cov)), horizon)
+    distance = np.concatenate([-form.C, H], axis=1)
+    cov = symmetrized(quadratic(distance, sums)) / Decimal(horizon - 1)
+    return Excess(cov, form.innovation_cov, horizon - 1, _STEADY)
+
+
+def _state_excess(
+    system: Any, matrices: PlainSystem, learner: StateLearner, horizon: int
+) -> Callable[[], Excess]:
+    first, start = first_state_cov(system, matrices, learner)
+
+    def compute() -> Excess:
+        cov = mean_state_cov(matrices, first, horizon - 1)
+        excess = learner.excess_cov(extended.extend(matrices.A), cov)
+        return Excess(excess, extended.extend(matrices.Q), horizon - 1, start)
+
+    return compute
+
+
+def first_state_cov(system: Any, matrices: PlainSystem, learner: StateLearner) -> tuple[Array, str]:
+    """Second moment of the first state and its name; refuses what a state learner cannot read."""
     n = len(matrices.A)
     if matrices.C.shape != (n, n) or (np.eye(n) != matrices.C).any() or matrices.R.any():
-        msg = "system: TopLeftBlock reads the state itself, want C = identity and R = 0"
+        msg = (
+            f"system: {type(learner).__name__} reads the state itself, want C = identity and R = 0"
+        )
         raise ValueError(msg)
     if np.any(getattr(system, "state_offset", 0.0)):
-        msg = "system: got a state offset, want none with TopLeftBlock"
+        msg = f"system: got a state offset, want none with {type(learner).__name__}"
         raise ValueError(msg)
-    if learner.size > n:
-        msg = f"learner: got a block of size {learner.size}, want at most {n} as the state has"
-        raise ValueError(msg)
-    given = getattr(system, "start", "") == "given"
-    first = system.cov0 + np.outer(system.mean0, system.mean0) if given else matrices.Q
-
-    def compute() -> tuple[Decimal, list[Decimal]]:
-        cov = _mean_state_cov(matrices, first, horizon - 1)
-        unit = trace(extended.extend(matrices.Q)) + trace(extended.extend(first))
-        return unit, [_block_excess(extended.extend(matrices.A), cov, learner.size)]
-
-    mean = extended.settle(compute, "horizon")[0]
-    return _result(mean, horizon - 1, "given" if given else "covariance Q (x_1 = w_0)")
+    learner.require_state_dim(n)
+    if getattr(system, "start", "") == "given":
+        return system.cov0 + np.outer(system.mean0, system.mean0), "given"
+    return matrices.Q, "covariance Q (x_1 = w_0)"
 
 
-def _mean_state_cov(matrices: PlainSystem, first: Any, n_steps: int) -> Extended:
+def mean_state_cov(matrices: PlainSystem, first: Array, n_steps: int) -> Extended:
     """Covariance of the state averaged over t = 1, ..., n."""
     A, Q = extended.extend(matrices.A), extended.extend(matrices.Q)
     _, from_noise, sums = summed(A, Q, n_steps)
@@ -209,26 +243,6 @@ def _mean_state_cov(matrices: PlainSystem, first: Any, n_steps: int) -> Extended
         _, from_start, _ = summed(A, extended.extend(first), n_steps)
     mean: Extended = (from_start + sums) / Decimal(n_steps)
     return mean
-
-
-def _block_excess(A: Extended, cov: Extended, size: int) -> Decimal:
-    """Rows above `size` miss what the first states do not tell about the rest; others miss all."""
-    missed = trace(quadratic(A[size:], cov))
-    if size == len(A) or size == 0:
-        return missed
-    rest = _given_first(cov, size)
-    return missed + trace(quadratic(A[:size, size:], rest))
-
-
-def _given_first(cov: Extended, size: int) -> Extended:
-    """Covariance of the states from `size` on, given those before."""
-    left = cov.copy()
-    for i in range(size):
-        # What is left of a variance after its neighbours, when it is nothing but rounding: the
-        # state repeats earlier ones and tells nothing more.
-        if left[i, i] > cov[i, i] * extended.ten_to(10 - extended.current_digits()):
-            left = left - np.outer(left[:, i], left[i, :]) / left[i, i]
-    return left[size:, size:]
 
 
 def _result(mean: Decimal, n_steps: int, start: str) -> RiskResult:

@@ -19,7 +19,8 @@ from eigenflow.lds.extended import Extended
 from eigenflow.lds.fixed_filters import excess_of_best, truncated_weights, weights_of_best
 from eigenflow.lds.innovations import PlainSystem, innovations_form, plain
 from eigenflow.lds.local_level import as_local_level
-from eigenflow.lds.structure import as_count, unstable_structure
+from eigenflow.lds.margins import state_growth
+from eigenflow.lds.structure import as_count
 from eigenflow.lds.window_length import min_filter_length
 
 
@@ -229,7 +230,7 @@ def truncated_kalman(
 
     weights, cov, closed = (extended.to_float(m) for m in extended.settle(compute, "length"))
     decay = float(np.max(np.abs(np.linalg.eigvals(closed)), initial=0.0))
-    base, power = _growth(matrices.A)
+    base, power = state_growth(matrices.A)
     return TruncatedKalman(_frozen(weights), length, _frozen(cov), decay, base, power, matrices)
 
 
@@ -257,19 +258,6 @@ def _require_long_enough(matrices: PlainSystem, length: int, horizon: int | None
                 "fixed filter grows without bound with the horizon (give a finite horizon)"
             )
             raise ValueError(msg)
-
-
-def _growth(A: Array) -> tuple[float, int]:
-    found = unstable_structure(A)
-    if found.count == 0:
-        return 1.0, 0
-    sizes = np.array([max(s) for s in found.jordan_sizes])
-    moduli = np.abs(found.eigenvalues)
-    top = float(moduli.max())
-    size = int(sizes[moduli >= top * (1 - 1e-9)].max())
-    if top <= 1 + 1e-9:
-        return 1.0, 2 * size - 1
-    return top * top, 2 * size - 2
 
 
 def _frozen(a: Array) -> Array:

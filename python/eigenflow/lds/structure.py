@@ -1,6 +1,6 @@
 """Which modes of a linear system do not die out, and how many parameters they ask for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,10 @@ class UnstableStructure:
         Orthonormal basis U of their generalised subspace.
     restriction : (k, k) ndarray
         U' A U, which is A on that subspace.
+    observed_dim, excited_dim : int or None
+        How many of the k dimensions reach the outputs, and how many the noise reaches; None where
+        C or Q was not given. The counts of `min_parameters` and `min_filter_length` take the noise
+        to excite all of them: what it does not reach does not grow in a zero start.
     """
 
     count: int
@@ -38,6 +42,8 @@ class UnstableStructure:
     jordan_sizes: tuple[tuple[int, ...], ...]
     basis: Array
     restriction: Array
+    observed_dim: int | None = None
+    excited_dim: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +91,15 @@ def as_square(A: object, name: str) -> Array:
     return a
 
 
+def as_matrix(x: object, name: str, n: int) -> Array:
+    """Return a finite float64 matrix with n columns, or say what was wrong with it."""
+    a = as_float_array(x, name, ndim=2, dtype=np.float64)
+    if a.shape[1] != n:
+        msg = f"{name}: got shape {a.shape}, want {n} columns as A has"
+        raise ValueError(msg)
+    return a
+
+
 def as_count(value: object, name: str, least: int, why: str = "") -> int:
     """Return an integer of at least this size, or say what was wrong with it."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
@@ -96,7 +111,9 @@ def as_count(value: object, name: str, least: int, why: str = "") -> int:
     return int(value)
 
 
-def unstable_structure(A: object, *, tol: float | None = None) -> UnstableStructure:
+def unstable_structure(
+    A: object, *, C: object = None, Q: object = None, tol: float | None = None
+) -> UnstableStructure:
     """Find the eigenvalues on and outside the unit circle, their Jordan blocks and their subspace.
 
     Rounding moves the eigenvalues of a Jordan block of size s by about eps^(1/s), 1e-4 for s = 4,
@@ -109,6 +126,10 @@ def unstable_structure(A: object, *, tol: float | None = None) -> UnstableStruct
     ----------
     A : (n, n) array_like
         Transition matrix.
+    C : (p, n) array_like, optional
+        Observation matrix, for `observed_dim`.
+    Q : (n, n) array_like, optional
+        Covariance of the state noise, for `excited_dim`.
     tol : float, optional
         Relative size of the errors in A; 10 n eps by default.
 
@@ -138,6 +159,18 @@ def unstable_structure(A: object, *, tol: float | None = None) -> UnstableStruct
     if not 0 < tol < 1:
         msg = f"tol: got {tol}, want a number between 0 and 1"
         raise ValueError(msg)
+    found = _structure(a, tol)
+    return replace(
+        found,
+        observed_dim=None if C is None else _reached(found, as_matrix(C, "C", n)),
+        excited_dim=None
+        if Q is None
+        else _reached(_structure(a.T.copy(), tol), _rows_of(as_matrix(Q, "Q", n))),
+    )
+
+
+def _structure(a: Array, tol: float) -> UnstableStructure:
+    n = len(a)
     if n == 0:
         return UnstableStructure(0, np.zeros(0, complex), (), (), np.zeros((0, 0)), a.copy())
     scale = float(np.linalg.norm(a, 2))
@@ -226,6 +259,26 @@ def observability_stages(A: Array, C: Array, tol: float) -> tuple[list[int], int
         scale = max(float(np.linalg.norm(turned, 2)), _EPS)
         A, C = turned[rank:, rank:], turned[:rank, rank:]
     return ranks, A.shape[0]
+
+
+def rank_tolerance(n: int) -> float:
+    """Relative size of what counts as zero in the staircase."""
+    return 1e3 * n * _EPS
+
+
+def _reached(found: UnstableStructure, C: Array) -> int:
+    """Dimension of the unstable subspace that C sees; for noise, of the transposed system."""
+    ranks, _ = observability_stages(
+        found.restriction, C @ found.basis, rank_tolerance(found.basis.shape[0])
+    )
+    return sum(ranks)
+
+
+def _rows_of(Q: Array) -> Array:
+    """Return X with X' X = Q."""
+    values, vectors = np.linalg.eigh((Q + Q.T) / 2)
+    values[values <= rank_tolerance(len(Q)) * np.max(np.abs(values), initial=0.0)] = 0.0
+    return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T)
 
 
 def _reordered(t: Array, z: Array, group: Array) -> Any:

@@ -15,13 +15,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from eigenflow._arrays import as_float_array
 from eigenflow._threads import resolve_workers
 from eigenflow.lds import extended
 from eigenflow.lds.fixed_filters import excess_of_best, truncated_excess
 from eigenflow.lds.innovations import Innovations, PlainSystem, innovations_form, plain
 from eigenflow.lds.local_level import LocalLevel, as_local_level
-from eigenflow.lds.structure import as_count, as_square, observability_stages, unstable_structure
+from eigenflow.lds.structure import (
+    as_count,
+    as_matrix,
+    as_square,
+    observability_stages,
+    rank_tolerance,
+    unstable_structure,
+)
 
 Criterion = Literal["mean", "total", "truncated"]
 
@@ -69,14 +75,11 @@ def min_filter_length(A: object, C: object, *, tol: float | None = None) -> int:
     2
     """
     a = as_square(A, "A")
-    c = as_float_array(C, "C", ndim=2, dtype=np.float64)
-    if c.shape[1] != a.shape[0]:
-        msg = f"C: got shape {c.shape}, want {a.shape[0]} columns as A has"
-        raise ValueError(msg)
+    c = as_matrix(C, "C", len(a))
     found = unstable_structure(a)
     if found.count == 0:
         return 0
-    zero = 1e3 * len(a) * float(np.finfo(np.float64).eps) if tol is None else float(tol)
+    zero = rank_tolerance(len(a)) if tol is None else float(tol)
     ranks, _ = observability_stages(found.restriction, c @ found.basis, zero)
     return len(ranks)
 
@@ -146,6 +149,54 @@ def filter_length_for(
     excess = _excess_by_length(matrices, horizon, criterion)
     # A filter as long as the series has no window to fail in.
     return _first_enough(lambda length: excess(length) <= tol, min(horizon - 1, _LONGEST))
+
+
+def best_filter_length(
+    system: Any,
+    horizon: int,
+    *,
+    workers: int | None = None,
+    check_finite: bool = True,
+) -> int:
+    """Length that a filter should have when its weights must be learned from the same series.
+
+    A longer filter comes closer to Kalman's, but each of its h p weights costs about one
+    innovation variance S in total to estimate. The best length balances the total excess
+    against h p tr S; unlike a bare criterion it needs no tolerance.
+
+    Parameters
+    ----------
+    system : LinearSystem
+        As for `fir_predictor`.
+    horizon : int
+        Number T >= 2 of observations.
+    workers, check_finite
+        As for `fir_predictor`.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Notes
+    -----
+    For the noisy random walk about ln(2 abs(ln rho) T (1 - rho^2)) / (2 abs(ln rho)): it grows
+    like the logarithm of the horizon. Cost as `filter_length_for`.
+
+    Examples
+    --------
+    >>> from eigenflow.lds import LinearSystem, best_filter_length
+    >>> walk = LinearSystem([[1.0]], [[1.0]], [[0.01]], [[1.0]])
+    >>> [best_filter_length(walk, 10**k) for k in (3, 6, 9)]
+    [18, 53, 87]
+    """
+    resolve_workers(workers)
+    matrices = plain(system)
+    horizon = as_count(horizon, "horizon", 2)
+    most = min(horizon - 1, _LONGEST)
+    total = _excess_by_length(matrices, horizon, "total")
+    p = len(matrices.C)
+    return _first_enough(lambda h: h == most or total(h + 1) + p >= total(h), most)
 
 
 def _excess_by_length(
