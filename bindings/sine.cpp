@@ -45,6 +45,46 @@ void entries(const py::array &U, const py::array &V, const py::array &out, doubl
   });
 }
 
+// A view of an optional array, without data for None.
+template <class T> matrix_view<T> matrix_or_none(const py::object &a, const char *name) {
+  return a.is_none() ? matrix_view<T>{} : matrix_of<T>(py::cast<py::array>(a), name);
+}
+
+py::tuple vjp(const py::array &U, const py::array &V, const py::array &X,
+              const py::array &grad_output, const py::object &grad_U, const py::object &grad_V,
+              const py::object &grad_X, double omega, double gain, bool exact_phase,
+              bool scale_right, int workers) {
+  const auto result = with_float_type(U, [&](auto zero) {
+    using real = decltype(zero);
+    const auto u = matrix_of<const real>(U, "U"), v = matrix_of<const real>(V, "V");
+    const auto x = matrix_of<const real>(X, "X");
+    const auto y = matrix_of<const real>(grad_output, "grad_output");
+    const sine::gradient_views<real> out{matrix_or_none<real>(grad_U, "grad_U"),
+                                         matrix_or_none<real>(grad_V, "grad_V"),
+                                         matrix_or_none<real>(grad_X, "grad_X")};
+    const py::gil_scoped_release release;
+    return sine::vjp<real>(u, v, x, y, out, {omega, gain, exact_phase, workers, scale_right});
+  });
+  return py::make_tuple(result.omega, result.gain);
+}
+
+void jvp(const py::array &U, const py::array &V, const py::array &X, const py::object &dU,
+         const py::object &dV, const py::object &dX, double domega, double dgain,
+         const py::array &out, double omega, double gain, bool exact_phase, bool scale_right,
+         int workers) {
+  with_float_type(U, [&](auto zero) {
+    using real = decltype(zero);
+    const auto u = matrix_of<const real>(U, "U"), v = matrix_of<const real>(V, "V");
+    const auto x = matrix_of<const real>(X, "X");
+    const sine::tangents<real> along{matrix_or_none<const real>(dU, "dU"),
+                                     matrix_or_none<const real>(dV, "dV"),
+                                     matrix_or_none<const real>(dX, "dX"), domega, dgain};
+    const auto y = matrix_of<real>(out, "out");
+    const py::gil_scoped_release release;
+    sine::jvp<real>(u, v, x, along, y, {omega, gain, exact_phase, workers, scale_right});
+  });
+}
+
 void sincospi(const py::array &t, const py::array &sine_out, const py::array &cosine_out) {
   with_float_type(t, [&](auto zero) {
     using real = decltype(zero);
@@ -63,6 +103,12 @@ void register_sine(py::module_ &m) {
         py::arg("gain"), py::arg("exact_phase"), py::arg("transposed"), py::arg("workers"));
   m.def("entries", &entries, py::arg("U"), py::arg("V"), py::arg("out"), py::arg("omega"),
         py::arg("gain"), py::arg("exact_phase"), py::arg("workers"));
+  m.def("vjp", &vjp, py::arg("U"), py::arg("V"), py::arg("X"), py::arg("grad_output"),
+        py::arg("grad_U"), py::arg("grad_V"), py::arg("grad_X"), py::arg("omega"), py::arg("gain"),
+        py::arg("exact_phase"), py::arg("scale_right"), py::arg("workers"));
+  m.def("jvp", &jvp, py::arg("U"), py::arg("V"), py::arg("X"), py::arg("dU"), py::arg("dV"),
+        py::arg("dX"), py::arg("domega"), py::arg("dgain"), py::arg("out"), py::arg("omega"),
+        py::arg("gain"), py::arg("exact_phase"), py::arg("scale_right"), py::arg("workers"));
   m.def("sincospi", &sincospi, py::arg("t"), py::arg("sine"), py::arg("cosine"));
 }
 

@@ -16,24 +16,6 @@ using namespace detail;
 constexpr index right_hand_sides = 512; // applied at once; a further block makes the sines again
 constexpr index max_panels = 4;         // of a chunk: they share the packed rows of V and X
 
-std::string shape(index rows, index cols) {
-  return std::to_string(rows) + " x " + std::to_string(cols);
-}
-
-template <class Real>
-void check_factors(matrix_view<const Real> U, matrix_view<const Real> V, const options &opts) {
-  require(U.cols == V.cols, "V: got " + std::to_string(V.cols) + " columns, want " +
-                                std::to_string(U.cols) + " as in U");
-  require(std::isfinite(opts.omega), "omega: want a finite number");
-  require(std::isfinite(opts.gain) && opts.gain != 0, "gain: want a finite number other than 0");
-}
-
-template <class Real>
-void check_shape(const char *name, matrix_view<Real> a, index rows, index cols) {
-  require(a.rows == rows && a.cols == cols,
-          std::string(name) + ": got " + shape(a.rows, a.cols) + ", want " + shape(rows, cols));
-}
-
 // Largest Euclidean norm of a row, without overflow: entries are divided by the largest one.
 template <class Real> double largest_row_norm(matrix_view<const Real> a) {
   double largest = 0, norm_squared = 0;
@@ -55,13 +37,15 @@ template <class Real> double largest_row_norm(matrix_view<const Real> a) {
 
 // One worker's memory for `apply`: right-hand sides and sums of one block of them.
 template <class Real> struct apply_scratch {
-  tile_maker<Real> tiles;
-  std::unique_ptr<Real[]> x, sums;
+  phase_maker<Real> phases;
+  std::unique_ptr<Real[]> tiles, x, sums;
 
   apply_scratch(factor<Real> out_side, factor<Real> sum_side, const options &opts, index n_panels,
                 index cols)
-      : tiles(out_side, sum_side, opts, n_panels), x(uninitialised<Real>(tile_cols * cols)),
-        sums(uninitialised<Real>(n_panels * tiles.lanes() * cols)) {}
+      : phases(out_side, sum_side, opts, n_panels),
+        tiles(uninitialised<Real>(n_panels * tile_cols * phases.lanes())),
+        x(uninitialised<Real>(tile_cols * cols)),
+        sums(uninitialised<Real>(n_panels * phases.lanes() * cols)) {}
 };
 
 // Y = S X over the rows of out_side; the sum runs over the rows of sum_side.
@@ -85,7 +69,7 @@ public:
   }
 
 private:
-  static index lanes() { return tile_maker<Real>::lanes(); }
+  static index lanes() { return phase_maker<Real>::lanes(); }
 
   void chunk(index begin, index end, int worker) {
     auto &scratch = scratch_[static_cast<std::size_t>(worker)];
@@ -95,7 +79,7 @@ private:
     interrupt_poll poll;
     for (index i = begin; i < end; i += n_panels_ * lanes()) {
       const index rows = std::min(n_panels_ * lanes(), end - i);
-      scratch->tiles.set_panels(i, rows);
+      scratch->phases.set_panels(i, rows);
       for (index t = 0; t < X_.cols; t += cols_)
         if (!block(*scratch, i, rows, t, std::min(cols_, X_.cols - t), worker, poll))
           return;
@@ -109,9 +93,11 @@ private:
     for (index j = 0; j < X_.rows; j += tile_cols) {
       const index depth = std::min(tile_cols, X_.rows - j);
       pack_right_hand_sides(X_.block(j, t, depth, cols), scratch.x.get());
-      scratch.tiles.make(j, depth, [&](index p, const Real *sines) {
-        kernels<Real>().apply(sines, scratch.x.get(), depth, cols,
-                              scratch.sums.get() + p * lanes() * cols);
+      const tile_place<Real> place{scratch.tiles.get(), tile_cols * lanes(), lanes()};
+      scratch.phases.make(j, depth, place, [&](index p, Real *tile) {
+        kernels<Real>().sines(tile, depth * lanes());
+        kernels<Real>().apply(tile, lanes(), scratch.x.get(), depth, depth, cols, lanes(),
+                              scratch.sums.get() + p * lanes() * cols, lanes());
       });
       if (stop_.check(worker, poll))
         return false;
@@ -124,10 +110,12 @@ private:
     return true;
   }
 
-  static void pack_right_hand_sides(matrix_view<const Real> x, Real *to) {
+  // Divided by the gain, so that the tiles are plain sines.
+  void pack_right_hand_sides(matrix_view<const Real> x, Real *to) const {
+    const Real inverse_gain = static_cast<Real>(1 / opts_.gain);
     for (index j = 0; j < x.rows; ++j)
       for (index c = 0; c < x.cols; ++c)
-        to[c * x.rows + j] = x(j, c);
+        to[c * x.rows + j] = x(j, c) * inverse_gain;
   }
 
   factor<Real> out_side_, sum_side_;
@@ -184,23 +172,27 @@ void entries(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<R
              const options &opts) {
   check_factors(U, V, opts);
   check_shape("out", out, U.rows, V.rows);
-  const index lanes = tile_maker<Real>::lanes(), band = 64 * lanes;
+  const index lanes = kernels<Real>().lanes, band = 64 * lanes;
   const index n_bands = (out.cols + band - 1) / band;
   const index n_tiles = n_bands * ((out.rows + tile_cols - 1) / tile_cols);
   tile_stop stop;
+  const Real inverse_gain = static_cast<Real>(1 / opts.gain);
   const auto body = [&](index begin, index end, int worker) {
-    tile_maker<Real> tiles({V, false}, {U, true}, opts, 1);
+    phase_maker<Real> phases({V, false}, {U, true}, opts, 1);
+    const auto memory = uninitialised<Real>(tile_cols * lanes);
+    const tile_place<Real> place{memory.get(), 0, lanes};
     interrupt_poll poll;
     for (index tile = begin; tile < end; ++tile) {
       const index i = tile / n_bands * tile_cols, rows = std::min(tile_cols, out.rows - i);
       const index last = std::min(out.cols, (tile % n_bands + 1) * band);
       for (index j = tile % n_bands * band; j < last; j += lanes) {
         const index cols = std::min(lanes, last - j);
-        tiles.set_panels(j, cols);
-        tiles.make(i, rows, [&](index, const Real *sines) {
+        phases.set_panels(j, cols);
+        phases.make(i, rows, place, [&](index, Real *sines) {
+          kernels<Real>().sines(sines, rows * lanes);
           for (index r = 0; r < rows; ++r)
             for (index c = 0; c < cols; ++c)
-              out(i + r, j + c) = sines[r * lanes + c];
+              out(i + r, j + c) = sines[r * lanes + c] * inverse_gain;
         });
         if (stop.check(worker, poll))
           return;

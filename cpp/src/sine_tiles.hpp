@@ -5,6 +5,7 @@
 
 #include "isa/sine.hpp"
 
+#include <eigenflow/errors.hpp>
 #include <eigenflow/hd/sine.hpp>
 #include <eigenflow/parallel.hpp>
 #include <eigenflow/sine.hpp>
@@ -14,6 +15,7 @@
 #include <atomic>
 #include <cmath>
 #include <memory>
+#include <string>
 #include <type_traits>
 
 namespace eigenflow::sine::detail {
@@ -73,24 +75,30 @@ template <class Real> std::unique_ptr<Real[]> uninitialised(index n) {
   return std::make_unique_for_overwrite<Real[]>(static_cast<std::size_t>(std::max<index>(n, 1)));
 }
 
-// Tiles of sines for `n_panels` panels of one factor against up to tile_cols rows of the
+// Where the phases of several panels go: panel p, row c at data + p * panel_step + c * row_step.
+template <class Real> struct tile_place {
+  Real *data;
+  index panel_step, row_step;
+};
+
+// Phases, in half-turns, of `n_panels` panels of one factor against up to tile_cols rows of the
 // other.
-template <class Real> class tile_maker {
+template <class Real> class phase_maker {
 public:
-  tile_maker(factor<Real> panel_side, factor<Real> block_side, const options &opts, index n_panels)
+  phase_maker(factor<Real> panel_side, factor<Real> block_side, const options &opts, index n_panels)
       : panel_side_(panel_side), block_side_(block_side), scale_(opts.omega),
-        exact_(opts.exact_phase), inverse_gain_(static_cast<Real>(1 / opts.gain)),
-        depth_(panel_side.rows.cols), depth_step_(std::min(depth_, depth_block)),
+        exact_(opts.exact_phase), depth_(panel_side.rows.cols),
+        depth_step_(std::min(depth_, depth_block)),
         panels_(uninitialised<Real>(n_panels * panel_size())),
-        block_(uninitialised<Real>(tile_cols * depth_step_)),
-        sines_(uninitialised<Real>(n_panels * tile_size())) {
+        block_(uninitialised<Real>(tile_cols * depth_step_)) {
     if (exact_) {
       panels_low_ = uninitialised<Real>(n_panels * panel_size());
       block_low_ = uninitialised<Real>(tile_cols * depth_step_);
     }
   }
 
-  // Chooses the panels of rows [first, first + count) of the panel side.
+  // Chooses the panels of rows [first, first + count) of the panel side. The lanes beyond have
+  // phase zero.
   void set_panels(index first, index count) {
     first_ = first;
     count_ = count;
@@ -98,9 +106,9 @@ public:
       pack_panels(0, depth_);
   }
 
-  // Makes the tiles against rows [first, first + count) of the block side, and hands each to
-  // use(panel, sines), sines[c][lane], while it is in cache.
-  template <class Use> void make(index first, index count, Use &&use) {
+  // Makes the phases against rows [first, first + count) of the block side, and calls
+  // use(panel, phases) on each panel's while they are in cache.
+  template <class Use> void make(index first, index count, tile_place<Real> to, Use &&use) {
     for (index l = 0; l == 0 || l < depth_; l += depth_block) {
       const index depth = std::min(depth_block, depth_ - l);
       pack(block_side_, scale_, first, count, l, depth, block_.get(), block_low_.get(), depth,
@@ -108,12 +116,10 @@ public:
       if (depth_ > depth_block)
         pack_panels(l, depth);
       for (index p = 0; p * lanes() < count_; ++p) {
-        extend(p, depth, count, l == 0);
-        if (l + depth < depth_)
-          continue;
-        Real *sines = sines_.get() + p * tile_size();
-        kernels<Real>().sines(sines, count * lanes(), inverse_gain_);
-        use(p, sines);
+        Real *out = to.data + p * to.panel_step;
+        extend(p, depth, count, l == 0, out, to.row_step);
+        if (l + depth >= depth_)
+          use(p, out);
       }
     }
   }
@@ -122,7 +128,6 @@ public:
 
 private:
   index panel_size() const { return lanes() * depth_step_; }
-  static index tile_size() { return lanes() * tile_cols; }
 
   void pack_panels(index depth_begin, index depth) {
     for (index p = 0; p * lanes() < count_; ++p) {
@@ -139,25 +144,43 @@ private:
     }
   }
 
-  void extend(index p, index depth, index count, bool fresh) {
+  void extend(index p, index depth, index count, bool fresh, Real *out, index row_step) {
     const Real *panel = panels_.get() + p * panel_size();
-    Real *out = sines_.get() + p * tile_size();
     if (exact_)
       kernels<Real>().phases_exact(
           panel, panel_side_.scaled ? panels_low_.get() + p * panel_size() : nullptr, block_.get(),
-          panel_side_.scaled ? nullptr : block_low_.get(), depth, count, fresh, out);
+          panel_side_.scaled ? nullptr : block_low_.get(), depth, count, fresh, out, row_step);
     else
-      kernels<Real>().phases(panel, block_.get(), depth, count, fresh, out);
+      kernels<Real>().phases(panel, block_.get(), depth, depth, count, fresh, out, row_step);
   }
 
   factor<Real> panel_side_, block_side_;
   half_turn_scale scale_;
   bool exact_;
-  Real inverse_gain_;
   index depth_, depth_step_;
   index first_ = 0, count_ = 0;
-  std::unique_ptr<Real[]> panels_, panels_low_, block_, block_low_, sines_;
+  std::unique_ptr<Real[]> panels_, panels_low_, block_, block_low_;
 };
+
+// Argument checks of the drivers.
+inline std::string shape_text(index rows, index cols) {
+  return std::to_string(rows) + " x " + std::to_string(cols);
+}
+
+template <class Real>
+void check_factors(matrix_view<const Real> U, matrix_view<const Real> V, const options &opts) {
+  require(U.cols == V.cols, "V: got " + std::to_string(V.cols) + " columns, want " +
+                                std::to_string(U.cols) + " as in U");
+  require(std::isfinite(opts.omega), "omega: want a finite number");
+  require(std::isfinite(opts.gain) && opts.gain != 0, "gain: want a finite number other than 0");
+}
+
+template <class Real>
+void check_shape(const char *name, matrix_view<Real> a, index rows, index cols) {
+  require(a.rows == rows && a.cols == cols, std::string(name) + ": got " +
+                                                shape_text(a.rows, a.cols) + ", want " +
+                                                shape_text(rows, cols));
+}
 
 // Lets worker 0 look for Ctrl-C between tiles, and tells the others to leave their chunk: a chunk
 // can last for seconds when n is large.
@@ -170,14 +193,29 @@ public:
     try {
       poll();
     } catch (...) {
-      stop_.store(true);
+      stop();
       throw;
     }
     return false;
   }
+  void stop() { stop_.store(true); }
 
 private:
   std::atomic<bool> stop_{false};
 };
+
+// As parallel_for, for chunks that may wait for one another: a chunk that throws stops them all.
+template <class Body> void parallel_chunks(index n, tile_stop &stop, Body &&body, int workers) {
+  const auto guarded = [&](index begin, index end, int worker) {
+    try {
+      for (index c = begin; c < end; ++c)
+        body(c, worker);
+    } catch (...) {
+      stop.stop();
+      throw;
+    }
+  };
+  parallel_for(n, 1, guarded, workers);
+}
 
 } // namespace eigenflow::sine::detail

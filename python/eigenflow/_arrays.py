@@ -172,6 +172,19 @@ def refuse_first(
         raise ValueError(msg)
 
 
+def finite_number(x: Any, name: str) -> float:
+    """Return a finite float, or raise TypeError or ValueError that starts with `name`."""
+    try:
+        value = float(x)
+    except (TypeError, ValueError):
+        msg = f"{name}: got {x!r}, want a number"
+        raise TypeError(msg) from None
+    if not np.isfinite(value):
+        msg = f"{name}: got {value}, want a finite number"
+        raise ValueError(msg)
+    return value
+
+
 def common_float_dtype(*arrays: Any) -> np.dtype[Any]:
     """float32 if every array is float32, else float64."""
     return np.result_type(*(a.dtype for a in arrays)) if arrays else np.dtype(np.float64)

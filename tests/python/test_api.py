@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import operator
 
 import pytest
 
@@ -79,6 +80,8 @@ FUNCTIONS = {
         "row_weights col_factor rng workers check_finite",
     ),
     "sine.SineLowRank": ("U V omega", "gain method rtol exact_phase"),
+    "sine.SineLowRank.vjp": ("self X grad_output", "wrt workers check_finite"),
+    "sine.SineLowRank.jvp": ("self X tangents", "workers check_finite"),
     "lds.LinearSystem": (
         "A C Q R",
         "B D state_offset obs_offset cross_cov mean0 cov0 diffuse time_varying",
@@ -111,6 +114,7 @@ RESULTS = {
         "times coefficients fitted_values residual_norm learned_eigenvalues dual method n_steps "
         "error_estimate reached converged"
     ),
+    "sine.SineGradients": "U V omega gain X",
     "lowrank.SVDResult": (
         "U s Vh rank error relative_error error_kind failure_probability residuals method passes"
     ),
@@ -126,8 +130,7 @@ RESULTS = {
 
 
 def resolve(name):
-    module, _, attribute = name.partition(".")
-    return getattr(getattr(ef, module), attribute)
+    return operator.attrgetter(name)(ef)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -38,3 +38,18 @@ def kaiming_factors(rng, n, k):
     U = rng.uniform(-1, 1, (n, k)) / np.sqrt(k)
     V = rng.uniform(-1, 1, (n, k)) / np.sqrt(n)
     return U, V
+
+
+def gradients(U, V, omega, gain, X, grad_output):
+    """Gradients of sum(grad_output * (sin(omega U V^T) / gain @ X)), in float64."""
+    U, V, X, Y = (np.asarray(a, float) for a in (U, V, X, grad_output))
+    phase = omega * (U @ V.T)
+    S, G = np.sin(phase) / gain, Y @ X.T
+    Q = np.cos(phase) * G / gain
+    return {
+        "U": omega * Q @ V,
+        "V": omega * Q.T @ U,
+        "omega": float(np.vdot(U @ V.T, Q)),
+        "gain": -float(np.vdot(S, G)) / gain,
+        "X": S.T @ Y,
+    }

@@ -21,6 +21,9 @@ struct options {
   double gain = 1; // not zero
   bool exact_phase = false;
   int workers = 0;
+  // The factor that carries omega / pi, which decides the rounding of the entries. Only `vjp` and
+  // `jvp` look at it: `apply_transposed` exchanges the factors by itself.
+  bool scale_right = false;
 };
 
 struct accuracy {
@@ -48,6 +51,37 @@ void apply_transposed(matrix_view<const Real> U, matrix_view<const Real> V,
 template <class Real>
 void entries(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<Real> out,
              const options &opts);
+
+// What `vjp` fills: U m x k, V n x k, X n x T, each row contiguous. A view without data is skipped.
+template <class Real> struct gradient_views {
+  matrix_view<Real> U, V, X;
+};
+
+struct scalar_gradients {
+  double omega, gain;
+};
+
+// The gradients of <grad_output, S X>. With G = grad_output X^T and Q = cos(omega U V^T) o G /
+// gain:
+//   dU = omega Q V, dV = omega Q^T U, domega = <U, Q V>, dgain = -<S, G> / gain, dX = S^T
+//   grad_output.
+// Tiles of S, G and Q are made once each and never stored, at about m n (3 k + 2 T + 30) fused
+// multiply-adds when all are wanted. The scalars come always.
+template <class Real>
+scalar_gradients vjp(matrix_view<const Real> U, matrix_view<const Real> V,
+                     matrix_view<const Real> X, matrix_view<const Real> grad_output,
+                     const gradient_views<Real> &out, const options &opts);
+
+// Tangents of the inputs; a view without data is zero.
+template <class Real> struct tangents {
+  matrix_view<const Real> U, V, X;
+  double omega = 0, gain = 0;
+};
+
+// out = the derivative of S X along the tangents, m x T, at about m n (3 k + 2 T + 30).
+template <class Real>
+void jvp(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<const Real> X,
+         const tangents<Real> &along, matrix_view<Real> out, const options &opts);
 
 // Elementwise sin(pi t) and cos(pi t), within 3 ulp (4 without fused multiply-add).
 template <class Real>

@@ -10,14 +10,14 @@ namespace hd = eigenflow::hd;
 namespace simd = eigenflow::isa::EF_LEVEL_NS;
 using std::int64_t;
 
-// A panel is `vectors` registers wide. With `columns` accumulators for each, the inner loops fill
-// 12 of 16 registers (24 of 32), and are bound by the multiply-adds rather than by the loads.
+// A panel is `vectors` registers wide. With 24 accumulators of 32 registers (12 of 16), the inner
+// loops are bound by the multiply-adds rather than by the loads.
 #if defined(__AVX512F__) || defined(__aarch64__)
-constexpr int vectors = 4, columns = 6;
+constexpr int vectors = 4, accumulators = 24;
 #elif defined(__FMA__)
-constexpr int vectors = 4, columns = 3;
+constexpr int vectors = 4, accumulators = 12;
 #else
-constexpr int vectors = 2, columns = 6;
+constexpr int vectors = 2, accumulators = 12;
 #endif
 
 template <class Real>
@@ -25,65 +25,121 @@ constexpr int vector_lanes = simd::vector_bytes / static_cast<int>(sizeof(Real))
 template <class Real> constexpr int lanes = vectors * vector_lanes<Real>;
 template <class Real> using vec = decltype(simd::broadcast(Real{}));
 
+// sin(pi r) for |r| <= 1/2: hd::sinpi_reduced for a register.
+template <class Real> EF_HD vec<Real> sinpi_reduced(vec<Real> r) {
+  using series = hd::sinpi_series<Real>;
+  const vec<Real> s = simd::mul(r, r);
+  vec<Real> p = simd::fma(s, simd::broadcast(series::at(0)), simd::broadcast(series::at(1)));
+  for (int i = 2; i < series::size; ++i)
+    p = simd::fma(s, p, simd::broadcast(series::at(i)));
+  return simd::mul(p, r);
+}
+
+// Both equal hd::sinpi and hd::cospi, with one rounding to an integer fewer: t = n + r exactly, and
+// an odd n changes the sign. The adders reduce while the multipliers work on polynomials.
+template <class Real> EF_HD vec<Real> sinpi(vec<Real> t) {
+  const vec<Real> n = simd::rint(t);
+  return sinpi_reduced<Real>(simd::negate_if_odd(simd::sub(t, n), n));
+}
+
+template <class Real> struct sine_cosine {
+  vec<Real> sine, cosine;
+};
+
+template <class Real> EF_HD sine_cosine<Real> sincospi(vec<Real> t) {
+  const vec<Real> n = simd::rint(t), r = simd::sub(t, n);
+  const vec<Real> rest = simd::sub(simd::broadcast(Real(0.5)), simd::abs(r));
+  return {sinpi_reduced<Real>(simd::negate_if_odd(r, n)),
+          sinpi_reduced<Real>(simd::negate_if_odd(rest, n))};
+}
+
 enum class from { zero, out, zero_then_add };
 
+template <class Real> struct operands {
+  const Real *panel;
+  int64_t panel_stride;
+  const Real *block;
+  int64_t block_stride, depth;
+  Real *out;
+  int64_t out_stride;
+
+  operands column(int64_t c) const {
+    operands o = *this;
+    o.block += c * block_stride;
+    o.out += c * out_stride;
+    return o;
+  }
+  operands lane(int64_t i) const {
+    operands o = *this;
+    o.panel += i;
+    o.out += i;
+    return o;
+  }
+};
+
 // out[c] = chain over p < depth of start + panel[p] * block[c][p].
-template <class Real, int n_cols, from start>
-EF_HD void multiply_columns(const Real *panel, const Real *block, int64_t depth, Real *out) {
+template <class Real, int width, int n_cols, from start>
+EF_HD void multiply_columns(const operands<Real> &o) {
   constexpr int step = vector_lanes<Real>;
-  vec<Real> sum[n_cols][vectors];
+  vec<Real> sum[n_cols][width];
   for (int c = 0; c < n_cols; ++c)
-    for (int i = 0; i < vectors; ++i)
-      sum[c][i] = start == from::out ? simd::load(out + c * lanes<Real> + i * step)
+    for (int i = 0; i < width; ++i)
+      sum[c][i] = start == from::out ? simd::load(o.out + c * o.out_stride + i * step)
                                      : simd::broadcast(Real(0));
-  for (int64_t p = 0; p < depth; ++p) {
-    vec<Real> a[vectors];
-    for (int i = 0; i < vectors; ++i)
-      a[i] = simd::load(panel + p * lanes<Real> + i * step);
+  for (int64_t p = 0; p < o.depth; ++p) {
+    vec<Real> a[width];
+    for (int i = 0; i < width; ++i)
+      a[i] = simd::load(o.panel + p * o.panel_stride + i * step);
     for (int c = 0; c < n_cols; ++c) {
-      const vec<Real> factor = simd::broadcast(block[c * depth + p]);
-      for (int i = 0; i < vectors; ++i)
+      const vec<Real> factor = simd::broadcast(o.block[c * o.block_stride + p]);
+      for (int i = 0; i < width; ++i)
         sum[c][i] = simd::fma(a[i], factor, sum[c][i]);
     }
   }
   for (int c = 0; c < n_cols; ++c)
-    for (int i = 0; i < vectors; ++i) {
-      Real *place = out + c * lanes<Real> + i * step;
+    for (int i = 0; i < width; ++i) {
+      Real *place = o.out + c * o.out_stride + i * step;
       simd::store(place, start == from::zero_then_add ? simd::add(simd::load(place), sum[c][i])
                                                       : sum[c][i]);
     }
 }
 
 // Whole groups of columns, then what is left by ever smaller groups.
-template <class Real, int n_cols, from start>
-EF_HD void multiply(const Real *panel, const Real *block, int64_t depth, int64_t cols, Real *out) {
+template <class Real, int width, int n_cols, from start>
+EF_HD void multiply(const operands<Real> &o, int64_t cols) {
   int64_t c = 0;
   for (; c + n_cols <= cols; c += n_cols)
-    multiply_columns<Real, n_cols, start>(panel, block + c * depth, depth, out + c * lanes<Real>);
+    multiply_columns<Real, width, n_cols, start>(o.column(c));
   if constexpr (n_cols > 1)
-    multiply<Real, n_cols / 2, start>(panel, block + c * depth, depth, cols - c,
-                                      out + c * lanes<Real>);
+    multiply<Real, width, n_cols / 2, start>(o.column(c), cols - c);
 }
 
 template <class Real>
-void phases(const Real *panel, const Real *block, int64_t depth, int64_t cols, bool fresh,
-            Real *out) {
+void phases(const Real *panel, const Real *block, int64_t block_stride, int64_t depth, int64_t cols,
+            bool fresh, Real *out, int64_t out_stride) {
+  const operands<Real> o{panel, lanes<Real>, block, block_stride, depth, out, out_stride};
   if (fresh)
-    multiply<Real, columns, from::zero>(panel, block, depth, cols, out);
+    multiply<Real, vectors, accumulators / vectors, from::zero>(o, cols);
   else
-    multiply<Real, columns, from::out>(panel, block, depth, cols, out);
+    multiply<Real, vectors, accumulators / vectors, from::out>(o, cols);
 }
 
 template <class Real>
-void apply(const Real *panel, const Real *block, int64_t depth, int64_t cols, Real *out) {
-  multiply<Real, columns, from::zero_then_add>(panel, block, depth, cols, out);
+void apply(const Real *panel, int64_t panel_stride, const Real *block, int64_t block_stride,
+           int64_t depth, int64_t cols, int64_t width, Real *out, int64_t out_stride) {
+  const operands<Real> o{panel, panel_stride, block, block_stride, depth, out, out_stride};
+  if (width == lanes<Real>)
+    return multiply<Real, vectors, accumulators / vectors, from::zero_then_add>(o, cols);
+  for (int64_t i = 0; i < width; i += vector_lanes<Real>)
+    multiply<Real, 1, accumulators / 2, from::zero_then_add>(o.lane(i), cols);
 }
 
 template <class Real>
 void phases_exact(const Real *panel, const Real *panel_low, const Real *block,
-                  const Real *block_low, int64_t depth, int64_t cols, bool fresh, Real *out) {
+                  const Real *block_low, int64_t depth, int64_t cols, bool fresh, Real *out,
+                  int64_t out_stride) {
   constexpr int n = lanes<Real>;
-  for (int64_t c = 0; c < cols; ++c, out += n) {
+  for (int64_t c = 0; c < cols; ++c, out += out_stride) {
     for (int i = 0; fresh && i < n; ++i)
       out[i] = 0;
     for (int64_t p = 0; p < depth; ++p) {
@@ -99,13 +155,35 @@ void phases_exact(const Real *panel, const Real *panel_low, const Real *block,
   }
 }
 
-template <class Real> void sines(Real *values, int64_t n, Real scale) {
-  for (int64_t i = 0; i < n; ++i)
-    values[i] = hd::sinpi(values[i]) * scale;
+template <class Real> void sines(Real *values, int64_t n) {
+  for (int64_t i = 0; i < n; i += vector_lanes<Real>)
+    simd::store(values + i, sinpi<Real>(simd::load(values + i)));
 }
 
 template <class Real>
-void sincospi(const Real *__restrict t, int64_t n, Real *__restrict sine, Real *__restrict cosine) {
+void sines_and_slopes(Real *values, Real *slopes, int64_t rows, int64_t width, Real *dots) {
+  constexpr int step = vector_lanes<Real>;
+  for (int64_t lane = 0; lane < width; lane += lanes<Real>) {
+    vec<Real> dot[vectors];
+    for (int i = 0; i < vectors; ++i)
+      dot[i] = simd::load(dots + lane + i * step);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int i = 0; i < vectors; ++i) {
+        const int64_t place = r * width + lane + i * step;
+        const auto both = sincospi<Real>(simd::load(values + place));
+        const vec<Real> slope = simd::load(slopes + place);
+        dot[i] = simd::fma(both.sine, slope, dot[i]);
+        simd::store(values + place, both.sine);
+        simd::store(slopes + place, simd::mul(slope, both.cosine));
+      }
+    for (int i = 0; i < vectors; ++i)
+      simd::store(dots + lane + i * step, dot[i]);
+  }
+}
+
+template <class Real>
+void sincospi_of(const Real *__restrict t, int64_t n, Real *__restrict sine,
+                 Real *__restrict cosine) {
   for (int64_t i = 0; i < n; ++i) {
     const auto both = hd::sincospi(t[i]);
     sine[i] = both.sine;
@@ -113,9 +191,11 @@ void sincospi(const Real *__restrict t, int64_t n, Real *__restrict sine, Real *
   }
 }
 
+template <class Real>
+constexpr eigenflow::isa::sine_panel_kernels<Real> kernels{
+    lanes<Real>, vector_lanes<Real>,     phases<Real>, phases_exact<Real>,
+    sines<Real>, sines_and_slopes<Real>, apply<Real>,  sincospi_of<Real>};
+
 } // namespace
 
-EF_ISA_DEFINE(sine, {{lanes<float>, phases<float>, phases_exact<float>, sines<float>, apply<float>,
-                      sincospi<float>},
-                     {lanes<double>, phases<double>, phases_exact<double>, sines<double>,
-                      apply<double>, sincospi<double>}})
+EF_ISA_DEFINE(sine, {kernels<float>, kernels<double>})

@@ -12,27 +12,36 @@
 namespace eigenflow::isa {
 
 template <class Real> struct sine_panel_kernels {
-  std::int64_t lanes;
+  std::int64_t lanes, vector_lanes;
 
-  // A block holds `cols` rows of `depth` numbers, one after the other.
+  // A panel holds `depth` rows of lanes numbers, a block `cols` rows of depth numbers; rows of the
+  // three arrays are the given strides apart, a panel's `lanes` where none is given.
   // out[c][lane] = chain over l < depth of out + panel[l][lane] * block[c][l], from zero when
   // `fresh`: the phases, in half-turns, when one of the factors has been scaled by omega / pi.
-  void (*phases)(const Real *panel, const Real *block, std::int64_t depth, std::int64_t cols,
-                 bool fresh, Real *out);
+  void (*phases)(const Real *panel, const Real *block, std::int64_t block_stride,
+                 std::int64_t depth, std::int64_t cols, bool fresh, Real *out,
+                 std::int64_t out_stride);
 
   // The same, modulo whole turns and without the rounding of large phases. Exactly one of panel
   // and block has been scaled by omega / pi; its low part is given, the other one's is null.
   void (*phases_exact)(const Real *panel, const Real *panel_low, const Real *block,
                        const Real *block_low, std::int64_t depth, std::int64_t cols, bool fresh,
-                       Real *out);
+                       Real *out, std::int64_t out_stride);
 
-  // values[i] = sin(pi values[i]) * scale, for i < n, a multiple of lanes.
-  void (*sines)(Real *values, std::int64_t n, Real scale);
+  // values[i] = sin(pi values[i]), for i < n, a multiple of lanes.
+  void (*sines)(Real *values, std::int64_t n);
+
+  // values = sin(pi values) and slopes *= cos(pi values), for `rows` rows of `width` numbers, a
+  // multiple of lanes; dots[i] += sum over the rows of the new values times the old slopes.
+  void (*sines_and_slopes)(Real *values, Real *slopes, std::int64_t rows, std::int64_t width,
+                           Real *dots);
 
   // out[c][lane] += sum over j < depth of panel[j][lane] * block[c][j]: the sum starts from zero
-  // and is added once, so that the error of a long sum grows with its blocks.
-  void (*apply)(const Real *panel, const Real *block, std::int64_t depth, std::int64_t cols,
-                Real *out);
+  // and is added once, so that the error of a long sum grows with its blocks. The first `width`
+  // lanes of the panel take part, a multiple of vector_lanes and at most lanes.
+  void (*apply)(const Real *panel, std::int64_t panel_stride, const Real *block,
+                std::int64_t block_stride, std::int64_t depth, std::int64_t cols,
+                std::int64_t width, Real *out, std::int64_t out_stride);
 
   void (*sincospi)(const Real *t, std::int64_t n, Real *sine, Real *cosine);
 };

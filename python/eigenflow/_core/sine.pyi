@@ -25,4 +25,34 @@ def entries(
     exact_phase: bool,
     workers: int,
 ) -> None: ...
+def vjp(
+    U: NDArray[Any],
+    V: NDArray[Any],
+    X: NDArray[Any],
+    grad_output: NDArray[Any],
+    grad_U: NDArray[Any] | None,
+    grad_V: NDArray[Any] | None,
+    grad_X: NDArray[Any] | None,
+    omega: float,
+    gain: float,
+    exact_phase: bool,
+    scale_right: bool,
+    workers: int,
+) -> tuple[float, float]: ...
+def jvp(
+    U: NDArray[Any],
+    V: NDArray[Any],
+    X: NDArray[Any],
+    dU: NDArray[Any] | None,
+    dV: NDArray[Any] | None,
+    dX: NDArray[Any] | None,
+    domega: float,
+    dgain: float,
+    out: NDArray[Any],
+    omega: float,
+    gain: float,
+    exact_phase: bool,
+    scale_right: bool,
+    workers: int,
+) -> None: ...
 def sincospi(t: NDArray[Any], sine: NDArray[Any], cosine: NDArray[Any]) -> None: ...

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eigenflow import _sine_cpu
 from eigenflow._arrays import check_out
 from eigenflow._gpu.arrays import as_float_array
 from eigenflow._gpu.compile import kernel, launch_shape
+from eigenflow.sine import _cpu
 
 if TYPE_CHECKING:
     from eigenflow.sine import SineLowRank
@@ -38,7 +38,7 @@ def phase_accuracy(U: Any, V: Any, omega: float, exact_phase: bool) -> tuple[flo
         i = int(((wide / scale) ** 2).sum(axis=1).argmax())
         return a[i : i + 1].get()
 
-    return _sine_cpu.phase_accuracy(longest_row(U), longest_row(V), omega, exact_phase)
+    return _cpu.phase_accuracy(longest_row(U), longest_row(V), omega, exact_phase)
 
 
 def _suffix(dtype: Any) -> str:

@@ -1,0 +1,11 @@
+"""Sine-activated low-rank matrices: how much rank can one frequency add for no parameters?
+
+``sin(omega U V^T) / gain`` has the ``k (m + n)`` parameters of ``U V^T`` and, once the frequency
+spreads the phases, the stable rank of a dense random matrix (Ji et al., "Sine activated low-rank
+matrices for parameter efficient learning", arXiv 2403.19243).
+"""
+
+from eigenflow.sine.gradients import SineGradients
+from eigenflow.sine.operator import PhaseWarning, SineInfo, SineLowRank
+
+__all__ = ["PhaseWarning", "SineGradients", "SineInfo", "SineLowRank"]
