@@ -328,7 +328,8 @@ void check_gradient(const char *name, matrix_view<Real> a, index rows, index col
   if (a.data == nullptr)
     return;
   check_shape(name, a, rows, cols);
-  require(a.col_stride == 1 || a.cols <= 1, std::string(name) + ": want contiguous rows");
+  require(a.col_stride == 1 || a.cols <= 1 || a.rows == 0,
+          std::string(name) + ": want contiguous rows");
 }
 
 } // namespace
