@@ -38,4 +38,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   add("rank", &bindings::register_rank);
   add("sine", &bindings::register_sine);
   add("lds", &bindings::register_lds);
+  add("lds_score", &bindings::register_lds_score);
 }

@@ -13,5 +13,6 @@ void register_svd(pybind11::module_ &m);
 void register_rank(pybind11::module_ &m);
 void register_sine(pybind11::module_ &m);
 void register_lds(pybind11::module_ &m);
+void register_lds_score(pybind11::module_ &m);
 
 } // namespace eigenflow::bindings

@@ -1,6 +1,16 @@
 """Linear dynamical systems: filtering, and how many parameters keep predictions stable."""
 
 from eigenflow.lds.divergence import DivergenceResult, kl_divergence
+from eigenflow.lds.estimation.fitting import FitResult, fit
+from eigenflow.lds.estimation.matrices import free_matrices
+from eigenflow.lds.estimation.model import StateSpaceModel
+from eigenflow.lds.estimation.scoring import ScoreResult, score
+from eigenflow.lds.estimation.structural import (
+    arma,
+    local_level,
+    local_linear_trend,
+    structural,
+)
 from eigenflow.lds.filtering import FilterResult, filter, log_likelihood  # noqa: A004
 from eigenflow.lds.learners import (
     FirstColumns,
@@ -50,6 +60,13 @@ __all__ = [
     "smooth",
     "steady_state",
     "simulate",
+    "score",
+    "fit",
+    "local_level",
+    "local_linear_trend",
+    "structural",
+    "arma",
+    "free_matrices",
     "min_filter_length",
     "filter_length_for",
     "best_filter_length",
@@ -62,6 +79,9 @@ __all__ = [
     "stability_margins",
     "unstable_structure",
     "min_parameters",
+    "StateSpaceModel",
+    "ScoreResult",
+    "FitResult",
     "FilterResult",
     "FilterState",
     "SmoothResult",

@@ -40,7 +40,7 @@ def default_start(A: Array, Q: Array, offset: Array) -> Start:
     stable, stable_rows, diffuse = _invariant_split(A, cut)
     block = stable_rows @ A @ stable
     noise = stable_rows @ Q @ stable_rows.T
-    spread = stable @ _stationary_cov(block, noise) @ stable.T
+    spread = stable @ stationary_cov(block, noise) @ stable.T
     mean = stable @ np.linalg.solve(np.eye(len(block)) - block, stable_rows @ offset)
     kind = "stationary" if diffuse.shape[1] == 0 else "stationary and exact diffuse"
     return Start(mean, (spread + spread.T) / 2, diffuse, kind)
@@ -81,7 +81,7 @@ def _invariant_split(A: Array, cut: float) -> tuple[Array, Array, Array]:
     return Z[:, :k], Z[:, :k].T - X @ Z[:, k:].T, other
 
 
-def _stationary_cov(A: Array, Q: Array) -> Array:
+def stationary_cov(A: Array, Q: Array) -> Array:
     """Sum of A^k Q A^k', by squaring: each term stays positive semidefinite."""
     total, power = Q, A
     for _ in range(64):

@@ -1,0 +1,1 @@
+"""Learning from data: the score, maximum likelihood, structural models, identification."""
