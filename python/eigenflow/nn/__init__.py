@@ -1,4 +1,4 @@
-"""PyTorch: a continual learner whose tasks are low-rank perturbations of the first one.
+"""PyTorch: a continual learner of low-rank perturbations, and sine-activated low-rank layers.
 
 Needs PyTorch and safetensors: ``pip install "eigenflow[torch]"``.
 """
@@ -14,10 +14,22 @@ from eigenflow.nn.halrp import HALRP
 from eigenflow.nn.importance import activation_factors, batch_gradients, hessian_trace
 from eigenflow.nn.layers import LowRankConv2d, LowRankLinear
 from eigenflow.nn.settings import PRESETS, HALRPSettings, Preset
+from eigenflow.nn.sine_attach import (
+    activate_adapters,
+    adapted,
+    attach,
+    detach_adapters,
+    disabled_adapters,
+    merge_adapters,
+    unmerge_adapters,
+)
+from eigenflow.nn.sine_layers import SineConv2d, SineEmbedding, SineLinear
+from eigenflow.nn.sine_lora import AdapterSettings, SineDoRA, SineLoRA
 from eigenflow.nn.size import ModelSize, TaskSize
 from eigenflow.nn.tasks import TaskReport
 
 __all__ = [
+    "AdapterSettings",
     "HALRP",
     "PRESETS",
     "HALRPSettings",
@@ -25,9 +37,21 @@ __all__ = [
     "LowRankLinear",
     "ModelSize",
     "Preset",
+    "SineConv2d",
+    "SineDoRA",
+    "SineEmbedding",
+    "SineLinear",
+    "SineLoRA",
     "TaskReport",
     "TaskSize",
+    "activate_adapters",
     "activation_factors",
+    "adapted",
+    "attach",
     "batch_gradients",
+    "detach_adapters",
+    "disabled_adapters",
     "hessian_trace",
+    "merge_adapters",
+    "unmerge_adapters",
 ]

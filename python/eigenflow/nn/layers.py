@@ -97,7 +97,7 @@ class LowRankConv2d(_LowRank):
         self.dilation = tuple(like.dilation)
         self.groups = like.groups
         self.padding_mode = like.padding_mode
-        self._margins = _margins(like)
+        self._margins = margins(like)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply to inputs of shape (batch, n_in, height, width) or without the batch."""
@@ -157,7 +157,7 @@ def factors_of(perturbation: Perturbation) -> dict[str, Tensor]:
     return {name: torch.tensor(getattr(perturbation, name)) for name in names}
 
 
-def _margins(layer: nn.Conv2d) -> list[int]:
+def margins(layer: nn.Conv2d) -> list[int]:
     """Padding as `torch.nn.functional.pad` wants it: last axis first."""
     if layer.padding == "valid":
         return [0, 0, 0, 0]

@@ -1,0 +1,215 @@
+"""Products with sin(omega U V^T) / gain and their gradients, a block of rows at a time.
+
+`sine_ops` makes PyTorch operations of them.
+"""
+
+from __future__ import annotations  # so that the docs can be built without PyTorch
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eigenflow.nn.sine_tiles import Tiles, apply
+
+# A row of inputs costs the fused kernel a multiply-add an entry, and a block of weights that is
+# written and read again costs about eight (measured: 2048 x 2048, ranks 4 to 16, one thread).
+_FUSED_ROWS = 8
+N_FACTORS = 5  # gradients that every backward operation returns first, in this order
+
+
+def _scaled_sine(tiles: Tiles, rows: slice, gain: Tensor, base: Tensor | None) -> Tensor:
+    """Rows of ``base + S``, in the dtype of the phases."""
+    weight = tiles.sine(rows).div_(gain.to(tiles.dtype))
+    return weight if base is None else weight.add_(base[rows])
+
+
+class _FactorGradients:
+    """Sums dU, dV, domega and dgain over blocks of rows of G = dL/dW.
+
+    With ``C = cos(omega U V^T)`` and ``Q = (C o G) V / gain``: ``dU = omega Q``,
+    ``domega = <U, Q>``, ``dV = omega (C o G)^T U / gain`` and ``dgain = -<S, G> / gain``.
+    """
+
+    def __init__(self, tiles: Tiles, gain: Tensor, base: Tensor | None, wanted: list[bool]) -> None:
+        self.tiles, self.gain = tiles, gain.to(tiles.dtype)
+        self.wanted = dict(zip(("U", "V", "omega", "gain", "base"), wanted, strict=True))
+        self.Q, self.dV = torch.zeros_like(tiles.U), torch.zeros_like(tiles.V)
+        self.dgain = torch.zeros_like(self.gain)
+        self.dbase = torch.empty_like(base) if base is not None and self.wanted["base"] else None
+
+    @property
+    def any(self) -> bool:
+        return any(self.wanted.values())
+
+    def add(self, rows: slice, G: Tensor, sine: Tensor | None = None) -> None:
+        """Take in rows of G; `sine`, if known, spares making ``sin(omega U V^T)`` again."""
+        if self.dbase is not None:
+            self.dbase[rows] = G.to(self.dbase.dtype)
+        G = G.to(self.tiles.dtype)
+        if self.wanted["gain"]:
+            made = self.tiles.sine(rows) if sine is None else sine
+            self.dgain -= torch.dot(made.reshape(-1), G.reshape(-1)) / self.gain**2
+        if self.wanted["U"] or self.wanted["V"] or self.wanted["omega"]:
+            P = self.tiles.cosine(rows).mul_(G)
+            self.Q[rows] = P @ self.tiles.V
+            self.dV += P.T @ self.tiles.U[rows]
+
+    def finished(self, like: tuple[Tensor, ...]) -> list[Tensor]:
+        """Gradients in the dtypes of (U, V, omega, gain) and base; empty where none is wanted."""
+        Q, omega = self.Q / self.gain, self.tiles.omega
+        found = (Q * omega, self.dV * (omega / self.gain), (self.tiles.U * Q).sum(), self.dgain)
+        names = ("U", "V", "omega", "gain")
+        made = [
+            g.to(t.dtype).reshape(t.shape) if self.wanted[name] else t.new_empty(0)
+            for g, t, name in zip(found, like, names, strict=True)
+        ]
+        return [*made, like[0].new_empty(0) if self.dbase is None else self.dbase]
+
+
+# ---- x W^T
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def linear(
+    x: Tensor, U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, base: Tensor | None
+) -> Tensor:
+    """``x (base + S)^T``: fused for few rows on the CPU, else by blocks of weights."""
+    flat = _rows(x)
+    if base is not None and len(flat) <= _FUSED_ROWS and x.device.type == "cpu":
+        y = torch.nn.functional.linear(flat, base).add_(apply(U, V, omega, gain, flat))
+    elif len(flat) <= _FUSED_ROWS and x.device.type == "cpu":
+        y = apply(U, V, omega, gain, flat)
+    else:
+        tiles = Tiles(U, V, omega)
+        y = flat.new_empty(len(flat), U.shape[0])
+        for rows in tiles.blocks():
+            torch.mm(flat, _scaled_sine(tiles, rows, gain, base).to(x.dtype).T, out=y[:, rows])
+    return y.reshape(*x.shape[:-1], U.shape[0])
+
+
+def linear_backward(
+    grad: Tensor,
+    x: Tensor,
+    U: Tensor,
+    V: Tensor,
+    omega: Tensor,
+    gain: Tensor,
+    base: Tensor | None,
+    wanted: list[bool],
+) -> list[Tensor]:
+    """Gradients of `linear`: of the factors, then of x."""
+    flat, dy = _rows(x), _rows(grad)
+    tiles = Tiles(U, V, omega)
+    factors = _FactorGradients(tiles, gain, base, wanted[:N_FACTORS])
+    low = x.dtype not in (torch.float32, torch.float64)  # sums over blocks need more digits
+    dx = torch.zeros_like(flat, dtype=tiles.dtype if low else x.dtype) if wanted[-1] else None
+    for rows in tiles.blocks():
+        sine = tiles.sine(rows) if dx is not None or factors.wanted["gain"] else None
+        if dx is not None:
+            weight = sine / gain.to(tiles.dtype)
+            weight = weight if base is None else weight.add_(base[rows])
+            block, weight = dy[:, rows], weight.to(x.dtype)
+            dx = dx.add_(block @ weight) if low else dx.addmm_(block, weight)
+        if factors.any:
+            factors.add(rows, dy[:, rows].T @ flat, sine)
+    dx = x.new_empty(0) if dx is None else dx.to(x.dtype).reshape(x.shape)
+    return [*factors.finished((U, V, omega, gain)), dx]
+
+
+# ---- the matrix itself
+
+
+def matrix(U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, base: Tensor | None) -> Tensor:
+    """``base + S``."""
+    tiles = Tiles(U, V, omega)
+    out = torch.empty(tiles.shape, dtype=(U if base is None else base).dtype, device=U.device)
+    for rows in tiles.blocks():
+        out[rows] = _scaled_sine(tiles, rows, gain, base)
+    return out
+
+
+def matrix_backward(
+    grad: Tensor,
+    U: Tensor,
+    V: Tensor,
+    omega: Tensor,
+    gain: Tensor,
+    base: Tensor | None,
+    wanted: list[bool],
+) -> list[Tensor]:
+    """Gradients of `matrix`."""
+    tiles = Tiles(U, V, omega)
+    factors = _FactorGradients(tiles, gain, base, wanted)
+    for rows in tiles.blocks():
+        factors.add(rows, grad[rows])
+    return factors.finished((U, V, omega, gain))
+
+
+def row_norms(U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, base: Tensor | None) -> Tensor:
+    """Euclidean norms of the rows of ``base + S``."""
+    tiles = Tiles(U, V, omega)
+    norms = tiles.U.new_empty(tiles.shape[0])
+    for rows in tiles.blocks():
+        norms[rows] = torch.linalg.vector_norm(_scaled_sine(tiles, rows, gain, base), dim=1)
+    return norms
+
+
+# ---- convolution with W as its weights
+
+
+def _kernels(x: Tensor, factors: tuple[Any, ...], kernel: list[int], groups: int) -> Tensor:
+    weight = matrix(*factors).to(x.dtype)
+    return weight.reshape(len(weight), x.shape[-3] // groups, *kernel)
+
+
+def conv2d(
+    x: Tensor,
+    U: Tensor,
+    V: Tensor,
+    omega: Tensor,
+    gain: Tensor,
+    base: Tensor | None,
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+) -> Tensor:
+    """Convolution whose kernels are the rows of ``base + S``."""
+    weight = _kernels(x, (U, V, omega, gain, base), kernel, groups)
+    return torch.conv2d(x, weight, None, stride, padding, dilation, groups)
+
+
+def conv2d_backward(
+    grad: Tensor,
+    x: Tensor,
+    U: Tensor,
+    V: Tensor,
+    omega: Tensor,
+    gain: Tensor,
+    base: Tensor | None,
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+    wanted: list[bool],
+) -> list[Tensor]:
+    """Gradients of `conv2d`: of the factors, then of x."""
+    weight = _kernels(x, (U, V, omega, gain, base), kernel, groups)
+    needs = [wanted[-1], any(wanted[:N_FACTORS]), False]
+    dx, G, _ = torch.ops.aten.convolution_backward(
+        grad, x, weight, None, stride, padding, dilation, False, [0, 0], groups, needs
+    )
+    tiles = Tiles(U, V, omega)
+    factors = _FactorGradients(tiles, gain, base, wanted[:N_FACTORS])
+    if factors.any:
+        G = G.reshape(tiles.shape)
+        for rows in tiles.blocks():
+            factors.add(rows, G[rows])
+    return [*factors.finished((U, V, omega, gain)), x.new_empty(0) if dx is None else dx]
