@@ -5,21 +5,89 @@
 #include <eigenflow/lds.hpp>
 
 #include <algorithm>
+#include <array>
+#include <string>
 
 namespace eigenflow::bindings {
 namespace {
 
-// (A, C, Q, R, c, d), as the Python side packs a system.
-lds::model model_of(const py::tuple &t) {
-  require(t.size() == 6, "system: want 6 arrays");
-  const auto at = [&](std::size_t i) { return py::array(t[i]); };
-  return {matrix_of<const double>(at(0), "A"),
-          matrix_of<const double>(at(1), "C"),
-          matrix_of<const double>(at(2), "Q"),
-          matrix_of<const double>(at(3), "R"),
-          vector_of<const double>(at(4), "state_offset"),
-          vector_of<const double>(at(5), "obs_offset")};
-}
+// Matrices of a batch with time axes, (N, T or 1, rows, cols), or nothing.
+struct matrix_stack {
+  matrix_view<const double> first;
+  index series_stride = 0, time_stride = 0;
+
+  matrix_stack() = default;
+  matrix_stack(const py::handle &given, const char *name) {
+    if (given.is_none())
+      return;
+    const auto a = py::reinterpret_borrow<py::array>(given);
+    first = {data_of<const double>(a, name, 4), a.shape(2), a.shape(3), stride_of<double>(a, 2),
+             stride_of<double>(a, 3)};
+    series_stride = a.shape(0) > 1 ? stride_of<double>(a, 0) : 0;
+    time_stride = a.shape(1) > 1 ? stride_of<double>(a, 1) : 0;
+  }
+  matrix_view<const double> at(index series) const {
+    matrix_view<const double> m = first;
+    m.data += series * series_stride;
+    return m;
+  }
+  vector_view<const double> vector_at(index series) const {
+    const auto m = at(series);
+    return {m.data, m.cols, m.col_stride};
+  }
+};
+
+// (A, C, Q, R, cross_cov, B, D, state_offset, obs_offset), as the Python side packs systems;
+// offsets are stacks of one row.
+class system_stack {
+public:
+  explicit system_stack(const py::tuple &t) {
+    require(t.size() == names_.size(), "system: want 9 arrays or None");
+    for (std::size_t i = 0; i < names_.size(); ++i)
+      part_[i] = matrix_stack(t[i], names_[i]);
+  }
+  index state_dim() const { return part_[0].first.rows; }
+  index obs_dim() const { return part_[1].first.rows; }
+  bool shared() const {
+    return std::all_of(part_.begin(), part_.end(),
+                       [](const matrix_stack &m) { return m.series_stride == 0; });
+  }
+  lds::model at(index i) const {
+    const auto &[A, C, Q, R, S, B, D, c, d] = part_;
+    lds::model m{A.at(i),        C.at(i), Q.at(i), R.at(i), c.vector_at(i),
+                 d.vector_at(i), S.at(i), B.at(i), D.at(i), {}};
+    m.step = {A.time_stride, C.time_stride, Q.time_stride, R.time_stride, S.time_stride,
+              c.time_stride, d.time_stride, B.time_stride, D.time_stride};
+    return m;
+  }
+
+private:
+  static constexpr std::array<const char *, 9> names_{
+      "A", "C", "Q", "R", "cross_cov", "B", "D", "state_offset", "obs_offset"};
+  std::array<matrix_stack, 9> part_;
+};
+
+// Rows of a batch, (N, T, width), or nothing.
+template <class T> struct series_stack {
+  matrix_view<T> first;
+  index n_series = 0, stride = 0;
+
+  series_stack() = default;
+  series_stack(const py::handle &given, const char *name) {
+    if (given.is_none())
+      return;
+    const auto a = py::reinterpret_borrow<py::array>(given);
+    first = {data_of<T>(a, name, 3), a.shape(1), a.shape(2), stride_of<double>(a, 1),
+             stride_of<double>(a, 2)};
+    n_series = a.shape(0);
+    stride = n_series > 1 ? stride_of<double>(a, 0) : 0;
+  }
+  matrix_view<T> at(index i) const {
+    matrix_view<T> m = first;
+    m.data += i * stride;
+    return m;
+  }
+};
 
 std::vector<double> packed(const matrix_view<const double> m) {
   std::vector<double> out;
@@ -29,29 +97,38 @@ std::vector<double> packed(const matrix_view<const double> m) {
   return out;
 }
 
-// (mean, cov, diffuse).
-lds::belief belief_of(const py::tuple &t) {
-  require(t.size() == 3, "start: want 3 arrays");
-  const auto mean = vector_of<const double>(py::array(t[0]), "mean");
-  const auto diffuse = matrix_of<const double>(py::array(t[2]), "diffuse");
-  lds::belief b;
-  b.mean = packed({mean.data, mean.size, 1, mean.stride, 1});
-  b.cov = packed(matrix_of<const double>(py::array(t[1]), "cov"));
-  b.diffuse = packed(diffuse);
-  b.n_diffuse = diffuse.cols;
-  return b;
-}
+// (mean, cov, diffuse) of a batch: (N, n), (N, n, n), (N, n, k). Columns of zeros only pad.
+class start_stack {
+public:
+  explicit start_stack(const py::tuple &t)
+      : mean_(t[0], "mean"), cov_(t[1], "cov"), diffuse_(t[2], "diffuse") {}
+  lds::belief at(index i) const {
+    lds::belief b;
+    b.mean = packed(mean_.at(i));
+    b.cov = packed(cov_.at(i));
+    const auto directions = diffuse_.at(i);
+    std::vector<index> used;
+    for (index j = 0; j < directions.cols; ++j)
+      for (index row = 0; row < directions.rows; ++row)
+        if (directions(row, j) != 0) {
+          used.push_back(j);
+          break;
+        }
+    for (index row = 0; row < directions.rows; ++row)
+      for (const index j : used)
+        b.diffuse.push_back(directions(row, j));
+    b.n_diffuse = static_cast<index>(used.size());
+    return b;
+  }
+
+private:
+  series_stack<const double> mean_, cov_, diffuse_;
+};
 
 py::array_t<double> array_of(const std::vector<double> &values, std::vector<py::ssize_t> shape) {
   py::array_t<double> out(std::move(shape));
   std::copy(values.begin(), values.end(), out.mutable_data());
   return out;
-}
-
-py::tuple tuple_of(const lds::belief &b) {
-  const auto n = static_cast<py::ssize_t>(b.mean.size());
-  return py::make_tuple(array_of(b.mean, {n}), array_of(b.cov, {n, n}),
-                        array_of(b.diffuse, {n, static_cast<py::ssize_t>(b.n_diffuse)}));
 }
 
 py::object sequence_of(bool wanted, const lds::covariance_sequence &s, py::ssize_t size) {
@@ -63,85 +140,177 @@ py::object sequence_of(bool wanted, const lds::covariance_sequence &s, py::ssize
   return py::make_tuple(array_of(s.values, {n_values, size, size}), places);
 }
 
-matrix_view<double> output_matrix(const py::object &a, const char *name) {
-  return a.is_none() ? matrix_view<double>{} : matrix_of<double>(py::array(a), name);
+lds::update_form form_of(const std::string &name) {
+  if (name == "standard")
+    return lds::update_form::standard;
+  if (name == "joseph")
+    return lds::update_form::joseph;
+  return name == "array" ? lds::update_form::array : lds::update_form::automatic;
 }
 
-vector_view<double> output_vector(const py::object &a, const char *name) {
-  return a.is_none() ? vector_view<double>{} : vector_of<double>(py::array(a), name);
+// Steps done, to a Python callable that may be None; called on the thread that holds the call.
+lds::progress_hook hook_of(const py::object &progress) {
+  if (progress.is_none())
+    return {};
+  return [progress](index done) {
+    const py::gil_scoped_acquire acquire;
+    progress(done);
+  };
 }
 
-// (filtered_mean, predicted_mean, innovations, log_likelihood_terms); None is not written.
-lds::filter_outputs outputs_of(const py::tuple &means) {
-  require(means.size() == 4, "means: want 4 arrays or None");
-  return {output_matrix(means[0], "filtered_mean"), output_matrix(means[1], "predicted_mean"),
-          output_matrix(means[2], "innovations"), output_vector(means[3], "log_likelihood_terms")};
+// (steady, form, check_finite, workers, progress).
+template <class Options> Options options_of(const py::tuple &t) {
+  Options options;
+  options.switch_to_steady = py::cast<bool>(t[0]);
+  options.form = form_of(py::cast<std::string>(t[1]));
+  options.check_finite = py::cast<bool>(t[2]);
+  options.workers = py::cast<int>(t[3]);
+  options.progress = hook_of(py::reinterpret_borrow<py::object>(t[4]));
+  return options;
 }
 
-template <class Options>
-void set_common(Options &options, bool switch_to_steady, bool check_finite, int workers) {
-  options.switch_to_steady = switch_to_steady;
-  options.check_finite = check_finite;
-  options.workers = workers;
+// Position in the batch of the series that failed, at the end of the message.
+[[noreturn]] void refuse_series(const lds::series_error &error, const py::tuple &batch_shape) {
+  std::string place;
+  index left = error.series;
+  for (std::size_t axis = batch_shape.size(); axis-- > 0;) {
+    const auto length = py::cast<index>(batch_shape[axis]);
+    place = std::to_string(left % length) + (place.empty() ? "" : ", ") + place;
+    left /= length;
+  }
+  if (batch_shape.size() == 0)
+    throw argument_error(error.what());
+  throw argument_error(std::string(error.what()) + " (series (" + place +
+                       (batch_shape.size() == 1 ? ",))" : "))"));
 }
 
-template <class Result> py::dict summary_of(const Result &result) {
+// One result for each series: numbers, final laws, and stored covariances.
+class filter_collector {
+public:
+  filter_collector(index n_series, index n, index p, const lds::filter_options &options)
+      : n_(n), p_(p), options_(options), results_(static_cast<std::size_t>(n_series)) {}
+  void put(index i, lds::filter_result &&r) {
+    results_[static_cast<std::size_t>(i)] = std::move(r);
+  }
+  py::dict summary() const {
+    py::dict d;
+    d["log_likelihood"] = each(&lds::filter_result::log_likelihood);
+    d["n_diffuse"] = each(&lds::filter_result::n_diffuse);
+    d["steady_from"] = each(&lds::filter_result::steady_from);
+    d["error_bound"] = each(&lds::filter_result::error_bound);
+    d["final_state"] = final_state();
+    d["filtered_cov"] =
+        sequences(options_.store_filtered_cov, n_, &lds::filter_result::filtered_cov);
+    d["predicted_cov"] =
+        sequences(options_.store_predicted_cov, n_, &lds::filter_result::predicted_cov);
+    d["innovation_cov"] =
+        sequences(options_.store_innovation_cov, p_, &lds::filter_result::innovation_cov);
+    return d;
+  }
+
+private:
+  template <class T> py::array_t<T> each(T lds::filter_result::*member) const {
+    py::array_t<T> out(static_cast<py::ssize_t>(results_.size()));
+    std::transform(results_.begin(), results_.end(), out.mutable_data(),
+                   [member](const lds::filter_result &r) { return r.*member; });
+    return out;
+  }
+  py::tuple final_state() const {
+    const auto n_series = static_cast<py::ssize_t>(results_.size());
+    const auto n = static_cast<py::ssize_t>(n_);
+    index width = 0;
+    for (const auto &r : results_)
+      width = std::max(width, r.final_state.n_diffuse);
+    py::array_t<double> mean({n_series, n}), cov({n_series, n, n}),
+        diffuse({n_series, n, static_cast<py::ssize_t>(width)});
+    std::fill_n(diffuse.mutable_data(), diffuse.size(), 0.0);
+    double *m = mean.mutable_data(), *P = cov.mutable_data(), *D = diffuse.mutable_data();
+    for (const auto &r : results_) {
+      m = std::copy(r.final_state.mean.begin(), r.final_state.mean.end(), m);
+      P = std::copy(r.final_state.cov.begin(), r.final_state.cov.end(), P);
+      const index k = r.final_state.n_diffuse;
+      for (index i = 0; i < n_; ++i, D += width)
+        std::copy_n(r.final_state.diffuse.begin() + i * k, k, D);
+    }
+    return py::make_tuple(mean, cov, diffuse);
+  }
+  py::object sequences(bool wanted, index size,
+                       lds::covariance_sequence lds::filter_result::*which) const {
+    if (!wanted)
+      return py::none();
+    py::list out;
+    for (const auto &r : results_)
+      out.append(sequence_of(true, r.*which, size));
+    return out;
+  }
+
+  index n_, p_;
+  const lds::filter_options &options_;
+  std::vector<lds::filter_result> results_;
+};
+
+py::dict filter(const py::tuple &system, const py::tuple &start, const py::object &y,
+                const py::object &inputs, const py::tuple &means, const py::tuple &covs,
+                const py::tuple &settings, const py::tuple &batch_shape) {
+  const system_stack systems(system);
+  const start_stack starts(start);
+  const series_stack<const double> rows(y, "y"), known(inputs, "inputs");
+  const series_stack<double> filtered(means[0], "filtered_mean"),
+      predicted(means[1], "predicted_mean"), innovations(means[2], "innovations"),
+      terms(means[3], "log_likelihood_terms");
+  auto options = options_of<lds::filter_options>(settings);
+  options.store_filtered_cov = py::cast<bool>(covs[0]);
+  options.store_predicted_cov = py::cast<bool>(covs[1]);
+  options.store_innovation_cov = py::cast<bool>(covs[2]);
+  filter_collector results(rows.n_series, systems.state_dim(), systems.obs_dim(), options);
+  lds::batch batch;
+  batch.n_series = rows.n_series;
+  batch.shared_system = systems.shared();
+  batch.at = [&](index i) -> lds::problem {
+    const auto column = terms.at(i);
+    return {systems.at(i),
+            starts.at(i),
+            {rows.at(i), known.at(i)},
+            {filtered.at(i),
+             predicted.at(i),
+             innovations.at(i),
+             {column.data, column.rows, column.row_stride}}};
+  };
+  batch.done = [&](index i, lds::filter_result &&r) { results.put(i, std::move(r)); };
+  try {
+    const py::gil_scoped_release release;
+    lds::filter(batch, options);
+  } catch (const lds::series_error &error) {
+    refuse_series(error, batch_shape);
+  }
+  return results.summary();
+}
+
+py::dict smooth(const py::tuple &system, const py::tuple &start, const py::object &y,
+                const py::object &inputs, const py::object &smoothed_mean, bool store_cov,
+                const py::tuple &settings) {
+  const system_stack systems(system);
+  const start_stack starts(start);
+  const series_stack<const double> rows(y, "y"), known(inputs, "inputs");
+  const series_stack<double> out(smoothed_mean, "smoothed_mean");
+  auto options = options_of<lds::smoother_options>(settings);
+  options.store_cov = store_cov;
+  lds::smoother_result result;
+  {
+    const py::gil_scoped_release release;
+    result =
+        lds::smooth(systems.at(0), starts.at(0), {rows.at(0), known.at(0)}, out.at(0), options);
+  }
   py::dict d;
   d["log_likelihood"] = result.log_likelihood;
   d["n_diffuse"] = result.n_diffuse;
   d["steady_from"] = result.steady_from;
-  return d;
-}
-
-py::dict filter(const py::tuple &system, const py::tuple &start, const py::array &y,
-                const py::tuple &means, const py::tuple &covs, bool switch_to_steady,
-                bool check_finite, int workers) {
-  const lds::model model = model_of(system);
-  const lds::belief belief = belief_of(start);
-  const auto view = matrix_of<const double>(y, "y");
-  const lds::filter_outputs out = outputs_of(means);
-  lds::filter_options options;
-  options.store_filtered_cov = py::cast<bool>(covs[0]);
-  options.store_predicted_cov = py::cast<bool>(covs[1]);
-  options.store_innovation_cov = py::cast<bool>(covs[2]);
-  set_common(options, switch_to_steady, check_finite, workers);
-  lds::filter_result result;
-  {
-    const py::gil_scoped_release release;
-    result = lds::filter(model, belief, view, out, options);
-  }
-  const index n = model.transition.rows, p = model.observation.rows;
-  py::dict d = summary_of(result);
-  d["error_bound"] = result.error_bound;
-  d["final_state"] = tuple_of(result.final_state);
-  d["filtered_cov"] = sequence_of(options.store_filtered_cov, result.filtered_cov, n);
-  d["predicted_cov"] = sequence_of(options.store_predicted_cov, result.predicted_cov, n);
-  d["innovation_cov"] = sequence_of(options.store_innovation_cov, result.innovation_cov, p);
-  return d;
-}
-
-py::dict smooth(const py::tuple &system, const py::tuple &start, const py::array &y,
-                const py::object &smoothed_mean, bool store_cov, bool switch_to_steady,
-                bool check_finite, int workers) {
-  const lds::model model = model_of(system);
-  const lds::belief belief = belief_of(start);
-  const auto view = matrix_of<const double>(y, "y");
-  const auto out = output_matrix(smoothed_mean, "smoothed_mean");
-  lds::smoother_options options;
-  options.store_cov = store_cov;
-  set_common(options, switch_to_steady, check_finite, workers);
-  lds::smoother_result result;
-  {
-    const py::gil_scoped_release release;
-    result = lds::smooth(model, belief, view, out, options);
-  }
-  py::dict d = summary_of(result);
-  d["smoothed_cov"] = sequence_of(store_cov, result.smoothed_cov, model.transition.rows);
+  d["smoothed_cov"] = sequence_of(store_cov, result.smoothed_cov, systems.state_dim());
   return d;
 }
 
 py::tuple steady_state(const py::tuple &system) {
-  const lds::model model = model_of(system);
+  const lds::model model = system_stack(system).at(0);
   lds::steady_result r;
   {
     const py::gil_scoped_release release;
@@ -152,25 +321,26 @@ py::tuple steady_state(const py::tuple &system) {
                         array_of(r.innovation_cov, {p, p}), r.spectral_radius, r.residual);
 }
 
-void propagate(const py::array &transition, const py::array &offset, const py::array &states) {
-  const auto a = matrix_of<const double>(transition, "transition");
-  const auto c = vector_of<const double>(offset, "offset");
-  const auto x = matrix_of<double>(states, "states");
+// Every series of (N, T, n).
+void propagate(const py::tuple &system, const py::object &inputs, const py::object &states) {
+  const system_stack systems(system);
+  const series_stack<const double> known(inputs, "inputs");
+  const series_stack<double> x(states, "states");
   const py::gil_scoped_release release;
-  lds::propagate(a, c, x);
+  for (index i = 0; i < x.n_series; ++i)
+    lds::propagate(systems.at(i), known.at(i), x.at(i));
 }
 
 } // namespace
 
 void register_lds(py::module_ &m) {
   m.doc() = "Kernels of eigenflow.lds.";
-  m.def("filter", &filter, py::arg("system"), py::arg("start"), py::arg("y"), py::arg("means"),
-        py::arg("covs"), py::arg("switch_to_steady"), py::arg("check_finite"), py::arg("workers"));
-  m.def("smooth", &smooth, py::arg("system"), py::arg("start"), py::arg("y"),
-        py::arg("smoothed_mean"), py::arg("store_cov"), py::arg("switch_to_steady"),
-        py::arg("check_finite"), py::arg("workers"));
+  m.def("filter", &filter, py::arg("system"), py::arg("start"), py::arg("y"), py::arg("inputs"),
+        py::arg("means"), py::arg("covs"), py::arg("settings"), py::arg("batch_shape"));
+  m.def("smooth", &smooth, py::arg("system"), py::arg("start"), py::arg("y"), py::arg("inputs"),
+        py::arg("smoothed_mean"), py::arg("store_cov"), py::arg("settings"));
   m.def("steady_state", &steady_state, py::arg("system"));
-  m.def("propagate", &propagate, py::arg("transition"), py::arg("offset"), py::arg("states"));
+  m.def("propagate", &propagate, py::arg("system"), py::arg("inputs"), py::arg("states"));
 }
 
 } // namespace eigenflow::bindings

@@ -167,11 +167,13 @@ void write_row(matrix_view<double> out, index t, const buffer &row) {
 
 class series_filter {
 public:
-  series_filter(const dense_model &system, const steady_filter &steady, const belief &start,
+  series_filter(model_cursor &cursor, const steady_filter &steady, const belief &start,
                 matrix_view<const double> y, const filter_outputs &out,
                 const filter_options &options, filter_trace *trace)
-      : system_(system), steady_(steady), y_(y), out_(out), options_(options), trace_(trace),
-        step_(system), rows_(system), record_(system, y.rows, options, result_), state_(start) {}
+      : cursor_(cursor), system_(cursor.now()), steady_(steady), y_(y), out_(out),
+        options_(options), trace_(trace),
+        step_(system_, resolve_form(options.form, system_, start)), rows_(system_),
+        record_(system_, y.rows, options, result_), state_(start) {}
 
   filter_result run() {
     interrupt_poll poll;
@@ -201,8 +203,10 @@ private:
     const double gap = distance(steady_, state_.cov);
     if (!(gap <= steady_.tolerance))
       return false;
-    if (gap > 0)
+    if (gap > 0) {
       state_.cov = steady_.P;
+      step_.restart();
+    }
     error_ = std::max(error_, (gap + steady_.residual) * steady_.forgetting);
     if (result_.steady_from < 0 && t < y_.rows)
       result_.steady_from = t;
@@ -213,8 +217,8 @@ private:
     if (begin == end)
       return;
     double mismatch = 0;
-    const double squares =
-        run_steady(system_, steady_, y_, begin, end, out_, options_.workers, state_.mean, mismatch);
+    const double squares = run_steady({cursor_, steady_, y_, options_.workers}, begin, end, out_,
+                                      state_.mean, mismatch);
     error_ = std::max(error_, mismatch);
     if (options_.check_finite && (std::isnan(squares) || !all_finite(state_.mean)))
       refuse_mean(end - 1);
@@ -229,6 +233,7 @@ private:
   void full_step(index t, bool settled) {
     if (options_.check_finite)
       check_row(y_, t);
+    cursor_.seek(t);
     rows_.read(y_.row(t));
     record_.before(steady_, state_.cov, settled);
     write_row(out_.predicted_mean, t, state_.mean);
@@ -246,7 +251,7 @@ private:
       out_.log_likelihood_terms[t] = term;
     write_row(out_.filtered_mean, t, state_.mean);
     record_.after(state_.cov);
-    step_.predict(state_);
+    step_.predict(state_, rows_);
     check_range(t);
   }
 
@@ -269,6 +274,7 @@ private:
                     small::dot(system_.n, system_.C.data() + k * system_.n, state_.mean.data());
   }
 
+  model_cursor &cursor_;
   const dense_model &system_;
   const steady_filter &steady_;
   matrix_view<const double> y_;
@@ -301,38 +307,44 @@ void check_outputs(const dense_model &s, index n_steps, const filter_outputs &ou
 
 } // namespace
 
-filter_result filter(const dense_model &system, const steady_filter &steady, const belief &start,
+steady_filter steady_for(const model_cursor &system, index n_steps, bool wanted) {
+  // A fixed point that plain steps need longer for than the series lasts is of no use.
+  return wanted && n_steps > 0 && system.constant()
+             ? solve_steady(system.now(), std::min<index>(n_steps, 2000))
+             : steady_filter{};
+}
+
+filter_result filter(model_cursor &system, const steady_filter &steady, const belief &start,
                      matrix_view<const double> y, const filter_outputs &out,
                      const filter_options &options, filter_trace *trace) {
-  require(y.cols == system.p, "y: want one column for each row of C");
-  check_start(system, start);
-  check_outputs(system, y.rows, out);
+  require(y.cols == system.now().p, "y: want one column for each row of C");
+  require(system.inputs().rows == 0 || system.inputs().rows == y.rows,
+          "inputs: want one row for each row of y");
+  check_start(system.now(), start);
+  check_outputs(system.now(), y.rows, out);
   return series_filter(system, steady, start, y, out, options, trace).run();
 }
 
-filter_result filter(const model &system, const belief &start, matrix_view<const double> y,
+filter_result filter(const model &system, const belief &start, const observations &series,
                      const filter_outputs &out, const filter_options &options) {
-  const dense_model dense(system);
-  // A fixed point that plain steps need longer for than the series lasts is of no use.
-  const steady_filter steady = options.switch_to_steady && y.rows > 0
-                                   ? solve_steady(dense, std::min<index>(y.rows, 2000))
-                                   : steady_filter{};
-  return filter(dense, steady, start, y, out, options, nullptr);
+  model_cursor cursor(system, series.inputs);
+  const steady_filter steady = steady_for(cursor, series.y.rows, options.switch_to_steady);
+  return filter(cursor, steady, start, series.y, out, options, nullptr);
 }
 
-void propagate(matrix_view<const double> transition, vector_view<const double> offset,
-               matrix_view<double> states) {
-  const index n = states.cols;
-  require(transition.rows == n && transition.cols == n, "transition: want n x n");
-  require(offset.size == n, "offset: want n numbers");
+void propagate(const model &system, matrix_view<const double> inputs, matrix_view<double> states) {
+  model_cursor cursor(system, inputs);
+  const dense_model &now = cursor.now();
+  require(states.cols == now.n, "states: want one column for each state");
   interrupt_poll poll;
   for (index t = 1; t < states.rows; ++t) {
     if (t % 1024 == 0)
       poll();
-    for (index i = 0; i < n; ++i) {
-      double sum = offset[i];
-      for (index j = 0; j < n; ++j)
-        sum += transition(i, j) * states(t - 1, j);
+    cursor.seek(t - 1);
+    for (index i = 0; i < now.n; ++i) {
+      double sum = now.c[count(i)];
+      for (index j = 0; j < now.n; ++j)
+        sum += now.A[count(i * now.n + j)] * states(t - 1, j);
       states(t, i) += sum;
     }
   }

@@ -23,11 +23,13 @@ constexpr index shortest_chunk = 96; // below, setting up costs more than it sav
 constexpr index tile_steps = 64;
 
 struct job {
+  const model_cursor &cursor;
   const dense_model &system;
   const steady_filter &steady;
   matrix_view<const double> y;
   const filter_outputs &out;
   isa::lds_gain gain;
+  bool driven() const { return !cursor.fixed_offsets(); }
 };
 
 // One group of eight chunks of `length` steps, from row `first`.
@@ -46,16 +48,40 @@ std::vector<group> cut(index begin, index end) {
   return groups;
 }
 
-void gather(const job &j, const group &g, index offset, index steps, double *tile) {
+// Observations of one tile with their offsets off, and what moves the state besides.
+struct tile {
+  buffer y, drive;
+  explicit tile(const job &j)
+      : y(count(tile_steps * j.system.p * lanes)),
+        drive(count(j.driven() ? tile_steps * j.system.n * lanes : 0)) {}
+  const double *push() const { return drive.empty() ? nullptr : drive.data(); }
+};
+
+void gather_offsets(const job &j, const group &g, index offset, index steps, tile &out) {
+  const index n = j.system.n, p = j.system.p;
+  buffer c(count(n)), d(count(p));
+  for (index lane = 0; lane < lanes; ++lane)
+    for (index s = 0; s < steps; ++s) {
+      j.cursor.offsets(g.start_of(lane) + offset + s, c.data(), d.data());
+      for (index i = 0; i < n; ++i)
+        out.drive[count((s * n + i) * lanes + lane)] = c[count(i)];
+      for (index k = 0; k < p; ++k)
+        out.y[count((s * p + k) * lanes + lane)] -= d[count(k)];
+    }
+}
+
+void gather(const job &j, const group &g, index offset, index steps, tile &out) {
   const index p = j.system.p;
   for (index lane = 0; lane < lanes; ++lane)
     for (index k = 0; k < p; ++k) {
       const double *from = &j.y(g.start_of(lane) + offset, k);
-      const double shift = j.system.d[count(k)];
-      double *to = tile + k * lanes + lane;
+      const double shift = j.driven() ? 0.0 : j.system.d[count(k)];
+      double *to = out.y.data() + k * lanes + lane;
       for (index s = 0; s < steps; ++s)
         to[s * p * lanes] = from[s * j.y.row_stride] - shift;
     }
+  if (j.driven())
+    gather_offsets(j, g, offset, steps, out);
 }
 
 void scatter(const double *tile, const group &g, index offset, index steps,
@@ -96,12 +122,12 @@ buffer power_of(index n, buffer base, index exponent) {
 
 // What the last `steps` observations of each chunk add to its end: state is [n][lane].
 void chunk_ends(const job &j, const group &g, index steps, double *state) {
-  buffer tile(count(tile_steps * j.system.p * lanes));
+  tile rows(j);
   std::fill(state, state + j.system.n * lanes, 0.0);
   for (index done = g.length - steps; done < g.length; done += tile_steps) {
     const index now = std::min(tile_steps, g.length - done);
-    gather(j, g, done, now, tile.data());
-    isa::lds().advance(j.gain, tile.data(), now, state);
+    gather(j, g, done, now, rows);
+    isa::lds().advance(j.gain, rows.y.data(), rows.push(), now, state);
   }
 }
 
@@ -124,7 +150,8 @@ double filter_group(const job &j, const group &g, double *state) {
   const auto room = [](bool wanted, index width) {
     return buffer(count(wanted ? tile_steps * width * lanes : 0));
   };
-  buffer tile = room(true, p), predicted = room(j.out.predicted_mean.rows > 0, n),
+  tile in(j);
+  buffer predicted = room(j.out.predicted_mean.rows > 0, n),
          filtered = room(j.out.filtered_mean.rows > 0, n),
          innovations = room(j.out.innovations.rows > 0, p),
          squares = room(j.out.log_likelihood_terms.size > 0, 1);
@@ -134,8 +161,8 @@ double filter_group(const job &j, const group &g, double *state) {
   double sums[lanes] = {};
   for (index done = 0; done < g.length; done += tile_steps) {
     const index now = std::min(tile_steps, g.length - done);
-    gather(j, g, done, now, tile.data());
-    isa::lds().observe(j.gain, tile.data(), now, state, rows, sums);
+    gather(j, g, done, now, in);
+    isa::lds().observe(j.gain, in.y.data(), in.push(), now, state, rows, sums);
     if (!predicted.empty())
       scatter(predicted.data(), g, done, now, j.out.predicted_mean);
     if (!filtered.empty())
@@ -154,15 +181,18 @@ double filter_group(const job &j, const group &g, double *state) {
 // Plain steps: for what is left over after the groups, and for systems too wide for the lanes.
 double filter_serial(const job &j, index begin, index end, buffer &mean) {
   const index n = j.system.n, p = j.system.p;
-  buffer v(count(p)), next(count(n)), filtered(count(n));
+  buffer y(count(p)), v(count(p)), next(count(n)), filtered(count(n)), c(j.system.c), d(j.system.d);
   double total = 0;
   interrupt_poll poll;
   for (index t = begin; t < end; ++t) {
     if (t % 64 == 0)
       poll();
-    for (index k = 0; k < p; ++k)
-      v[count(k)] =
-          j.y(t, k) - j.system.d[count(k)] - small::dot(n, j.system.C.data() + k * n, mean.data());
+    if (j.driven())
+      j.cursor.offsets(t, c.data(), d.data());
+    for (index k = 0; k < p; ++k) {
+      y[count(k)] = j.y(t, k) - d[count(k)];
+      v[count(k)] = y[count(k)] - small::dot(n, j.system.C.data() + k * n, mean.data());
+    }
     double square = 0;
     for (index k = 0; k < p; ++k) {
       const double e = small::dot(k + 1, j.steady.whiten.data() + k * p, v.data());
@@ -179,9 +209,10 @@ double filter_serial(const job &j, index begin, index end, buffer &mean) {
       j.out.innovations(t, k) = v[count(k)];
     if (j.out.log_likelihood_terms.size > 0)
       j.out.log_likelihood_terms[t] = -0.5 * (log_likelihood_constant(j) + square);
-    small::apply(n, n, j.system.A.data(), filtered.data(), next.data());
+    small::apply(n, n, j.steady.F.data(), mean.data(), next.data());
     for (index i = 0; i < n; ++i)
-      mean[count(i)] = next[count(i)] + j.system.c[count(i)];
+      mean[count(i)] =
+          next[count(i)] + c[count(i)] + small::dot(p, j.steady.L.data() + i * p, y.data());
   }
   return total;
 }
@@ -227,13 +258,16 @@ double largest_gap(const steady_filter &f, index n, const buffer &starts, const 
 
 } // namespace
 
-double run_steady(const dense_model &system, const steady_filter &steady,
-                  matrix_view<const double> y, index begin, index end, const filter_outputs &out,
-                  int workers, buffer &mean, double &mismatch) {
+double run_steady(const steady_series &series, index begin, index end, const filter_outputs &out,
+                  buffer &mean, double &mismatch) {
+  const dense_model &system = series.system.now();
+  const steady_filter &steady = series.steady;
+  const int workers = series.workers;
   const index n = system.n;
-  const job j{system,
+  const job j{series.system,
+              system,
               steady,
-              y,
+              series.y,
               out,
               {n, system.p, steady.F.data(), steady.L.data(), system.c.data(), system.C.data(),
                steady.K.data(), steady.whiten.data()}};

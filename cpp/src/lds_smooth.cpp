@@ -62,7 +62,7 @@ public:
   // One step back through a row of observed numbers. Before it, `state` is the prediction.
   void full_step(stepper &step, belief state, const observed_rows &rows, bool diffuse) {
     settled_ = false;
-    transition(diffuse);
+    transition(rows.transition(), diffuse);
     step.update(state, rows, &trace_);
     for (index i = rows.n_rows - 1; i >= 0; --i) {
       const scalar_update &u = trace_[count(i)];
@@ -122,18 +122,18 @@ private:
     small::multiply_left_transposed(n_, n_, n_, a.data(), work_.data(), N.data());
   }
 
-  void transition(bool diffuse) {
-    small::apply_transposed(n_, n_, system_.A.data(), r0_.data(), row_.data());
+  void transition(const buffer &A, bool diffuse) {
+    small::apply_transposed(n_, n_, A.data(), r0_.data(), row_.data());
     std::swap(r0_, row_);
     if (want_cov_)
-      congruence(system_.A, N0_);
+      congruence(A, N0_);
     if (!diffuse)
       return;
-    small::apply_transposed(n_, n_, system_.A.data(), r1_.data(), row_.data());
+    small::apply_transposed(n_, n_, A.data(), r1_.data(), row_.data());
     std::swap(r1_, row_);
     if (want_cov_) {
-      congruence(system_.A, N1_);
-      congruence(system_.A, N2_);
+      congruence(A, N1_);
+      congruence(A, N2_);
     }
   }
 
@@ -236,17 +236,18 @@ struct forward_run {
   filter_trace trace;
 };
 
-forward_run run_forward(const dense_model &s, const steady_filter &steady, const belief &start,
+forward_run run_forward(model_cursor &s, const steady_filter &steady, const belief &start,
                         matrix_view<const double> y, const smoother_options &options) {
   forward_run f;
-  f.means.resize(count(y.rows * s.n));
-  f.innovations.resize(count(y.rows * s.p));
+  f.means.resize(count(y.rows * s.now().n));
+  f.innovations.resize(count(y.rows * s.now().p));
   filter_outputs out;
-  out.predicted_mean = row_major(f.means.data(), y.rows, s.n);
-  out.innovations = row_major(f.innovations.data(), y.rows, s.p);
+  out.predicted_mean = row_major(f.means.data(), y.rows, s.now().n);
+  out.innovations = row_major(f.innovations.data(), y.rows, s.now().p);
   filter_options forward;
   forward.store_predicted_cov = true;
   forward.switch_to_steady = options.switch_to_steady;
+  forward.form = options.form;
   forward.check_finite = options.check_finite;
   forward.workers = options.workers;
   f.filtered = filter(s, steady, start, y, out, forward, &f.trace);
@@ -317,11 +318,12 @@ void write_mean(matrix_view<double> out, index t, const buffer &row) {
 }
 
 // Steps back through the series; fills the means and covariances.
-void run_backward(const dense_model &s, const steady_filter &steady, matrix_view<const double> y,
+void run_backward(model_cursor &cursor, const steady_filter &steady, matrix_view<const double> y,
                   const forward_run &f, const smoother_options &options,
                   matrix_view<double> smoothed_mean, covariance_sequence &covs) {
+  const dense_model &s = cursor.now();
   backward_pass pass(s, steady, options.store_cov);
-  stepper step(s);
+  stepper step(s, update_form::joseph);
   observed_rows rows(s);
   covariance_store store(options.store_cov, y.rows, covs);
   buffer row(count(s.n));
@@ -334,6 +336,7 @@ void run_backward(const dense_model &s, const steady_filter &steady, matrix_view
     if (before.constant) {
       pass.steady_step(f.innovations.data() + t * s.p);
     } else {
+      cursor.seek(t);
       rows.read(y.row(t));
       pass.full_step(step, before.state, rows, before.diffuse);
     }
@@ -350,14 +353,14 @@ void run_backward(const dense_model &s, const steady_filter &steady, matrix_view
 
 } // namespace
 
-smoother_result smooth(const model &system, const belief &start, matrix_view<const double> y,
+smoother_result smooth(const model &system, const belief &start, const observations &series,
                        matrix_view<double> smoothed_mean, const smoother_options &options) {
-  const dense_model s(system);
-  require(smoothed_mean.rows == 0 || (smoothed_mean.rows == y.rows && smoothed_mean.cols == s.n),
+  model_cursor s(system, series.inputs);
+  const matrix_view<const double> y = series.y;
+  require(smoothed_mean.rows == 0 ||
+              (smoothed_mean.rows == y.rows && smoothed_mean.cols == s.now().n),
           "smoothed_mean: want one row for each row of y, or none");
-  const steady_filter steady = options.switch_to_steady && y.rows > 0
-                                   ? solve_steady(s, std::min<index>(y.rows, 2000))
-                                   : steady_filter{};
+  const steady_filter steady = steady_for(s, y.rows, options.switch_to_steady);
   const forward_run f = run_forward(s, steady, start, y, options);
   smoother_result result;
   run_backward(s, steady, y, f, options, smoothed_mean, result.smoothed_cov);

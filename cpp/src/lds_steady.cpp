@@ -142,7 +142,7 @@ void riccati(const dense_model &s, stepper &step, observed_rows &rows, buffer &P
   const buffer zeros(count(s.p), 0.0);
   rows.read({zeros.data(), s.p, 1});
   step.update(state, rows, nullptr);
-  step.predict(state);
+  step.predict(state, rows);
   P = std::move(state.cov);
 }
 
@@ -244,9 +244,11 @@ buffer adjoint_sum(index n, buffer A, buffer N) {
   return N;
 }
 
-steady_filter solve_steady(const dense_model &s, index max_steps) {
+namespace {
+
+steady_filter solve_plain(const dense_model &s, index max_steps) {
   steady_filter f;
-  stepper step(s);
+  stepper step(s, update_form::joseph);
   observed_rows rows(s);
   const bool found = doubling(s, f.P) && finish(s, f);
   if (!found && !(iterate(s, step, rows, f.P, max_steps) && finish(s, f)))
@@ -263,6 +265,23 @@ steady_filter solve_steady(const dense_model &s, index max_steps) {
   f.forgetting = forgetting_bound(s.n, f);
   f.tolerance = 64 * epsilon * (1 + 1 / (1 - f.radius * f.radius));
   f.usable = f.residual <= 1e-9 && f.tolerance < 1e-5;
+  return f;
+}
+
+} // namespace
+
+steady_filter solve_steady(const dense_model &s, index max_steps) {
+  if (s.S.empty())
+    return solve_plain(s, max_steps);
+  const decorrelated free = decorrelate(s);
+  dense_model plain(s);
+  plain.A = free.A;
+  plain.Q = free.Q;
+  plain.S.clear();
+  steady_filter f = solve_plain(plain, max_steps);
+  if (f.usable)
+    for (std::size_t i = 0; i < f.L.size(); ++i)
+      f.L[i] += free.J[i];
   return f;
 }
 

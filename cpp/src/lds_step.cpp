@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lds_step.hpp"
 
-#include <eigenflow/errors.hpp>
+#include "isa/lds_step.hpp"
+#include "lds_array.hpp"
 
 #include <cmath>
 #include <numbers>
@@ -15,23 +16,7 @@ constexpr double diffuse_tolerance = 1e-11;
 constexpr double epsilon = 0x1p-52;
 const double log_two_pi = std::log(2 * std::numbers::pi);
 
-void check_shapes(const model &m) {
-  const index n = m.transition.rows, p = m.observation.rows;
-  const bool chain = n > 0 && p > 0 && m.transition.cols == n && m.observation.cols == n &&
-                     m.state_noise.rows == n && m.state_noise.cols == n && m.obs_noise.rows == p &&
-                     m.obs_noise.cols == p;
-  require(chain, "system: want shapes A (n, n), C (p, n), Q (n, n), R (p, p) with n, p >= 1");
-  require(m.state_offset.size == 0 || m.state_offset.size == n, "state_offset: want n numbers");
-  require(m.obs_offset.size == 0 || m.obs_offset.size == p, "obs_offset: want p numbers");
-}
-
 } // namespace
-
-dense_model::dense_model(const model &system)
-    : n((check_shapes(system), system.transition.rows)), p(system.observation.rows),
-      A(small::packed(system.transition)), C(small::packed(system.observation)),
-      Q(small::packed(system.state_noise)), R(small::packed(system.obs_noise)),
-      c(small::packed(system.state_offset, n)), d(small::packed(system.obs_offset, p)) {}
 
 observed_rows::observed_rows(const dense_model &system)
     : system_(system), seen_(count(system.p), 0), pattern_(count(system.p), 2) {
@@ -41,11 +26,14 @@ observed_rows::observed_rows(const dense_model &system)
 bool observed_rows::read(vector_view<const double> y) {
   for (index k = 0; k < system_.p; ++k)
     seen_[count(k)] = std::isnan(y[k]) ? 0 : 1;
-  if (seen_ != pattern_) {
+  if (version_ != system_.version || seen_ != pattern_) {
+    version_ = system_.version;
     pattern_ = seen_;
     factor();
+    correlated_ = !system_.S.empty() && n_rows > 0;
+    if (correlated_)
+      decorrelate();
   }
-  values.resize(count(n_rows));
   for (index i = 0; i < n_rows; ++i) {
     const index row = rows_[count(i)];
     const double *lower = lower_.data() + i * n_rows;
@@ -54,8 +42,6 @@ bool observed_rows::read(vector_view<const double> y) {
   return n_rows == system_.p;
 }
 
-// R = L D L' without square roots; a pivot that vanishes leaves a column of zeros, which is right
-// for a semidefinite R.
 void observed_rows::factor() {
   const index n = system_.n, p = system_.p;
   rows_.clear();
@@ -63,43 +49,75 @@ void observed_rows::factor() {
     if (seen_[count(k)] != 0)
       rows_.push_back(k);
   n_rows = static_cast<index>(rows_.size());
-  lower_ = small::identity(n_rows);
-  noise.assign(count(n_rows), 0.0);
-  loadings.assign(count(n_rows * n), 0.0);
-  for (index i = 0; i < n_rows; ++i) {
-    double *row = lower_.data() + i * n_rows;
-    const double variance = system_.R[count(rows_[count(i)] * (p + 1))];
-    double left = variance;
-    for (index j = 0; j < i; ++j) {
-      double value = system_.R[count(rows_[count(i)] * p + rows_[count(j)])];
-      for (index k = 0; k < j; ++k)
-        value -= row[k] * noise[count(k)] * lower_[count(j * n_rows + k)];
-      row[j] = noise[count(j)] > 0 ? value / noise[count(j)] : 0.0;
-      left -= row[j] * row[j] * noise[count(j)];
-    }
-    noise[count(i)] = left > 4 * epsilon * static_cast<double>(p) * variance ? left : 0.0;
-    for (index j = 0; j < n; ++j) {
-      double value = system_.C[count(rows_[count(i)] * n + j)];
-      for (index k = 0; k < i; ++k)
-        value -= row[k] * loadings[count(k * n + j)];
-      loadings[count(i * n + j)] = value;
-    }
+  values.resize(count(n_rows));
+  loadings.resize(count(n_rows * n));
+  for (index i = 0; i < n_rows; ++i)
+    std::copy_n(system_.C.data() + rows_[count(i)] * n, n, loadings.data() + i * n);
+  if (n_rows == 1) {
+    lower_.assign(1, 1.0);
+    noise.assign(1, system_.R[count(rows_[0] * (p + 1))]);
+    return;
   }
+  buffer R(count(n_rows * n_rows));
+  for (index i = 0; i < n_rows; ++i)
+    for (index j = 0; j < n_rows; ++j)
+      R[count(i * n_rows + j)] = system_.R[count(rows_[count(i)] * p + rows_[count(j)])];
+  small::unit_factor(n_rows, R.data(), lower_, noise);
+  for (index i = 0; i < n_rows; ++i)
+    for (index k = 0; k < i; ++k)
+      for (index j = 0; j < n; ++j)
+        loadings[count(i * n + j)] -= lower_[count(i * n_rows + k)] * loadings[count(k * n + j)];
 }
 
-stepper::stepper(const dense_model &system)
-    : system_(system), work_(count(system.n * system.n)), other_(count(system.n * system.n)),
-      gain_(count(system.n)), projection_(count(system.n)) {}
+// The state noise given the observed noises: w = S L^-T D^+ (rotated v) + e.
+void observed_rows::decorrelate() {
+  const index n = system_.n, p = system_.p;
+  A_ = system_.A;
+  Q_ = system_.Q;
+  carried_.assign(count(n * n_rows), 0.0);
+  buffer turned(count(n * n_rows));
+  for (index i = 0; i < n; ++i) {
+    double *row = turned.data() + i * n_rows;
+    for (index k = 0; k < n_rows; ++k) {
+      row[k] = system_.S[count(i * p + rows_[count(k)])];
+      row[k] -= small::dot(k, lower_.data() + k * n_rows, row);
+      if (noise[count(k)] > 0)
+        carried_[count(i * n_rows + k)] = row[k] / noise[count(k)];
+    }
+  }
+  for (index i = 0; i < n; ++i)
+    for (index k = 0; k < n_rows; ++k) {
+      const double gain = carried_[count(i * n_rows + k)];
+      for (index j = 0; j < n; ++j) {
+        A_[count(i * n + j)] -= gain * loadings[count(k * n + j)];
+        Q_[count(i * n + j)] -= gain * turned[count(j * n_rows + k)];
+      }
+    }
+  small::clean_covariance(n, system_.Q.data(), Q_.data());
+}
+
+void observed_rows::add_carried(double *mean) const {
+  if (!correlated_)
+    return;
+  for (index i = 0; i < system_.n; ++i)
+    mean[i] += small::dot(n_rows, carried_.data() + i * n_rows, values.data());
+}
+
+stepper::stepper(const dense_model &system, update_form form)
+    : system_(system), form_(form), work_(count(2 * system.n * system.n)),
+      other_(count(system.n * system.n)), gain_(count(system.n)), projection_(count(system.n)),
+      spread_(count(system.n)) {}
 
 double stepper::update(belief &state, const observed_rows &rows,
                        std::vector<scalar_update> *trace) {
   const index n = system_.n;
   double log_likelihood = 0;
+  if (form_ == update_form::array && root_.empty())
+    root_ = semidefinite_root(n, state.cov);
   // Largest variance that each row could have had before this step: what is smaller than its
   // rounding error is zero, as for the second of two equal rows without noise.
-  buffer spread(count(n));
   for (index j = 0; j < n; ++j)
-    spread[count(j)] = std::sqrt(std::max(0.0, state.cov[count(j * n + j)]));
+    spread_[count(j)] = std::sqrt(std::max(0.0, state.cov[count(j * n + j)]));
   if (trace != nullptr)
     trace->assign(count(rows.n_rows), scalar_update{});
   for (index i = 0; i < rows.n_rows; ++i) {
@@ -107,15 +125,15 @@ double stepper::update(belief &state, const observed_rows &rows,
     scalar_update &entry = trace != nullptr ? (*trace)[count(i)] : scratch_;
     const double innovation = rows.values[count(i)] - small::dot(n, z, state.mean.data());
     entry.covariance.resize(count(n));
-    small::apply(n, n, state.cov.data(), z, entry.covariance.data());
     entry.innovation = innovation;
-    entry.variance = small::dot(n, z, entry.covariance.data()) + rows.noise[count(i)];
+    entry.variance = isa::lds_step().project(n, state.cov.data(), z, entry.covariance.data()) +
+                     rows.noise[count(i)];
     entry.diffuse_variance = 0;
     entry.used = false;
     in_range_ = in_range_ && std::isfinite(entry.variance);
     double reference = 0;
     for (index j = 0; j < n; ++j)
-      reference += std::abs(z[j]) * spread[count(j)];
+      reference += std::abs(z[j]) * spread_[count(j)];
     if (state.n_diffuse > 0)
       log_likelihood += absorb(state, z, rows.noise[count(i)], innovation, entry);
     if (entry.diffuse_variance == 0)
@@ -165,7 +183,7 @@ double stepper::absorb(belief &state, const double *z, double noise, double inno
       D[count(i * state.n_diffuse + j)] = left[count(j * n + i)];
   for (index j = 0; j < n; ++j)
     state.mean[count(j)] += gain_[count(j)] * innovation;
-  shrink(state, gain_.data(), z, noise);
+  shrink(state, z, noise);
   return -0.5 * (log_two_pi + 2 * std::log(length));
 }
 
@@ -182,43 +200,76 @@ double stepper::condition(belief &state, const double *z, double noise, double i
     gain_[count(j)] = entry.covariance[count(j)] / variance;
     state.mean[count(j)] += gain_[count(j)] * innovation;
   }
-  shrink(state, gain_.data(), z, noise);
+  if (form_ == update_form::standard)
+    isa::lds_step().standard(n, state.cov.data(), entry.covariance.data(), variance);
+  else
+    shrink(state, z, noise);
   return -0.5 * (log_two_pi + std::log(variance) + innovation / variance * innovation);
 }
 
-// Joseph form (I - k z') P (I - k z')' + noise k k': a sum of two semidefinite terms for any gain.
-void stepper::shrink(belief &state, const double *gain, const double *z, double noise) {
+// P <- (I - k z') P (I - k z')' + noise k k' with k = gain_.
+void stepper::shrink(belief &state, const double *z, double noise) {
   const index n = system_.n;
-  double *P = state.cov.data();
-  small::apply(n, n, P, z, projection_.data());
-  for (index i = 0; i < n; ++i)
-    for (index j = 0; j < n; ++j)
-      P[i * n + j] -= gain[i] * projection_[count(j)];
-  small::apply(n, n, P, z, projection_.data());
-  for (index i = 0; i < n; ++i)
-    for (index j = 0; j < n; ++j)
-      P[i * n + j] += (noise * gain[i] - projection_[count(i)]) * gain[j];
-  small::symmetrise(n, P);
+  if (form_ != update_form::array) {
+    isa::lds_step().joseph(n, state.cov.data(), gain_.data(), z, noise, projection_.data());
+    return;
+  }
+  joseph_root(n, gain_.data(), z, noise, root_, stacked_);
+  square_of_root(n, root_, state.cov);
 }
 
-void stepper::predict(belief &state) {
+void stepper::predict(belief &state, const observed_rows &rows) {
   const index n = system_.n;
-  small::apply(n, n, system_.A.data(), state.mean.data(), projection_.data());
+  const buffer &A = rows.transition(), &Q = rows.state_noise();
+  small::apply(n, n, A.data(), state.mean.data(), projection_.data());
   for (index i = 0; i < n; ++i)
     state.mean[count(i)] = projection_[count(i)] + system_.c[count(i)];
-  small::congruence(n, n, system_.A.data(), state.cov.data(), system_.Q.data(), other_.data(),
-                    work_.data());
-  std::swap(state.cov, other_);
-  if (state.n_diffuse > 0) {
-    buffer moved(state.diffuse.size());
-    small::multiply(n, n, state.n_diffuse, system_.A.data(), state.diffuse.data(), moved.data());
-    state.diffuse = std::move(moved);
-    in_range_ = in_range_ && std::isfinite(small::norm(state.diffuse));
-    if (!(small::norm(state.diffuse) > 0)) { // the transition forgot what was never seen
-      state.diffuse.clear();
-      state.n_diffuse = 0;
+  rows.add_carried(state.mean.data());
+  if (form_ == update_form::array) {
+    if (root_.empty()) // nothing was observed
+      root_ = semidefinite_root(n, state.cov);
+    if (noise_of_root_ != Q) {
+      noise_of_root_ = Q;
+      noise_root_ = semidefinite_root(n, Q);
     }
+    predict_root(n, A.data(), noise_root_, root_, stacked_);
+    square_of_root(n, root_, state.cov);
+  } else {
+    isa::lds_step().predict(n, A.data(), state.cov.data(), Q.data(), other_.data(), work_.data());
+    std::swap(state.cov, other_);
   }
+  if (state.n_diffuse > 0)
+    predict_diffuse(state, A);
+}
+
+void stepper::predict_diffuse(belief &state, const buffer &A) {
+  const index n = system_.n;
+  buffer moved(state.diffuse.size());
+  small::multiply(n, n, state.n_diffuse, A.data(), state.diffuse.data(), moved.data());
+  state.diffuse = std::move(moved);
+  in_range_ = in_range_ && std::isfinite(small::norm(state.diffuse));
+  if (!(small::norm(state.diffuse) > 0)) { // the transition forgot what was never seen
+    state.diffuse.clear();
+    state.n_diffuse = 0;
+  }
+}
+
+update_form resolve_form(update_form form, const dense_model &s, const belief &start) {
+  if (form != update_form::automatic)
+    return form;
+  // Joseph's form loses the digits by which the prior variance of what is observed exceeds that of
+  // its noise; a start of 1e7 times the noise, as for an "approximately diffuse" one, is past that.
+  constexpr double most = 1e6;
+  for (index k = 0; k < s.p; ++k) {
+    const double *z = s.C.data() + k * s.n;
+    const double noise = s.R[count(k * (s.p + 1))];
+    double prior = 0;
+    for (index i = 0; i < s.n; ++i)
+      prior += z[i] * small::dot(s.n, start.cov.data() + i * s.n, z);
+    if (noise > 0 && prior > most * noise)
+      return update_form::array;
+  }
+  return update_form::joseph;
 }
 
 } // namespace eigenflow::lds

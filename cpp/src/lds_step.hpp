@@ -2,25 +2,15 @@
 // One step of the filter with its covariance: the observed numbers of a row come in one at a time.
 #pragma once
 
-#include "small_matrix.hpp"
-
-#include <eigenflow/lds.hpp>
+#include "lds_model.hpp"
 
 #include <vector>
 
 namespace eigenflow::lds {
 
-using small::buffer;
-using small::count;
-
-struct dense_model {
-  explicit dense_model(const model &system);
-  index n, p;
-  buffer A, C, Q, R, c, d;
-};
-
 // The observed rows of C and y, rotated by the unit lower factor of R = L D L' so that their noises
-// are independent; cached as long as the same rows are missing.
+// are independent; and the move to the next step given what they say about the state noise. Cached
+// as long as the same rows are missing.
 class observed_rows {
 public:
   explicit observed_rows(const dense_model &system);
@@ -32,12 +22,22 @@ public:
   buffer noise;    // n_rows
   buffer values;   // n_rows, offsets taken off
 
+  // x' = transition x + carried values + c + e, e ~ N(0, state_noise) independent of `values`.
+  const buffer &transition() const { return correlated_ ? A_ : system_.A; }
+  const buffer &state_noise() const { return correlated_ ? Q_ : system_.Q; }
+  bool correlated() const { return correlated_; }
+  void add_carried(double *mean) const;
+
 private:
   void factor();
+  void decorrelate();
   const dense_model &system_;
+  index version_ = -1;
   std::vector<char> seen_, pattern_;
   std::vector<index> rows_;
   buffer lower_;
+  bool correlated_ = false;
+  buffer A_, Q_, carried_; // carried_ is n x n_rows
 };
 
 // What one observed number did, for the smoother.
@@ -52,11 +52,14 @@ struct scalar_update {
 
 class stepper {
 public:
-  explicit stepper(const dense_model &system);
+  stepper(const dense_model &system, update_form form);
   // Conditions on the observed rows; returns the log-likelihood term. `trace`, when not null,
   // gets one entry for each row.
   double update(belief &state, const observed_rows &rows, std::vector<scalar_update> *trace);
-  void predict(belief &state);
+  // Moves to the next step, after `update` with the same rows.
+  void predict(belief &state, const observed_rows &rows);
+  // To be called when `state.cov` was changed from outside.
+  void restart() { root_.clear(); }
   // False once a variance has left the range of double: the laws that follow are not to be used.
   bool in_range() const { return in_range_; }
 
@@ -65,11 +68,18 @@ private:
                 scalar_update &entry);
   double condition(belief &state, const double *z, double noise, double innovation,
                    double reference, scalar_update &entry);
-  void shrink(belief &state, const double *gain, const double *z, double noise);
+  void shrink(belief &state, const double *z, double noise);
+  void predict_diffuse(belief &state, const buffer &A);
   const dense_model &system_;
-  buffer work_, other_, gain_, projection_;
+  update_form form_;
+  buffer work_, other_, gain_, projection_, spread_;
+  // Array form: state.cov = root root', n x n.
+  buffer root_, noise_root_, noise_of_root_, stacked_;
   scalar_update scratch_;
   bool in_range_ = true;
 };
+
+// What `automatic` stands for, for this system and start.
+update_form resolve_form(update_form form, const dense_model &system, const belief &start);
 
 } // namespace eigenflow::lds

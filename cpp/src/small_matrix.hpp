@@ -115,6 +115,35 @@ inline double norm(const buffer &a) {
   return largest * std::sqrt(sum);
 }
 
+// a = L D L' of a semidefinite a, without square roots and with unit lower L; a pivot at rounding
+// level is zero and leaves a column of zeros, which is right for a semidefinite matrix.
+inline void unit_factor(index n, const double *a, buffer &lower, buffer &pivots) {
+  lower = identity(n);
+  pivots.assign(count(n), 0.0);
+  for (index i = 0; i < n; ++i) {
+    double *row = lower.data() + i * n;
+    double left = a[i * n + i];
+    for (index j = 0; j < i; ++j) {
+      double value = a[i * n + j];
+      for (index k = 0; k < j; ++k)
+        value -= row[k] * pivots[count(k)] * lower[count(j * n + k)];
+      row[j] = pivots[count(j)] > 0 ? value / pivots[count(j)] : 0.0;
+      left -= row[j] * row[j] * pivots[count(j)];
+    }
+    const double noise = 4 * 0x1p-52 * static_cast<double>(n) * a[i * n + i];
+    pivots[count(i)] = left > noise ? left : 0.0;
+  }
+}
+
+// A difference of covariances: what is below the rounding error of `whole` on its diagonal is zero.
+inline void clean_covariance(index n, const double *whole, double *a) {
+  symmetrise(n, a);
+  for (index i = 0; i < n; ++i)
+    if (!(a[i * n + i] > 8 * 0x1p-52 * static_cast<double>(n) * whole[i * n + i]))
+      for (index j = 0; j < n; ++j)
+        a[i * n + j] = a[j * n + i] = 0;
+}
+
 // Solves a x = b in place of b (n x m) by elimination with row exchanges; a is overwritten. False
 // when a pivot vanishes.
 inline bool solve(index n, index m, double *a, double *b) {

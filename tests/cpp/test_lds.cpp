@@ -92,8 +92,9 @@ TEST(strided_rows_and_workers_give_the_same_bytes) {
       lds::filter(level.view(), diffuse_level(), row_major(y.data(), n_steps, 1), out, options);
   options.workers = 3;
   out.filtered_mean = col_major(two.data(), n_steps, 1);
-  const auto second =
-      lds::filter(level.view(), diffuse_level(), {spread.data(), n_steps, 1, 2, 1}, out, options);
+  const auto second = lds::filter(
+      level.view(), diffuse_level(),
+      eigenflow::matrix_view<const double>{spread.data(), n_steps, 1, 2, 1}, out, options);
   CHECK(one == two);
   CHECK(first.log_likelihood == second.log_likelihood);
   CHECK(first.steady_from == second.steady_from && first.steady_from > 0);
@@ -162,9 +163,52 @@ TEST(leaving_the_range_of_double_is_refused) {
 }
 
 TEST(propagate_adds_up_a_random_walk) {
-  const double one = 1;
-  const std::vector<double> offset{0.5};
+  const local_level level(1, 1);
+  const std::vector<double> inputs{0.5, -1, 9}, gain{2};
+  lds::model driven = level.view();
+  driven.state_input = row_major(gain.data(), 1, 1);
   std::vector<double> x{1, 2, 3};
-  lds::propagate(row_major(&one, 1, 1), {offset.data(), 1, 1}, row_major(x.data(), 3, 1));
-  CHECK(x[1] == 3.5 && x[2] == 7);
+  lds::propagate(driven, row_major(inputs.data(), 3, 1), row_major(x.data(), 3, 1));
+  CHECK(x[1] == 4 && x[2] == 5);
+}
+
+TEST(a_batch_is_its_series_and_names_the_one_that_fails) {
+  const local_level level(0.3, 1);
+  std::vector<double> y = wave(300);
+  std::vector<double> totals(3);
+  lds::batch batch;
+  batch.n_series = 3;
+  batch.at = [&](index i) -> lds::problem {
+    return {level.view(), diffuse_level(), row_major(y.data() + 100 * i, 100, 1)};
+  };
+  batch.done = [&](index i, lds::filter_result &&r) {
+    totals[static_cast<std::size_t>(i)] = r.log_likelihood;
+  };
+  lds::filter(batch, {});
+  for (index i = 0; i < 3; ++i)
+    CHECK(totals[static_cast<std::size_t>(i)] ==
+          lds::filter(level.view(), diffuse_level(), row_major(y.data() + 100 * i, 100, 1), {}, {})
+              .log_likelihood);
+  y[150] = std::numeric_limits<double>::infinity();
+  index failed = -1;
+  try {
+    lds::filter(batch, {});
+  } catch (const lds::series_error &error) {
+    failed = error.series;
+  }
+  CHECK(failed == 1);
+}
+
+TEST(a_system_that_changes_is_read_step_by_step) {
+  // The level doubles, then halves.
+  const std::vector<double> transition{2, 0.5, 1}, one{1}, zero{0}, y{missing, missing, missing};
+  lds::model m{row_major(transition.data(), 1, 1), row_major(one.data(), 1, 1),
+               row_major(zero.data(), 1, 1), row_major(one.data(), 1, 1)};
+  m.step.transition = 1;
+  std::vector<double> means(3);
+  lds::filter_outputs out;
+  out.filtered_mean = row_major(means.data(), 3, 1);
+  const auto result = lds::filter(m, {{3.0}, {1.0}, {}, 0}, row_major(y.data(), 3, 1), out, {});
+  CHECK(means[0] == 3 && means[1] == 6 && means[2] == 3);
+  CHECK(result.final_state.cov[0] == 1);
 }

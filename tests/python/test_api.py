@@ -87,7 +87,7 @@ FUNCTIONS = {
         "B D state_offset obs_offset cross_cov mean0 cov0 diffuse time_varying",
     ),
     "lds.simulate": ("system n_steps", "n_series inputs given rng"),
-    "lds.filter": ("system y", "inputs state store method workers check_finite"),
+    "lds.filter": ("system y", "inputs state store method out progress workers check_finite"),
     "lds.smooth": ("system y", "store workers check_finite"),
     "lds.log_likelihood": ("system y", "workers check_finite"),
     "lds.steady_state": ("system", ""),

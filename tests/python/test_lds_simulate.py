@@ -1,8 +1,10 @@
+import mpmath
 import numpy as np
 import pytest
 
 from eigenflow import lds
 from eigenflow.lds import LinearSystem
+from reference.lds_joint import Joint, numbers
 
 
 def test_paths_follow_the_recursion():
@@ -72,8 +74,8 @@ def test_singular_and_huge_noise(Q):
         ({"n_steps": -1}, ValueError, r"^n_steps: got -1"),
         ({"n_steps": 1.5}, TypeError, r"^n_steps: got 1\.5"),
         ({"n_steps": 1, "n_series": -2}, ValueError, r"^n_series: got -2"),
-        ({"n_steps": 1, "inputs": 1}, ValueError, r"^inputs: .*not available yet"),
-        ({"n_steps": 1, "given": 1}, ValueError, r"^given: .*not available yet"),
+        ({"n_steps": 1, "inputs": 1}, ValueError, r"^inputs: got a value, want None"),
+        ({"n_steps": 1, "given": [1, 2]}, ValueError, r"^given: got 2 steps, want n_steps = 1"),
         ({"n_steps": 1, "rng": "x"}, TypeError, r"^rng: "),
     ],
 )
@@ -89,3 +91,94 @@ def test_blocks_of_drawing_leave_no_seam(monkeypatch):
     parts = lds.simulate(system, 50, n_series=3, rng=4)
     np.testing.assert_allclose(parts.states, whole.states, rtol=1e-13)
     np.testing.assert_allclose(parts.observations, whole.observations, rtol=1e-13)
+
+
+def general(T, cross, batch=()):
+    """Two states, two series, everything at once."""
+    rng = np.random.default_rng(8)
+    lead = (*batch, *(() if T is None else (T,)))
+    root = rng.standard_normal((*lead, 4, 4))
+    noise = root @ np.swapaxes(root, -2, -1)
+    return LinearSystem(
+        0.5 * rng.standard_normal((*lead, 2, 2)),
+        rng.standard_normal((*lead, 2, 2)),
+        noise[..., :2, :2],
+        noise[..., 2:, 2:],
+        B=[[1.0], [2.0]],
+        D=[[3.0], [0.0]],
+        state_offset=rng.standard_normal((*lead, 2)),
+        obs_offset=rng.standard_normal((*lead, 2)),
+        cross_cov=noise[..., :2, 2:] if cross else None,
+        mean0=[1.0, 2.0],
+        cov0=np.eye(2),
+        time_varying=T is not None,
+    )
+
+
+def moments(samples):
+    flat = samples.reshape(len(samples), -1)
+    return flat.mean(0), np.cov(flat.T)
+
+
+@pytest.mark.parametrize("cross", [False, True])
+@pytest.mark.parametrize("T", [None, 3])
+def test_moments_of_general_systems(T, cross):
+    system = general(T, cross)
+    u = np.array([[1.0], [-2.0], [0.5]])
+    joint = Joint(system, 3, u)
+    sample = lds.simulate(system, 3, n_series=40_000, inputs=u, rng=0)
+    for got, linear, mean in (
+        (sample.states, joint.x, joint.mean_x),
+        (sample.observations, joint.y, joint.mean_y),
+    ):
+        m, V = moments(got)
+        want = numbers(linear * joint.noise * linear.T)
+        error = 6 * np.sqrt(np.outer(np.diag(want), np.diag(want)) / 20_000)
+        assert np.all(np.abs(V - want) < error)
+        assert np.all(np.abs(m - numbers(mean).ravel()) < 6 * np.sqrt(np.diag(want) / 40_000))
+
+
+def test_a_batch_of_systems_draws_for_each():
+    system = general(None, True, (2, 3))
+    u = np.ones((5, 1))
+    path = lds.simulate(system, 5, n_series=4, inputs=u, rng=0)
+    assert path.states.shape == path.observations.shape == (4, 2, 3, 5, 2)
+    assert lds.simulate(system, 5, inputs=u, rng=0).states.shape == (2, 3, 5, 2)
+    noise = (
+        path.states[..., 1:, :] - np.einsum("abij,sabtj->sabti", system.A, path.states)[..., :-1, :]
+    )
+    noise -= system.state_offset[:, :, None] + [1.0, 2.0]
+    assert np.abs(noise.mean()) < 1
+    assert np.isfinite(path.observations).all()
+
+
+@pytest.mark.parametrize("cross", [False, True])
+@pytest.mark.parametrize("T", [None, 3])
+def test_draws_given_observations_have_the_smoothed_law(T, cross):
+    system = general(T, cross)
+    u = np.ones((3, 1))
+    y = np.array([[0.3, np.nan], [np.nan, np.nan], [1.0, -2.0]])
+    sample = lds.simulate(system, 3, n_series=1000, inputs=u, given=y, rng=1)
+    with mpmath.workdps(40):
+        joint = Joint(system, 3, u)
+        for got, linear, mean in (
+            (sample.states, joint.x, joint.mean_x),
+            (sample.observations, joint.y, joint.mean_y),
+        ):
+            want_mean, want, _ = joint.given(y, linear, mean)
+            m, V = moments(got)
+            want = numbers(want)
+            deviation = np.sqrt(np.maximum(np.diag(want), 0))
+            assert np.all(np.abs(m - numbers(want_mean).ravel()) < 6 * deviation / 30 + 1e-9)
+            assert np.all(np.abs(V - want) < 6 * np.outer(deviation, deviation) / 20 + 1e-9)
+    seen = ~np.isnan(y)
+    np.testing.assert_array_equal(sample.observations[:, seen], np.broadcast_to(y[seen], (1000, 3)))
+
+
+def test_draws_given_a_diffuse_level_go_through_exact_observations():
+    level = LinearSystem(1, 1, 1, 0)
+    y = np.array([5.0, np.nan, np.nan, 8.0])
+    draws = lds.simulate(level, 4, n_series=3000, given=y, rng=0).states[..., 0]
+    np.testing.assert_allclose(draws[:, [0, 3]], np.broadcast_to([5.0, 8.0], (3000, 2)), atol=1e-12)
+    np.testing.assert_allclose(draws[:, 1:3].mean(0), [6, 7], atol=0.1)  # a Brownian bridge
+    np.testing.assert_allclose(draws[:, 1:3].var(0), [2 / 3, 2 / 3], rtol=0.15)

@@ -124,10 +124,6 @@ I2 = np.eye(2)
         ((1, 1, 1, 1), {"diffuse": False}, r"^diffuse: got False, but A has spectral radius 1"),
         ((1, 1, 1, 1), {"diffuse": 0.5}, r"^diffuse: got 0\.5"),
         ((I2, [[1, 0]], I2, 1), {"diffuse": [True, False]}, r"^cov0: got None"),
-        ((1, 1, 1, 1), {"B": 1}, r"^B: .*not available yet"),
-        ((1, 1, 1, 1), {"D": 1}, r"^D: .*not available yet"),
-        ((1, 1, 1, 1), {"cross_cov": 1}, r"^cross_cov: .*not available yet"),
-        ((1, 1, 1, 1), {"time_varying": True}, r"^time_varying: .*not available yet"),
     ],
 )
 def test_bad_input_is_refused_by_name(arguments, options, message):

@@ -1,18 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Linear Gaussian systems x' = A x + c + w, y = C x + d + v with w ~ N(0, Q), v ~ N(0, R):
-// filter, smoother, likelihood, steady state. Everything is double: a covariance in single
-// precision loses definiteness. NaN is a missing observation, and one row may be missing in part.
+// Linear Gaussian systems x' = A x + B u + c + w, y = C x + D u + d + v with w ~ N(0, Q),
+// v ~ N(0, R), cov(w, v) = S: filter, smoother, likelihood, steady state. Everything is double: a
+// covariance in single precision loses definiteness. NaN is a missing observation, and one row may
+// be missing in part.
 #pragma once
 
+#include <eigenflow/errors.hpp>
 #include <eigenflow/views.hpp>
 
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <vector>
 
 namespace eigenflow::lds {
 
-// n states, p observed series. Empty offsets are zero. Q and R are symmetric positive
-// semidefinite; only shapes are checked here.
+// Elements between the entries of one step and those of the next; 0 for what is constant.
+struct model_strides {
+  index transition = 0, observation = 0, state_noise = 0, obs_noise = 0, cross_noise = 0;
+  index state_offset = 0, obs_offset = 0, state_input = 0, obs_input = 0;
+};
+
+// n states, p observed series, m inputs. The views show the first step. Empty offsets, inputs and
+// cross noise are zero. Q and R are symmetric positive semidefinite, and so is [Q S; S' R]; only
+// shapes are checked here.
 struct model {
   matrix_view<const double> transition;        // A, n x n
   matrix_view<const double> observation;       // C, p x n
@@ -20,6 +31,18 @@ struct model {
   matrix_view<const double> obs_noise;         // R, p x p
   vector_view<const double> state_offset = {}; // c
   vector_view<const double> obs_offset = {};   // d
+  matrix_view<const double> cross_noise = {};  // S, n x p
+  matrix_view<const double> state_input = {};  // B, n x m
+  matrix_view<const double> obs_input = {};    // D, p x m
+  model_strides step = {};
+};
+
+// A series y (T x p) and the known inputs that drove it (T x m, or none).
+struct observations {
+  matrix_view<const double> y, inputs;
+  observations(matrix_view<const double> y_, matrix_view<const double> inputs_ = {})
+      : y(y_), inputs(inputs_) {}
+  observations(matrix_view<double> y_) : y(y_) {}
 };
 
 // Law of the state before it is observed: N(mean, cov), plus an infinite variance along the
@@ -36,13 +59,24 @@ struct covariance_sequence {
   std::vector<std::int32_t> index;
 };
 
+// How an observed number changes the covariance. `standard` is P - P z z'P / f, the cheapest;
+// `joseph` is a sum of two semidefinite terms; `array` keeps a square root of P and never forms a
+// difference. `automatic` is array where an observation is so sharp against the start that Joseph's
+// form would lose more than a third of the digits, else joseph.
+enum class update_form { automatic, standard, joseph, array };
+
+// Called on the thread that called, with the steps done so far; empty for none.
+using progress_hook = std::function<void(index)>;
+
 struct filter_options {
   bool store_predicted_cov = false;
   bool store_filtered_cov = false;
   bool store_innovation_cov = false;
   bool switch_to_steady = true; // false runs every covariance step and no lanes
-  bool check_finite = true;     // an infinite observation throws argument_error
+  update_form form = update_form::automatic;
+  bool check_finite = true; // an infinite observation throws argument_error
   int workers = 0;
+  progress_hook progress = {};
 };
 
 // Where to write, one row a step; a view of no rows is not written.
@@ -70,14 +104,41 @@ struct filter_result {
 // depends on the length of the run only, so any number of workers gives the same bytes. During
 // diffuse steps the covariances hold the finite part. Throws argument_error where a mean or a
 // variance leaves the range of double, as after hundreds of steps of an unstable mode unseen.
-filter_result filter(const model &system, const belief &start, matrix_view<const double> y,
+filter_result filter(const model &system, const belief &start, const observations &series,
                      const filter_outputs &out, const filter_options &options);
+
+// One series of a batch.
+struct problem {
+  model system;
+  belief start;
+  observations series;
+  filter_outputs out = {};
+};
+
+// The functions are called on several threads at a time, `done` once for each series.
+struct batch {
+  index n_series = 0;
+  bool shared_system = true; // one system for all: its steady state is found once
+  std::function<problem(index)> at;
+  std::function<void(index, filter_result &&)> done;
+};
+
+// Filters each series as `filter` does one. Throws series_error for the series that failed.
+void filter(const batch &series, const filter_options &options);
+
+struct series_error : argument_error {
+  series_error(const argument_error &error, index series_)
+      : argument_error(error.what()), series(series_) {}
+  index series;
+};
 
 struct smoother_options {
   bool store_cov = false;
   bool switch_to_steady = true;
+  update_form form = update_form::automatic;
   bool check_finite = true;
   int workers = 0;
+  progress_hook progress = {};
 };
 
 struct smoother_result {
@@ -89,7 +150,7 @@ struct smoother_result {
 
 // Means given all observations, into smoothed_mean (T x n, or no rows). Memory: n + p
 // doubles a step, and the covariances of the steps that are not steady. Throws as filter does.
-smoother_result smooth(const model &system, const belief &start, matrix_view<const double> y,
+smoother_result smooth(const model &system, const belief &start, const observations &series,
                        matrix_view<double> smoothed_mean, const smoother_options &options);
 
 struct steady_result {
@@ -104,9 +165,8 @@ struct steady_result {
 // grows like eps / (1 - spectral_radius). Throws convergence_error when there is none.
 steady_result steady_state(const model &system);
 
-// In place: row t + 1 becomes A row t + c + row t + 1, for the rows of noise in `states`; row 0 is
-// the first state.
-void propagate(matrix_view<const double> transition, vector_view<const double> offset,
-               matrix_view<double> states);
+// In place: row t + 1 becomes A row t + B u + c + row t + 1, for the rows of noise in `states`; row
+// 0 is the first state.
+void propagate(const model &system, matrix_view<const double> inputs, matrix_view<double> states);
 
 } // namespace eigenflow::lds

@@ -42,10 +42,11 @@ template <int N> EF_HD void store(const column<N> &r, double *x, int lane) {
 }
 
 // What y adds comes first: it does not wait for the step before.
-template <int N, int P> EF_HD void move_state(const lds_gain &g, const column<P> &y, column<N> &x) {
+template <int N, int P>
+EF_HD void move_state(const lds_gain &g, const column<P> &y, const double *drive, column<N> &x) {
   column<N> next;
   for (int i = 0; i < N; ++i) {
-    vec sum = simd::broadcast(g.c[i]);
+    vec sum = drive == nullptr ? simd::broadcast(g.c[i]) : simd::load(drive + i * lds_lanes);
     for (int k = 0; k < P; ++k)
       sum = simd::fma(simd::broadcast(g.L[i * P + k]), y.at[k], sum);
     for (int j = 0; j < N; ++j)
@@ -103,7 +104,8 @@ private:
 };
 
 template <int N, int P>
-void advance(const lds_gain &gain, const double *y, int64_t steps, double *state) {
+void advance(const lds_gain &gain, const double *y, const double *drive, int64_t steps,
+             double *state) {
   const gain_copy<N, P> own(gain);
   const lds_gain g = own.view();
   column<N> x[n_vectors];
@@ -114,15 +116,16 @@ void advance(const lds_gain &gain, const double *y, int64_t steps, double *state
   for (int b = 0; b < n_vectors; ++b) {
     column<P> row;
     load<P>(y + s * P * lds_lanes, b * width, row);
-    move_state<N, P>(g, row, x[b]);
+    const double *push = drive == nullptr ? nullptr : drive + s * N * lds_lanes + b * width;
+    move_state<N, P>(g, row, push, x[b]);
   }
   for (int b = 0; b < n_vectors; ++b)
     store<N>(x[b], state, b * width);
 }
 
 template <int N, int P>
-void observe(const lds_gain &gain, const double *y, int64_t steps, double *state,
-             const lds_tile &out, double *sums) {
+void observe(const lds_gain &gain, const double *y, const double *drive, int64_t steps,
+             double *state, const lds_tile &out, double *sums) {
   const gain_copy<N, P> own(gain);
   const lds_gain g = own.view();
   column<N> x[n_vectors];
@@ -150,7 +153,8 @@ void observe(const lds_gain &gain, const double *y, int64_t steps, double *state
       store<P>(v, out.innovations + s * P * lds_lanes, lane);
     if (out.squares != nullptr)
       simd::store(out.squares + s * lds_lanes + lane, square);
-    move_state<N, P>(g, row, x[b]);
+    const double *push = drive == nullptr ? nullptr : drive + s * N * lds_lanes + lane;
+    move_state<N, P>(g, row, push, x[b]);
   }
   for (int b = 0; b < n_vectors; ++b) {
     store<N>(x[b], state, b * width);
@@ -180,9 +184,11 @@ EF_HD void copy_lanes(int64_t n, const double *from, double *to) {
     to[i] = from[i];
 }
 
-void move_any(const lds_gain &g, const double *y, double *x) {
+void move_any(const lds_gain &g, const double *y, const double *drive, double *x) {
   double next[lds_max_dim * lds_lanes];
-  for (int64_t i = 0; i < g.n; ++i)
+  if (drive != nullptr)
+    copy_lanes(g.n, drive, next);
+  for (int64_t i = 0; i < g.n && drive == nullptr; ++i)
     for (int l = 0; l < lds_lanes; ++l)
       next[i * lds_lanes + l] = g.c[i];
   add_product(g.n, g.p, g.L, g.p, 1, y, next);
@@ -190,13 +196,18 @@ void move_any(const lds_gain &g, const double *y, double *x) {
   copy_lanes(g.n, next, x);
 }
 
-void advance_any(const lds_gain &g, const double *y, int64_t steps, double *x) {
-  for (int64_t s = 0; s < steps; ++s)
-    move_any(g, y + s * g.p * lds_lanes, x);
+const double *push_at(const lds_gain &g, const double *drive, int64_t s) {
+  return drive == nullptr ? nullptr : drive + s * g.n * lds_lanes;
 }
 
-void observe_any(const lds_gain &g, const double *y, int64_t steps, double *x, const lds_tile &out,
-                 double *sums) {
+void advance_any(const lds_gain &g, const double *y, const double *drive, int64_t steps,
+                 double *x) {
+  for (int64_t s = 0; s < steps; ++s)
+    move_any(g, y + s * g.p * lds_lanes, push_at(g, drive, s), x);
+}
+
+void observe_any(const lds_gain &g, const double *y, const double *drive, int64_t steps, double *x,
+                 const lds_tile &out, double *sums) {
   double v[lds_max_dim * lds_lanes], e[lds_lanes], square[lds_lanes];
   for (int64_t s = 0; s < steps; ++s) {
     const double *row = y + s * g.p * lds_lanes;
@@ -224,7 +235,7 @@ void observe_any(const lds_gain &g, const double *y, int64_t steps, double *x, c
       copy_lanes(1, square, out.squares + s * lds_lanes);
     for (int l = 0; l < lds_lanes; ++l)
       sums[l] += square[l];
-    move_any(g, row, x);
+    move_any(g, row, push_at(g, drive, s), x);
   }
 }
 
@@ -267,13 +278,14 @@ pair choose(const lds_gain &g) {
   }
 }
 
-void advance_lanes(const lds_gain &g, const double *y, int64_t steps, double *x) {
-  choose(g).advance(g, y, steps, x);
+void advance_lanes(const lds_gain &g, const double *y, const double *drive, int64_t steps,
+                   double *x) {
+  choose(g).advance(g, y, drive, steps, x);
 }
 
-void observe_lanes(const lds_gain &g, const double *y, int64_t steps, double *x,
-                   const lds_tile &out, double *sums) {
-  choose(g).observe(g, y, steps, x, out, sums);
+void observe_lanes(const lds_gain &g, const double *y, const double *drive, int64_t steps,
+                   double *x, const lds_tile &out, double *sums) {
+  choose(g).observe(g, y, drive, steps, x, out, sums);
 }
 
 } // namespace

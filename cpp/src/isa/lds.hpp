@@ -23,12 +23,14 @@ struct lds_tile {
   double *predicted, *filtered, *innovations, *squares;
 };
 
-// n and p are at most lds_max_dim. y is [step][p][lane], x is [n][lane].
+// n and p are at most lds_max_dim. y is [step][p][lane], x is [n][lane]. `drive` is [step][n][lane]
+// and takes the place of c, or null.
 struct lds_kernels {
-  void (*advance)(const lds_gain &gain, const double *y, std::int64_t steps, double *x);
+  void (*advance)(const lds_gain &gain, const double *y, const double *drive, std::int64_t steps,
+                  double *x);
   // Also adds the squared standardised innovations to `sums`, one a lane.
-  void (*observe)(const lds_gain &gain, const double *y, std::int64_t steps, double *x,
-                  const lds_tile &out, double *sums);
+  void (*observe)(const lds_gain &gain, const double *y, const double *drive, std::int64_t steps,
+                  double *x, const lds_tile &out, double *sums);
 };
 
 } // namespace eigenflow::isa

@@ -1,28 +1,29 @@
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
+_Arrays: TypeAlias = tuple[NDArray[Any] | None, ...]
+
 def filter(  # noqa: A001
-    system: tuple[NDArray[Any], ...],
-    start: tuple[NDArray[Any], ...],
+    system: _Arrays,
+    start: _Arrays,
     y: NDArray[Any],
-    means: tuple[NDArray[Any] | None, ...],
-    covs: tuple[bool, bool, bool],
-    switch_to_steady: bool,
-    check_finite: bool,
-    workers: int,
+    inputs: NDArray[Any] | None,
+    means: _Arrays,
+    covs: tuple[bool, ...],
+    settings: tuple[bool, str, bool, int, Any],
+    batch_shape: tuple[int, ...],
 ) -> dict[str, Any]: ...
 def smooth(
-    system: tuple[NDArray[Any], ...],
-    start: tuple[NDArray[Any], ...],
+    system: _Arrays,
+    start: _Arrays,
     y: NDArray[Any],
+    inputs: NDArray[Any] | None,
     smoothed_mean: NDArray[Any] | None,
     store_cov: bool,
-    switch_to_steady: bool,
-    check_finite: bool,
-    workers: int,
+    settings: tuple[bool, str, bool, int, Any],
 ) -> dict[str, Any]: ...
 def steady_state(
-    system: tuple[NDArray[Any], ...],
+    system: _Arrays,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], float, float]: ...
-def propagate(transition: NDArray[Any], offset: NDArray[Any], states: NDArray[Any]) -> None: ...
+def propagate(system: _Arrays, inputs: NDArray[Any] | None, states: NDArray[Any]) -> None: ...

@@ -11,7 +11,12 @@ from eigenflow.lds.estimation.structural import (
     local_linear_trend,
     structural,
 )
-from eigenflow.lds.filtering import FilterResult, filter, log_likelihood  # noqa: A004
+from eigenflow.lds.filtering import (
+    FilterResult,
+    filter,  # noqa: A004
+    filter_blocks,
+    log_likelihood,
+)
 from eigenflow.lds.learners import (
     FirstColumns,
     FittedTransition,
@@ -56,6 +61,7 @@ from eigenflow.lds.window_length import best_filter_length, filter_length_for, m
 __all__ = [
     "LinearSystem",
     "filter",
+    "filter_blocks",
     "log_likelihood",
     "smooth",
     "steady_state",

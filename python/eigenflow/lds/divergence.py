@@ -128,7 +128,7 @@ def _refuse_singular(compute: Any, given: Array | None) -> None:
 
 
 def _as_noise_cov(noise_cov: Any) -> Array:
-    from eigenflow.lds.system import as_covariance
+    from eigenflow.lds.covariances import as_covariance
 
     a = as_float_array(noise_cov, "noise_cov", ndim=(0, 2), dtype=np.float64)
     a = a.reshape(1, 1) if a.ndim == 0 else a

@@ -1,6 +1,7 @@
 """Kalman filter and likelihood."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +17,18 @@ from eigenflow.lds.series import (
     CovarianceSequence,
     FilterState,
     joined_covs,
-    joined_states,
-    of_series,
+    joined_state,
+    one_axis,
+    outputs,
     packed,
     per_series,
+    read_inputs,
     read_observations,
-    refuse_inputs,
+    reporting,
+    require_system,
+    settings,
     starts,
     steady_steps,
-    use_steady,
     wanted_fields,
 )
 from eigenflow.lds.system import LinearSystem
@@ -89,31 +93,38 @@ def filter(  # noqa: A001
     state: FilterState | None = None,
     store: Iterable[str] = ("filtered_mean",),
     method: str = "auto",
+    out: Mapping[str, Any] | None = None,
+    progress: bool = False,
     workers: int | None = None,
     check_finite: bool = True,
 ) -> FilterResult:
-    r"""Kalman filter: the law of the state given the observations so far.
-
-    .. math::
-        K_t = P_t C^\top (C P_t C^\top + R)^{-1}, \quad
-        m_{t+1} = A (m_t + K_t (y_t - d - C m_t)) + c, \quad
-        P_{t+1} = A (P_t - K_t C P_t) A^\top + Q
+    """Kalman filter, for any start, with missing observations and known inputs.
 
     Parameters
     ----------
     system : LinearSystem
+        One system, or a batch of them that broadcasts with that of `y`.
     y : array_like, shape ``(*batch, T, p)``, or (T,) when p = 1
-        Observations; NaN marks a missing number, and a row may be missing in part.
-    inputs : None
-        Not available yet.
+        Observations; NaN marks a missing number, and a row may be missing in part. A memory-mapped
+        array is read as it goes.
+    inputs : array_like, shape ``(*batch, T, m)`` or (T, m), or (T,) when m = 1
+        The known inputs, for a system that has some.
     state : FilterState, optional
         `final_state` of an earlier call, to go on from there. Default: the start of the system.
     store : iterable of str
         Fields to keep: "filtered_mean", "filtered_cov", "predicted_mean", "predicted_cov",
         "innovations", "innovation_cov", "log_likelihood_terms".
-    method : {"auto", "full"}
-        "auto" takes the steady covariance once the covariance has reached it to rounding; "full"
-        computes every covariance.
+    method : {"auto", "full", "standard", "joseph", "array"}
+        How covariances are updated. "auto" takes the steady covariance once the covariance has
+        reached it to rounding, and before that "joseph", or "array" for a start so wide that
+        joseph would lose digits (a variance of an observation more than 1e6 times its noise).
+        "full" is the same without the steady covariance. "standard" (P - K S K'), "joseph" and
+        "array" (square roots, triangularised) name the form, also without the steady covariance.
+    out : mapping of str to ndarray, optional
+        Arrays for "filtered_mean", "predicted_mean", "innovations" or "log_likelihood_terms", of
+        float64 and the right shape, for example memory-mapped; they become fields of the result.
+    progress : bool
+        Show a bar.
     workers : int, optional
         Threads; any number gives the same bytes.
     check_finite : bool
@@ -132,16 +143,17 @@ def filter(  # noqa: A001
 
     Notes
     -----
-    Observed numbers of a row come in one at a time, after R is factored as L D L'; the covariance
-    is updated in Joseph form. Diffuse directions are kept as a factor, so that their number drops
-    by exactly one when an observation sees one of them (Koopman and Durbin, J. Time Series Anal.
-    21, 2000). A covariance counts as steady when it is within a few rounding errors of the
-    solution of the Riccati equation, relative to the standard deviations of the states: the test
-    does not depend on units. A missing number starts the covariance recursion again.
+    Observed numbers of a row come in one at a time, after R is factored as L D L'. Diffuse
+    directions are kept as a factor, so that their number drops by exactly one when an observation
+    sees one of them (Koopman and Durbin, J. Time Series Anal. 21, 2000). Correlated noises are
+    parted by what the observed numbers tell about the state noise. A covariance counts as steady
+    when it is within a few rounding errors of the solution of the Riccati equation, relative to the
+    standard deviations of the states: the test does not depend on units. A missing number starts
+    the covariance recursion again, and the steady one returns when the gap is forgotten.
 
-    Cost: about 20 n^3 flops a step until the covariance is steady, then 2 n^2 + 4 n p; a long
-    series is then cut into chunks of time that run side by side. Everything is computed in
-    float64, and covariances are always float64.
+    Cost: about 10 n^3 flops a step until the covariance is steady, then 2 n^2 + 4 n p; a long
+    series is then cut into chunks of time that run side by side. Series of a batch run side by
+    side. Everything is computed in float64, and covariances are always float64.
 
     Examples
     --------
@@ -151,61 +163,138 @@ def filter(  # noqa: A001
     >>> result.filtered_mean[:, 0].round(2)
     array([1120.  , 1140.93, 1140.93, 1169.79])
     """
-    refuse_inputs(inputs)
-    arrays = packed(system)
+    require_system(system)
     observations, dtype = read_observations(system, y)
-    fields = wanted_fields(store, _MEANS + _COVS)
-    steady = use_steady(method)
-    threads = resolve_workers(workers)
     batch, n_steps = observations.shape[:-2], observations.shape[-2]
-    out = _outputs(system, (*batch, n_steps), fields)
-    keep = (_COVS[0] in fields, _COVS[1] in fields, _COVS[2] in fields)
-    parts = []
-    for i, start in zip(np.ndindex(batch), starts(system, state, batch), strict=True):
-        means = tuple(out[name][i] if name in out else None for name in _MEANS)
-        try:
-            parts.append(
-                _kernels.filter(
-                    arrays, start, observations[i], means, keep, steady, check_finite, threads
-                )
-            )
-        except ValueError as error:
-            raise of_series(error, i) from None
-    given = {name: like(a.astype(dtype, copy=False), y) for name, a in out.items()}
-    return _result(given, parts, batch, n_steps, _convention(system, state))
+    known = read_inputs(system, inputs, batch, n_steps)
+    fields = wanted_fields(store, _MEANS + _COVS)
+    settings(method, check_finite, 1)
+    threads = resolve_workers(workers)
+    means = outputs(fields, _shapes(system, (*batch, n_steps)), out)
+    rows = [_rows(means.get(name), batch) for name in _MEANS]
+    with reporting(progress, n_steps) as report:
+        parts = _kernels.filter(
+            packed(system, batch),
+            starts(system, state, batch),
+            one_axis(observations, batch),
+            known,
+            tuple(rows),
+            tuple(name in fields for name in _COVS),
+            settings(method, check_finite, threads, report),
+            batch,
+        )
+    covs = dict.fromkeys(_COVS)
+    for name in _COVS:
+        size = system.obs_dim if name == "innovation_cov" else system.state_dim
+        covs[name] = joined_covs(parts[name], batch, n_steps, size)
+    kept = frozenset(out or ())
+    return FilterResult(
+        **{name: _as_given(means.get(name), dtype, y, name in kept) for name in _MEANS},
+        **covs,
+        log_likelihood=per_series(parts["log_likelihood"], batch),
+        n_diffuse=per_series(parts["n_diffuse"], batch),
+        diffuse_convention=_convention(system, state),
+        steady_from=steady_steps(parts["steady_from"], batch),
+        error_bound=per_series(parts["error_bound"], batch),
+        final_state=joined_state(parts["final_state"], batch),
+    )
 
 
-def _outputs(
-    system: LinearSystem, steps: tuple[int, ...], fields: frozenset[str]
-) -> dict[str, Array]:
+def _shapes(system: LinearSystem, steps: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     n, p = system.state_dim, system.obs_dim
-    widths = dict(zip(_MEANS, ((n,), (n,), (p,), ()), strict=True))
-    return {name: np.empty((*steps, *widths[name])) for name in _MEANS if name in fields}
+    widths: tuple[tuple[int, ...], ...] = ((n,), (n,), (p,), ())
+    return {name: (*steps, *width) for name, width in zip(_MEANS, widths, strict=True)}
+
+
+def _rows(a: Array | None, batch: tuple[int, ...]) -> Array | None:
+    """Output as the kernels want it: (N, T, width), a view of the same memory."""
+    if a is None:
+        return None
+    wide = a if a.ndim == len(batch) + 2 else a[..., np.newaxis]
+    view = wide.view()
+    view.shape = (math.prod(batch), *wide.shape[-2:])
+    return view
+
+
+def _as_given(a: Array | None, dtype: Any, y: Any, as_it_is: bool) -> Any:
+    """A result in the precision and the library of `y`."""
+    if a is None or as_it_is:
+        return a
+    return like(a.astype(dtype, copy=False), y)
 
 
 def _convention(system: LinearSystem, state: FilterState | None) -> str:
     directions = system.diffuse_directions if state is None else state.diffuse
-    return EXACT_DIFFUSE if directions.size else PROPER
+    return EXACT_DIFFUSE if np.size(directions) else PROPER
 
 
-def _result(
-    given: dict[str, Any],
-    parts: list[dict[str, Any]],
-    batch: tuple[int, ...],
-    n_steps: int,
-    convention: str,
-) -> FilterResult:
-    covs = {name: joined_covs([part[name] for part in parts], batch, n_steps) for name in _COVS}
-    return FilterResult(
-        **{name: given.get(name) for name in _MEANS},
-        **covs,
-        log_likelihood=per_series([part["log_likelihood"] for part in parts], batch),
-        n_diffuse=per_series([part["n_diffuse"] for part in parts], batch),
-        diffuse_convention=convention,
-        steady_from=steady_steps([part["steady_from"] for part in parts], batch),
-        error_bound=per_series([part["error_bound"] for part in parts], batch),
-        final_state=joined_states([part["final_state"] for part in parts], batch),
-    )
+def filter_blocks(
+    system: LinearSystem,
+    blocks: Iterable[Any],
+    *,
+    inputs: Iterable[Any] | None = None,
+    state: FilterState | None = None,
+    store: Iterable[str] = ("filtered_mean",),
+    method: str = "auto",
+    workers: int | None = None,
+    check_finite: bool = True,
+) -> Iterator[FilterResult]:
+    """Filter a series that arrives in blocks: one result for each, the state carried over.
+
+    Parameters
+    ----------
+    system : LinearSystem
+        One that does not change in time.
+    blocks : iterable of array_like, shape ``(*batch, T_i, p)``
+        Successive pieces of `y`, for example slices of a memory-mapped file.
+    inputs : iterable of array_like, optional
+        The inputs of each block.
+    state, store, method, workers, check_finite
+        As in `filter`.
+
+    Returns
+    -------
+    iterator of FilterResult
+        One result a block, computed as it is asked for; its `final_state` starts the next. Log-likelihoods add up.
+
+    Raises
+    ------
+    ValueError
+        As in `filter`; if there are fewer blocks of inputs than of observations.
+
+    Notes
+    -----
+    Memory: one block. Means agree with those of one long call to rounding: where a block ends only
+    decides how time is cut into chunks.
+
+    Examples
+    --------
+    >>> from eigenflow.demo.nile import FLOW
+    >>> from eigenflow.lds import LinearSystem, filter_blocks
+    >>> level = LinearSystem(1.0, 1.0, 1469.176, 15098.518)
+    >>> parts = filter_blocks(level, (FLOW[:30], FLOW[30:31], FLOW[31:]))
+    >>> round(sum(part.log_likelihood for part in parts), 6)
+    -633.464564
+    """
+    require_system(system)
+    if system.time_varying:
+        msg = f"system: got {system!r}, want one that does not change: a block does not say when"
+        raise ValueError(msg)
+    pieces = None if inputs is None else iter(inputs)
+    for block in blocks:
+        known = None if pieces is None else next(pieces, None)
+        result = filter(
+            system,
+            block,
+            inputs=known,
+            state=state,
+            store=store,
+            method=method,
+            workers=workers,
+            check_finite=check_finite,
+        )
+        state = result.final_state
+        yield result
 
 
 def log_likelihood(
@@ -215,6 +304,7 @@ def log_likelihood(
     inputs: Any = None,
     state: FilterState | None = None,
     method: str = "auto",
+    progress: bool = False,
     workers: int | None = None,
     check_finite: bool = True,
 ) -> Any:
@@ -226,7 +316,7 @@ def log_likelihood(
 
     Parameters
     ----------
-    system, y, inputs, state, method, workers, check_finite
+    system, y, inputs, state, method, progress, workers, check_finite
         As in `filter`; NaN marks a missing number.
 
     Returns
@@ -257,6 +347,7 @@ def log_likelihood(
         state=state,
         store=(),
         method=method,
+        progress=progress,
         workers=workers,
         check_finite=check_finite,
     ).log_likelihood

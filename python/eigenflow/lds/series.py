@@ -1,6 +1,8 @@
 """What filter and smoother share: reading `y`, looping over a batch, storing covariances."""
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,12 +70,45 @@ class FilterState:
     diffuse: Array
 
 
-def packed(system: Any) -> tuple[Array, ...]:
-    """Arrays of a system in the order that the kernels want."""
+Packed = tuple[Array | None, ...]
+METHODS = ("auto", "full", "standard", "joseph", "array")
+
+
+def require_system(system: Any) -> LinearSystem:
+    """Refuse what is no LinearSystem."""
     if not isinstance(system, LinearSystem):
         msg = f"system: got {type(system).__name__}, want a LinearSystem"
         raise TypeError(msg)
-    return (system.A, system.C, system.Q, system.R, system.state_offset, system.obs_offset)
+    return system
+
+
+def require_one(given: Any) -> LinearSystem:
+    """Refuse a batch, and matrices that change."""
+    system = require_system(given)
+    if system.batch_shape or system.time_varying:
+        msg = f"system: got {system!r}, want one system that does not change"
+        raise ValueError(msg)
+    return system
+
+
+def packed(system: LinearSystem, batch: tuple[int, ...] = (), n_steps: int = 1) -> Packed:
+    """Arrays of a system in the order that the kernels want: (N or 1, T or 1, rows, cols)."""
+    matrices = (system.A, system.C, system.Q, system.R, system.cross_cov, system.B, system.D)
+    vectors = (system.state_offset, system.obs_offset)
+    arrays = [None if a is None else _stack(a, 2, system, batch) for a in matrices]
+    arrays += [_stack(a[..., np.newaxis, :], 2, system, batch) for a in vectors]
+    return tuple(arrays)
+
+
+def _stack(a: Array, core: int, system: LinearSystem, batch: tuple[int, ...]) -> Array:
+    """Broadcast batch axes to one; what all series share keeps a length of one."""
+    entry = a.shape[-core:]
+    steps = a.shape[-core - 1] if system.time_varying and a.ndim > core else 1
+    lead = a.shape[: max(0, a.ndim - core - (1 if system.time_varying else 0))]
+    if not lead or all(length == 1 for length in lead):
+        return a.reshape(1, steps, *entry)
+    full = np.broadcast_to(a.reshape(*lead, steps, *entry), (*batch, steps, *entry))
+    return full.reshape(math.prod(batch), steps, *entry)
 
 
 def read_observations(system: LinearSystem, y: Any) -> tuple[Array, np.dtype[Any]]:
@@ -86,22 +121,63 @@ def read_observations(system: LinearSystem, y: Any) -> tuple[Array, np.dtype[Any
         want = "(*batch, T, 1) or (T,)" if p == 1 else f"(*batch, T, {p})"
         msg = f"y: got shape {a.shape}, want {want}"
         raise ValueError(msg)
-    return a.astype(np.float64, copy=False), a.dtype
-
-
-def refuse_inputs(inputs: Any) -> None:
-    """Inputs need B and D, which are not there yet."""
-    if inputs is not None:
-        msg = "inputs: got a value, want None: not available yet"
+    if system.n_steps not in (None, a.shape[-2]):
+        msg = f"y: got {a.shape[-2]} steps, want {system.n_steps}, as the system has"
         raise ValueError(msg)
+    try:
+        batch = np.broadcast_shapes(a.shape[:-2], system.batch_shape)
+    except ValueError:
+        msg = f"y: got batch axes {a.shape[:-2]}, want some that fit those of the system "
+        raise ValueError(msg + f"({system.batch_shape})") from None
+    wide = a.astype(np.float64, copy=False)
+    return np.broadcast_to(wide, (*batch, *a.shape[-2:])), a.dtype
 
 
-def use_steady(method: str) -> bool:
-    """Whether the covariance may be replaced by its limit."""
-    if method not in ("auto", "full"):
-        msg = f"method: got {method!r}, want 'auto' or 'full'"
+def one_axis(a: Array, batch: tuple[int, ...]) -> Array:
+    """(*batch, rows, cols) as (N, rows, cols), without a copy of what all series share."""
+    n_series, entry = math.prod(batch), a.shape[-2:]
+    if a.ndim > 2 and n_series and not any(a.strides[:-2]):
+        return np.broadcast_to(a[(0,) * (a.ndim - 2)], (n_series, *entry))
+    return a.reshape(n_series, *entry)
+
+
+def read_inputs(
+    system: LinearSystem, inputs: Any, batch: tuple[int, ...], n_steps: int
+) -> Array | None:
+    """`inputs` as float64 of shape (N or 1, T, m); None for a system without inputs."""
+    m = system.input_dim
+    if inputs is None:
+        if m:
+            msg = f"inputs: got None, want shape (*batch, {n_steps}, {m}), as the system has inputs"
+            raise ValueError(msg)
+        return None
+    if not m:
+        msg = "inputs: got a value, want None, as the system has neither B nor D"
         raise ValueError(msg)
-    return method == "auto"
+    a = as_float_array(inputs, "inputs", dtype=np.float64)
+    if a.ndim == 1 and m == 1:
+        a = a[:, np.newaxis]
+    if a.ndim < 2 or a.shape[-2:] != (n_steps, m):
+        msg = f"inputs: got shape {a.shape}, want (*batch, {n_steps}, {m})"
+        raise ValueError(msg)
+    if a.ndim == 2:
+        return a[np.newaxis]
+    try:
+        full = np.broadcast_to(a, (*batch, n_steps, m))
+    except ValueError:
+        msg = f"inputs: got shape {a.shape}, want one that fits {(*batch, n_steps, m)}"
+        raise ValueError(msg) from None
+    return full.reshape(math.prod(batch), n_steps, m)
+
+
+def settings(
+    method: str, check_finite: bool, workers: int, progress: Any = None
+) -> tuple[bool, str, bool, int, Any]:
+    """What the kernels want to know besides the data."""
+    if method not in METHODS:
+        msg = f"method: got {method!r}, want one of {', '.join(map(repr, METHODS))}"
+        raise ValueError(msg)
+    return method == "auto", method, check_finite, workers, progress
 
 
 def wanted_fields(store: Iterable[str], known: tuple[str, ...]) -> frozenset[str]:
@@ -118,26 +194,76 @@ def wanted_fields(store: Iterable[str], known: tuple[str, ...]) -> frozenset[str
     return frozenset(names)
 
 
-def starts(
-    system: LinearSystem, state: Any, batch: tuple[int, ...]
-) -> Iterator[tuple[Array, Array, Array]]:
-    """(mean, cov, diffuse) of each series of a batch."""
-    if state is None:
-        start = (system.mean0, system.cov0, system.diffuse_directions)
-        for _ in np.ndindex(batch):
-            yield start
+def outputs(
+    fields: frozenset[str],
+    shapes: dict[str, tuple[int, ...]],
+    out: Mapping[str, Any] | None,
+) -> dict[str, Array]:
+    """Arrays for the fields that have a shape: those of `out` are used as they are."""
+    given = dict(out or {})
+    for name, array in given.items():
+        if name not in shapes:
+            msg = f"out: got {name!r}, want names among {', '.join(shapes)}"
+            raise ValueError(msg)
+        ok = isinstance(array, np.ndarray) and array.dtype == np.float64
+        if not ok or array.shape != shapes[name] or not array.flags.writeable:
+            got = getattr(array, "shape", None), getattr(array, "dtype", type(array).__name__)
+            msg = (
+                f"out[{name!r}]: got shape {got[0]}, dtype {got[1]}, want a writeable float64 "
+                f"array of shape {shapes[name]}"
+            )
+            raise ValueError(msg)
+    wanted = [name for name in shapes if name in fields or name in given]
+    return {name: given[name] if name in given else aligned(shapes[name]) for name in wanted}
+
+
+def aligned(shape: tuple[int, ...]) -> Array:
+    """Uninitialised memory that starts at a cache line, so that kernels may write whole lines."""
+    size = math.prod(shape)
+    room = np.empty(size + 8)
+    offset = -room.ctypes.data // 8 % 8
+    return room[offset : offset + size].reshape(shape)
+
+
+@contextmanager
+def reporting(progress: bool, n_steps: int) -> Iterator[Callable[[int], None] | None]:
+    """A tqdm bar over the steps, as a function of the number done; None without progress."""
+    if not progress:
+        yield None
         return
-    if not isinstance(state, FilterState):
-        msg = f"state: got {type(state).__name__}, want the final_state of an earlier result"
-        raise TypeError(msg)
+    from tqdm import tqdm
+
+    with tqdm(total=n_steps, unit=" steps", unit_scale=True) as bar:
+        yield lambda done: bar.update(done - bar.n)
+        bar.update(n_steps - bar.n)
+
+
+def starts(system: LinearSystem, state: Any, batch: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    """(mean, cov, diffuse) of all series: (N or 1, 1, n), (N or 1, n, n), (N or 1, n, k)."""
     n = system.state_dim
-    mean = _part(state, "mean", (*batch, n))
-    cov = _part(state, "cov", (*batch, n, n))
-    diffuse = _part(state, "diffuse", (*batch, n, *np.shape(state.diffuse)[-1:]))
-    _require_semidefinite(cov)
-    for i in np.ndindex(batch):
-        directions = diffuse[i]  # a batch pads with columns of zeros
-        yield mean[i], cov[i], directions[:, np.any(directions != 0, axis=0)]
+    if state is None:
+        mean, cov, diffuse = system.mean0, system.cov0, system.diffuse_directions
+    else:
+        if not isinstance(state, FilterState):
+            msg = f"state: got {type(state).__name__}, want the final_state of an earlier result"
+            raise TypeError(msg)
+        mean = _part(state, "mean", (*batch, n))
+        cov = _part(state, "cov", (*batch, n, n))
+        diffuse = _part(state, "diffuse", (*batch, n, *np.shape(state.diffuse)[-1:]))
+        _require_semidefinite(cov)
+    return (
+        _flat(mean[..., np.newaxis, :], batch),
+        _flat(cov, batch),
+        _flat(diffuse, batch),
+    )
+
+
+def _flat(a: Array, batch: tuple[int, ...]) -> Array:
+    """One batch axis; a single law for all series stays single."""
+    if a.ndim == 2:
+        return a[np.newaxis]
+    full = np.broadcast_to(a, (*batch, *a.shape[-2:]))
+    return full.reshape(math.prod(batch), *a.shape[-2:])
 
 
 def _part(state: FilterState, name: str, shape: tuple[Any, ...]) -> Array:
@@ -157,38 +283,32 @@ def _require_semidefinite(covs: Array) -> None:
         raise ValueError(msg)
 
 
-def of_series(error: ValueError, position: tuple[int, ...]) -> ValueError:
-    """The error of one series of a batch, with its place in the batch."""
-    return ValueError(f"{error} (series {position})") if position else error
-
-
-def steady_steps(values: list[int], batch: tuple[int, ...]) -> Any:
+def steady_steps(values: NDArray[np.int64], batch: tuple[int, ...]) -> Any:
     """First steady step of each series: None, or -1 in a batch, where there is none."""
     first = per_series(values, batch)
     return None if not batch and first < 0 else first
 
 
-def joined_states(parts: list[tuple[Array, Array, Array]], batch: tuple[int, ...]) -> FilterState:
-    """One FilterState for a batch; diffuse directions are padded with zeros."""
-    if not batch:
-        return FilterState(*parts[0])
-    width = max((part[2].shape[1] for part in parts), default=0)
-    n = parts[0][0].shape[0] if parts else 0
-    diffuse = np.zeros((len(parts), n, width))
-    for i, part in enumerate(parts):
-        diffuse[i, :, : part[2].shape[1]] = part[2]
-    mean = np.array([part[0] for part in parts]).reshape(*batch, n)
-    cov = np.array([part[1] for part in parts]).reshape(*batch, n, n)
-    return FilterState(mean, cov, diffuse.reshape(*batch, n, width))
+def joined_state(parts: tuple[Array, Array, Array], batch: tuple[int, ...]) -> FilterState:
+    """The laws of all series with the axes of the batch."""
+    return FilterState(*(a.reshape(*batch, *a.shape[1:]) for a in parts))
 
 
 def joined_covs(
-    parts: list[tuple[Array, NDArray[np.int32]] | None], batch: tuple[int, ...], n_steps: int
+    stored: list[tuple[Array, NDArray[np.int32]]] | None,
+    batch: tuple[int, ...],
+    n_steps: int,
+    size: int,
 ) -> CovarianceSequence | None:
     """One sequence for a batch; None where the covariances were not stored."""
-    stored = [part for part in parts if part is not None]
-    if not stored:
+    if stored is None:
         return None
+    if not stored:
+        empty = np.empty((*batch, n_steps), np.int32)
+        return CovarianceSequence(np.empty((0, size, size)), empty)
+    if len(stored) == 1:
+        values, places = stored[0]
+        return CovarianceSequence(values, places.reshape(*batch, n_steps))
     offsets = np.cumsum([0, *(len(values) for values, _ in stored)])
     if offsets[-1] >= 2**31:
         msg = "store: too many distinct covariances for one result, want fewer series at a time"
@@ -200,6 +320,6 @@ def joined_covs(
     return CovarianceSequence(values, np.array(index, np.int32).reshape(*batch, n_steps))
 
 
-def per_series(values: list[Any], batch: tuple[int, ...]) -> Any:
+def per_series(values: Any, batch: tuple[int, ...]) -> Any:
     """A plain number without a batch, else an array of the batch's shape."""
-    return values[0] if not batch else np.array(values).reshape(batch)
+    return values[0].item() if not batch else np.asarray(values).reshape(batch)

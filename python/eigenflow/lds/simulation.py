@@ -1,5 +1,6 @@
 """Random paths of a linear system."""
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from eigenflow._core import lds as _kernels
 from eigenflow._rng import RNGLike, key_from
-from eigenflow.lds.series import packed, refuse_inputs
+from eigenflow.lds.series import packed, read_inputs, read_observations, require_system
+from eigenflow.lds.smoothing import smooth
 from eigenflow.lds.system import LinearSystem
 
 Array = NDArray[np.float64]
@@ -24,8 +26,8 @@ class Simulation:
 
     Attributes
     ----------
-    states : ndarray, shape (n_steps, n) or (n_series, n_steps, n)
-    observations : ndarray, shape (n_steps, p) or (n_series, n_steps, p)
+    states : ndarray, shape ``([n_series,] *batch, n_steps, n)``
+    observations : ndarray, shape ``([n_series,] *batch, n_steps, p)``
     """
 
     states: Array
@@ -41,20 +43,25 @@ def simulate(
     given: Any = None,
     rng: RNGLike = None,
 ) -> Simulation:
-    """Draw states and observations.
+    """Draw states and observations, freely or given what was observed.
 
     The first state is drawn from N(mean0, cov0). A diffuse direction has no law to draw from, so
-    the path starts at mean0 along it.
+    a free path starts at mean0 along it; given observations that see it, it has one.
 
     Parameters
     ----------
     system : LinearSystem
+        One system or a batch.
     n_steps : int
         Length of each path.
     n_series : int, optional
         Number of independent paths; None returns one path without the leading axis.
-    inputs, given : None
-        Inputs, and draws given observations, are not available yet.
+    inputs : array_like, shape ``(*batch, n_steps, m)`` or (n_steps, m), optional
+        The known inputs, for a system that has some.
+    given : array_like, shape ``(*batch, n_steps, p)``, or (n_steps,) when p = 1, optional
+        Observations, NaN where missing. Paths are then drawn from the law of the states given
+        these (a simulation smoother), and the result's observations are `given` with the missing
+        numbers drawn too.
     rng : int, numpy.random.Generator or None
         Seed or generator; equal seeds give equal paths.
 
@@ -65,11 +72,13 @@ def simulate(
     Raises
     ------
     ValueError
-        If a count is negative.
+        If a count is negative, or a shape does not fit.
 
     Notes
     -----
-    Cost: 2 n^2 flops and n + p normal numbers a step.
+    Cost: 2 n^2 flops and n + p normal numbers a step. Given observations, a free path plus the
+    smoothed difference between these and its own (Durbin and Koopman, Biometrika 89, 2002): one
+    pass of the smoother a path.
 
     Examples
     --------
@@ -77,36 +86,201 @@ def simulate(
     >>> path = simulate(LinearSystem(0.9, 1.0, 1.0, 0.5), 100, rng=0)
     >>> path.states.shape, path.observations.shape
     ((100, 1), (100, 1))
+    >>> level = LinearSystem(1.0, 1.0, 1.0, 0.0)
+    >>> simulate(level, 3, given=[1.0, float("nan"), 3.0], rng=0).states[::2, 0]
+    array([1., 3.])
     """
-    refuse_inputs(inputs)
-    if given is not None:
-        msg = "given: got a value, want None: not available yet"
-        raise ValueError(msg)
-    packed(system)
+    require_system(system)
     length = _count(n_steps, "n_steps")
-    series = 1 if n_series is None else _count(n_series, "n_series")
+    series = None if n_series is None else _count(n_series, "n_series")
+    if system.n_steps not in (None, length):
+        msg = f"n_steps: got {length}, want {system.n_steps}, as the system has"
+        raise ValueError(msg)
+    observed = None if given is None else _observed(system, given, length)
+    batch = system.batch_shape if observed is None else observed.shape[:-2]
+    known = read_inputs(system, inputs, batch, length)
     generator = np.random.Generator(np.random.Philox(key=key_from(rng)))
-    n, p = system.state_dim, system.obs_dim
-    states, observations = np.empty((series, length, n)), np.empty((series, length, p))
-    _fill(states, lambda block, _: generator.standard_normal(out=block))
-    if length:
-        first = system.mean0 + states[:, 0] @ _root(system.cov0).T
-        root = _root(system.Q).T
-        _fill(states, lambda block, _: np.copyto(block, block @ root))
-        states[:, 0] = first
-        # Row t holds the noise that leads to it; the kernel adds what the state before brings.
-        for path in states:
-            _kernels.propagate(system.A, system.state_offset, path)
-    hidden, root_R = states.reshape(-1, n), _root(system.R).T
+    free = _Draw(system, batch, length, known).draw(generator, 1 if series is None else series)
+    if observed is not None:
+        free = _given(system, observed, known, free)
+    lead = () if series is None else (series,)
+    states, y = (
+        a.reshape(*lead, *batch, length, a.shape[-1]) for a in (free.states, free.observations)
+    )
+    return Simulation(states, y)
 
-    def observe(block: Array, rows: slice) -> None:
-        noise = generator.standard_normal(block.shape) @ root_R
-        np.copyto(block, hidden[rows] @ system.C.T + system.obs_offset + noise)
 
-    _fill(observations, observe)
-    if n_series is None:
-        return Simulation(states[0], observations[0])
-    return Simulation(states, observations)
+def _observed(system: LinearSystem, given: Any, length: int) -> Array:
+    y, _ = read_observations(system, given)
+    if y.shape[-2] != length:
+        msg = f"given: got {y.shape[-2]} steps, want n_steps = {length}"
+        raise ValueError(msg)
+    return y
+
+
+def _given(
+    system: LinearSystem, observed: Array, known: Array | None, free: Simulation
+) -> Simulation:
+    """Move free paths to what was observed: (n_series, N, T, .) both."""
+    y = observed.reshape(free.observations.shape[1:])
+    batch = observed.shape[:-2]
+    u = (
+        None
+        if known is None
+        else known.reshape(*(batch if len(known) > 1 else ()), *known.shape[1:])
+    )
+    full = np.broadcast_to(y, free.observations.shape).copy()
+    missing = np.isnan(full)
+    own = np.where(missing, np.nan, free.observations)
+    target = smooth(system, observed, inputs=u).smoothed_mean.reshape(free.states.shape[1:])
+    own_batch = own.reshape(len(own), *observed.shape)
+    moved = target - smooth(system, own_batch, inputs=u).smoothed_mean.reshape(free.states.shape)
+    # A missing number keeps its own noise, moved by what the row's other noises are now.
+    for filled, m, z, o in zip(full, moved, free.observations, own, strict=True):
+        filled[np.isnan(y)] = _missing(system, m, z, o, y)[np.isnan(y)]
+    return Simulation(free.states + moved, full)
+
+
+def _missing(system: LinearSystem, moved: Array, free: Array, own: Array, y: Array) -> Array:
+    """Observations that belong to the moved states, where `y` has none."""
+    shape = moved.shape[:2]
+    parts = [system.C, system.R, system.A, system.Q]
+    C, R, A, Q = (
+        np.broadcast_to(a, (*shape, *a.shape[2:])) for a in (_steps(m, system) for m in parts)
+    )
+    shift = np.einsum("stkn,stn->stk", C, moved)
+    out = np.asarray(free + shift)
+    cross = None
+    if system.cross_cov is not None:
+        cross = _steps(system.cross_cov, system)
+        cross = np.broadcast_to(cross, (*shape, *cross.shape[2:]))
+    elif not np.any(R - np.eye(R.shape[-1]) * R):
+        return out
+    # What is known of the noises of a row moves the missing ones.
+    for i in zip(*np.nonzero(np.isnan(y).any(axis=-1)), strict=True):
+        gone = np.isnan(y[i])
+        seen = ~gone
+        change = (y[i] - own[i] - shift[i])[seen]
+        known, to_gone = R[i][np.ix_(seen, seen)], R[i][np.ix_(gone, seen)]
+        if cross is not None and i[1] + 1 < shape[1]:
+            step = moved[i[0], i[1] + 1] - A[i] @ moved[i]
+            S = cross[i]
+            known = np.block([[known, S[:, seen].T], [S[:, seen], Q[i]]])
+            to_gone, change = np.hstack([to_gone, S[:, gone].T]), np.append(change, step)
+        out[i][gone] += to_gone @ np.linalg.pinv(known, hermitian=True) @ change
+    return out
+
+
+def _steps(a: Array, system: LinearSystem) -> Array:
+    """A matrix of the system with axes (N or 1, T or 1) in front."""
+    core = a.shape[-2:]
+    if not system.time_varying or a.ndim == 2:
+        a = a[..., np.newaxis, :, :]
+    steps = a.shape[-3]
+    if a.ndim == 3:
+        return a[np.newaxis]
+    return np.broadcast_to(a, (*system.batch_shape, steps, *core)).reshape(-1, steps, *core)
+
+
+class _Draw:
+    """Free paths of a system: noises first, then the recursion over them."""
+
+    def __init__(
+        self, system: LinearSystem, batch: tuple[int, ...], length: int, known: Array | None
+    ) -> None:
+        self.system, self.batch, self.length, self.known = system, batch, length, known
+        self.n_systems = math.prod(batch)
+        n = system.state_dim
+        Q, R = (_steps(a, system) for a in (system.Q, system.R))
+        if system.cross_cov is None:
+            self.root_w, self.root_v, self.root_vw = _root(Q), _root(R), None
+            return
+        S = _steps(system.cross_cov, system)
+        lead = np.broadcast_shapes(Q.shape[:2], R.shape[:2], S.shape[:2])
+        joint = np.empty((*lead, n + R.shape[-1], n + R.shape[-1]))
+        joint[..., :n, :n], joint[..., n:, n:] = Q, R
+        joint[..., :n, n:], joint[..., n:, :n] = S, np.swapaxes(S, -2, -1)
+        root = _root(joint)
+        self.root_w, self.root_v, self.root_vw = root[..., :n, :], root[..., n:, :], root
+
+    def draw(self, generator: np.random.Generator, n_series: int) -> Simulation:
+        n, p, T = self.system.state_dim, self.system.obs_dim, self.length
+        shape = (n_series, self.n_systems, T)
+        states, y = np.empty((*shape, n)), np.empty((*shape, p))
+        if T == 0 or states.size == 0:
+            return Simulation(states, y)
+        if self.root_vw is None:
+            _fill(states, lambda block, _: generator.standard_normal(out=block))
+            first = self._first(states[:, :, 0])
+            self._shift(states)
+            _fill(y, lambda block, _: generator.standard_normal(out=block))
+            _multiply(self.root_v, y, y)
+        else:
+            z = np.empty((*shape, n + p))
+            _fill(z, lambda block, _: generator.standard_normal(out=block))
+            first = self._first(generator.standard_normal(states[:, :, 0].shape))
+            _multiply(self.root_v, z, y)
+            moved = np.empty((*shape, n))
+            _multiply(self.root_w, z, moved)
+            states[:, :, 1:] = moved[:, :, :-1]
+        states[:, :, 0] = first
+        arrays = packed(self.system, self.batch)
+        if self.n_systems == 1:  # the series take the place of a batch
+            _kernels.propagate(arrays, self.known, states[:, 0])
+        else:
+            for path in states:
+                _kernels.propagate(arrays, self.known, path)
+        self._observe(states, y)
+        return Simulation(states, y)
+
+    def _first(self, z: Array) -> Array:
+        """First states from standard normal numbers, (n_series, N, n)."""
+        system = self.system
+        root = _root(system.cov0)
+        if root.ndim > 2:
+            n = system.state_dim
+            root = np.broadcast_to(root, (*self.batch, n, n)).reshape(-1, n, n)
+        mean = system.mean0
+        if mean.ndim > 1:
+            mean = np.broadcast_to(mean, (*self.batch, mean.shape[-1])).reshape(-1, mean.shape[-1])
+        return np.asarray(mean + np.einsum("...ij,...j->...i", root, z))
+
+    def _shift(self, states: Array) -> None:
+        """Row t + 1 becomes the noise of step t, in place."""
+        root = self.root_w if self.root_w.shape[1] == 1 else self.root_w[:, :-1]
+        tail = states[:, :, 1:]
+        if tail.size:
+            _multiply(root, tail, tail)
+
+    def _observe(self, states: Array, y: Array) -> None:
+        """Add C x + D u + d to the noise."""
+        system = self.system
+        _multiply(_steps(system.C, system), states, y, add=True)
+        offset = system.obs_offset
+        if np.any(offset):
+            y += _steps(offset[..., np.newaxis], system)[..., 0] if (offset.ndim > 1) else offset
+        if system.D is not None and self.known is not None:
+            driven = np.broadcast_to(self.known, (1, self.n_systems, *self.known.shape[1:]))
+            extra = np.empty((1, *y.shape[1:]))
+            _multiply(_steps(system.D, system), driven, extra)
+            y += extra
+
+
+def _multiply(matrices: Array, x: Array, out: Array, *, add: bool = False) -> None:
+    """Write matrices x: (N or 1, T or 1, m, n) on (S, N, T, n), in blocks of steps."""
+    height = max(1, _BLOCK // max(1, x.shape[0] * x.shape[1] * x.shape[-1]))
+    for begin in range(0, x.shape[2], height):
+        rows = slice(begin, begin + height)
+        part = matrices if matrices.shape[1] == 1 else matrices[:, rows]
+        if part.shape[:2] == (1, 1):
+            product = x[:, :, rows] @ part[0, 0].T
+        else:
+            product = np.einsum(
+                "stij,qstj->qsti",
+                np.broadcast_to(part, (x.shape[1], x[:, :, rows].shape[2], *part.shape[2:])),
+                x[:, :, rows],
+            )
+        out[:, :, rows] = out[:, :, rows] + product if add else product
 
 
 def _fill(out: Array, body: Callable[[Array, slice], object]) -> None:
@@ -131,13 +305,12 @@ def _count(value: Any, name: str) -> int:
 
 
 def _root(cov: Array) -> Array:
-    """Return X with X X' = cov, also for a singular one."""
-    scale = float(np.max(np.abs(cov), initial=0.0))
-    if scale == 0.0:
-        return np.zeros_like(cov)
+    """Return X with X X' = cov, also for singular ones, of each matrix of a stack."""
+    scale = np.max(np.abs(cov), axis=(-2, -1), keepdims=True, initial=0.0)
+    unit = cov / np.where(scale > 0, scale, 1.0)
     try:
-        root = np.linalg.cholesky(cov / scale)
+        root = np.linalg.cholesky(unit)
     except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(cov / scale)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        values, vectors = np.linalg.eigh(unit)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))[..., np.newaxis, :]
     return np.asarray(root * np.sqrt(scale))

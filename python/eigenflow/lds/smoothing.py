@@ -14,14 +14,15 @@ from eigenflow.lds.series import (
     PROPER,
     CovarianceSequence,
     joined_covs,
-    of_series,
+    one_axis,
     packed,
     per_series,
+    read_inputs,
     read_observations,
-    refuse_inputs,
+    require_system,
+    settings,
     starts,
     steady_steps,
-    use_steady,
     wanted_fields,
 )
 from eigenflow.lds.system import LinearSystem
@@ -97,36 +98,40 @@ def smooth(
     >>> round(float(result.smoothed_mean[49, 0]), 3), round(float(result.smoothed_cov[49][0, 0]), 3)
     (834.763, 2326.757)
     """
-    refuse_inputs(inputs)
-    arrays = packed(system)
+    require_system(system)
     observations, dtype = read_observations(system, y)
-    fields = wanted_fields(store, ("smoothed_mean", "smoothed_cov"))
-    steady = use_steady(method)
-    threads = resolve_workers(workers)
     batch, n_steps = observations.shape[:-2], observations.shape[-2]
+    known = read_inputs(system, inputs, batch, n_steps)
+    fields = wanted_fields(store, ("smoothed_mean", "smoothed_cov"))
+    how = settings(method, check_finite, resolve_workers(workers))
     mean = np.empty((*batch, n_steps, system.state_dim)) if "smoothed_mean" in fields else None
     parts = []
-    for i, start in zip(np.ndindex(batch), starts(system, None, batch), strict=True):
-        out = None if mean is None else mean[i]
+    rows, laws, arrays = (
+        one_axis(observations, batch),
+        starts(system, None, batch),
+        packed(system, batch),
+    )
+    for number, i in enumerate(np.ndindex(batch)):
+        this = slice(number, number + 1)
         try:
             part = _kernels.smooth(
-                arrays,
-                start,
-                observations[i],
-                out,
+                tuple(a if a is None or len(a) == 1 else a[this] for a in arrays),
+                tuple(a if len(a) == 1 else a[this] for a in laws),
+                rows[this],
+                known if known is None or len(known) == 1 else known[this],
+                None if mean is None else mean[i][np.newaxis],
                 "smoothed_cov" in fields,
-                steady,
-                check_finite,
-                threads,
+                how,
             )
         except ValueError as error:
-            raise of_series(error, i) from None
+            raise (ValueError(f"{error} (series {i})") if i else error) from None
         parts.append(part)
+    covs = [part["smoothed_cov"] for part in parts] if "smoothed_cov" in fields else None
     return SmoothResult(
         smoothed_mean=None if mean is None else like(mean.astype(dtype, copy=False), y),
-        smoothed_cov=joined_covs([part["smoothed_cov"] for part in parts], batch, n_steps),
-        log_likelihood=per_series([part["log_likelihood"] for part in parts], batch),
-        n_diffuse=per_series([part["n_diffuse"] for part in parts], batch),
+        smoothed_cov=joined_covs(covs, batch, n_steps, system.state_dim),
+        log_likelihood=per_series(np.array([part["log_likelihood"] for part in parts]), batch),
+        n_diffuse=per_series(np.array([part["n_diffuse"] for part in parts], int), batch),
         diffuse_convention=EXACT_DIFFUSE if system.diffuse_directions.size else PROPER,
-        steady_from=steady_steps([part["steady_from"] for part in parts], batch),
+        steady_from=steady_steps(np.array([part["steady_from"] for part in parts], int), batch),
     )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eigenflow._core import lds as _kernels
-from eigenflow.lds.series import packed
+from eigenflow.lds.series import packed, require_one
 from eigenflow.lds.system import LinearSystem
 
 Array = NDArray[np.float64]
@@ -72,4 +72,4 @@ def steady_state(system: LinearSystem) -> SteadyState:
     >>> round(float(steady.predicted_cov[0, 0]), 3), round(float(steady.gain[0, 0]), 6)
     (5501.258, 0.267048)
     """
-    return SteadyState(*_kernels.steady_state(packed(system)))
+    return SteadyState(*_kernels.steady_state(packed(require_one(system))))
