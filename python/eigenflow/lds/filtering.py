@@ -255,7 +255,8 @@ def filter_blocks(
     Returns
     -------
     iterator of FilterResult
-        One result a block, computed as it is asked for; its `final_state` starts the next. Log-likelihoods add up.
+        One result a block, computed as it is asked for; its `final_state` starts the
+        next. Log-likelihoods add up.
 
     Raises
     ------
