@@ -45,24 +45,66 @@ void march_in_place(const options &opts, const isa::flow_tile &tile, const isa::
   }
 }
 
-bool theta_alone(const fields<double> &out) {
-  const double *others[] = {out.residual,      out.a,    out.b,
-                            out.beta,          out.d_z,  out.learned_eigenvalues,
-                            out.d_eigenvalues, out.d_b0, out.d_times};
+template <class T> bool theta_alone(const fields<T> &out) {
+  const T *others[] = {out.residual,      out.a,    out.b,
+                       out.beta,          out.d_z,  out.learned_eigenvalues,
+                       out.d_eigenvalues, out.d_b0, out.d_times};
   return std::all_of(std::begin(others), std::end(others),
-                     [](const double *field) { return field == nullptr; });
+                     [](const T *field) { return field == nullptr; });
 }
 
+bool tile_is_valid(const isa::flow_tile &tile, input_check wanted) {
+  const isa::flow_kernels &kernels = isa::flow();
+  const auto good = [&](const double *x) {
+    return x == nullptr || (kernels.none_negative(x, tile.n) &&
+                            (wanted == input_check::sign || kernels.all_finite(x, tile.n)));
+  };
+  if (wanted == input_check::none)
+    return true;
+  return good(tile.lambda) && good(tile.b0) &&
+         (wanted == input_check::sign || kernels.all_finite(tile.z, tile.n));
+}
+
+// theta at depth 0. False if the inputs are not valid.
+bool closed_tile_theta(const isa::flow_tile &tile, const isa::flow_times &times, input_check wanted,
+                       double *theta, index stride) {
+  if (isa::flow().closed_plain(tile, times, theta, stride))
+    return true; // plain numbers are valid
+  if (!tile_is_valid(tile, wanted))
+    return false;
+  for (index i = 0; i < times.n; ++i)
+    isa::flow().closed_theta(tile, times.t[i], theta + times.row[i] * stride);
+  return true;
+}
+
+// Rounded, by way of a few times of the tile in the first cache.
+bool closed_tile_theta(const isa::flow_tile &tile, const isa::flow_times &times, input_check wanted,
+                       float *theta, index stride) {
+  constexpr index at_once = 4;
+  static constexpr std::int64_t rows[at_once] = {0, 1, 2, 3};
+  double buffer[at_once * closed_tile];
+  for (index first = 0; first < times.n; first += at_once) {
+    const index n = std::min(at_once, times.n - first);
+    if (!closed_tile_theta(tile, {times.t + first, rows, n}, wanted, buffer, tile.n))
+      return false;
+    for (index i = 0; i < n; ++i)
+      isa::flow().narrow(buffer + i * tile.n, tile.n, theta + times.row[first + i] * stride);
+  }
+  return true;
+}
+
+// False if the inputs are not valid.
 template <class T>
-void evolve_tile(const options &opts, const isa::flow_tile &tile, const isa::flow_times &times,
+bool evolve_tile(const options &opts, const isa::flow_tile &tile, const isa::flow_times &times,
                  const fields<T> &out, index begin, index total, tile_fields &f) {
+  if (opts.depth == 0 && out.theta != nullptr && theta_alone(out))
+    return closed_tile_theta(tile, times, opts.check, out.theta + begin, total);
+  if (!tile_is_valid(tile, opts.check))
+    return false;
   if constexpr (std::is_same_v<T, double>) {
-    if (opts.depth > 0)
-      return march_in_place(opts, tile, times, out, begin, total);
-    if (theta_alone(out)) {
-      if (out.theta != nullptr)
-        isa::flow().closed_path(tile, times, out.theta + begin, total);
-      return;
+    if (opts.depth > 0) {
+      march_in_place(opts, tile, times, out, begin, total);
+      return true;
     }
   }
   for_times(opts, tile, times, f, [&](index row, index offset) {
@@ -78,18 +120,7 @@ void evolve_tile(const options &opts, const isa::flow_tile &tile, const isa::flo
     store_slopes(f.d_b0, offset, n, out.d_b0, at);
     store_slopes(f.d_t, offset, n, out.d_times, at);
   });
-}
-
-bool tile_is_valid(const isa::flow_tile &tile, input_check wanted) {
-  const isa::flow_kernels &kernels = isa::flow();
-  const auto good = [&](const double *x) {
-    return x == nullptr || (kernels.none_negative(x, tile.n) &&
-                            (wanted == input_check::sign || kernels.all_finite(x, tile.n)));
-  };
-  if (wanted == input_check::none)
-    return true;
-  return good(tile.lambda) && good(tile.b0) &&
-         (wanted == input_check::sign || kernels.all_finite(tile.z, tile.n));
+  return true;
 }
 
 // Calls body(begin, tile) on tiles of the coordinates of a chunk.
@@ -115,13 +146,11 @@ bool evolve(const options &opts, const coordinates<T> &in, vector_view<const dou
   const auto chunk = [&](index begin, index end, int) {
     tile_fields f(opts, in_place ? fields<T>{} : out, times.size);
     for_tiles(in, opts.depth > 0, tile, begin, end, [&](index at, const isa::flow_tile &loaded) {
-      if (tile_is_valid(loaded, opts.check))
-        evolve_tile(opts, loaded, sorted.view(), out, at, total, f);
-      else
+      if (!evolve_tile(opts, loaded, sorted.view(), out, at, total, f))
         valid = false;
     });
   };
-  parallel_for(total, grain_of(tile, times.size), chunk, opts.workers);
+  parallel_for(total, grain_of(tile, times.size, total), chunk, opts.workers);
   return valid;
 }
 
@@ -144,7 +173,7 @@ void vanilla(const options &opts, const coordinates<T> &in, vector_view<const do
     }
   };
   parallel_for(
-      total, grain_of(closed_tile, times.size),
+      total, grain_of(closed_tile, times.size, total),
       [&](index begin, index end, int) { for_tiles(in, false, closed_tile, begin, end, at_tile); },
       opts.workers);
 }

@@ -43,6 +43,14 @@ inline index grain_of(index tile, index n_times) {
   return tile * std::max<index>(1, (tile == closed_tile ? 64 : 4) / std::max<index>(1, n_times));
 }
 
+// As above, where every time writes a row of `total` results. Of rows that leave the cache a chunk
+// takes some pages, not a part of one: two threads that share pages write a path a third slower.
+inline index grain_of(index tile, index n_times, index total) {
+  constexpr index long_row = index{1} << 18, pages = 8; // tiles of eight pages
+  const index grain = grain_of(tile, n_times);
+  return tile == closed_tile && total >= long_row ? std::max(grain, pages * tile) : grain;
+}
+
 // Fills `to` with entries [begin, begin + n) of the view in row-major order.
 template <class T> void gather(matrix_view<const T> view, index begin, index n, double *to) {
   while (n > 0) {

@@ -14,7 +14,7 @@ using eigenflow::isa::flow_tile;
 using eigenflow::isa::flow_times;
 using std::int64_t;
 
-constexpr int64_t block = 256; // r and r^2 of as many coordinates stay in the first cache
+constexpr int64_t block = 512; // as many r and r^2 stay in the first cache
 
 void closed_theta_anywhere(const flow_tile &tile, double t, double *__restrict theta) {
   const double *__restrict z = tile.z;
@@ -26,8 +26,8 @@ void closed_theta_anywhere(const flow_tile &tile, double t, double *__restrict t
   }
 }
 
-// The form of a coordinate depends on its own values only, never on its neighbours in the tile.
-void closed_theta(const flow_tile &tile, double t, double *__restrict theta) {
+// One time of coordinates that are all plain, which is what the result says.
+bool closed_plain_time(const flow_tile &tile, double t, double *__restrict theta) {
   const double *__restrict z = tile.z;
   const double *__restrict lambda = tile.lambda;
   int64_t n_plain = 0;
@@ -35,39 +35,51 @@ void closed_theta(const flow_tile &tile, double t, double *__restrict theta) {
     theta[i] = hd::plain_closed_form_theta(z[i], lambda[i], t);
     n_plain += hd::is_plain(z[i], lambda[i]) ? 1 : 0;
   }
-  if (n_plain != tile.n || !hd::is_plain_time(t))
-    closed_theta_anywhere(tile, t, theta);
+  return n_plain == tile.n;
 }
 
 // Several times of a block, with r and r^2 computed once: the same bytes as one time after another.
-void closed_block(const flow_tile &tile, const flow_times &times, double *theta, int64_t stride) {
+bool closed_plain_block(const flow_tile &tile, const flow_times &times, double *theta,
+                        int64_t stride) {
   const double *__restrict z = tile.z;
   const double *__restrict lambda = tile.lambda;
-  double r_squared[block], r[block];
+  double r[block], twice_squared[block];
   int64_t n_plain = 0;
   for (int64_t i = 0; i < tile.n; ++i) {
-    r_squared[i] = hd::plain_rate_squared(z[i], lambda[i]);
-    r[i] = hd::sqrt(r_squared[i]);
+    const hd::plain_rate rate = hd::plain_rate_of(z[i], lambda[i]);
+    r[i] = rate.r;
+    twice_squared[i] = rate.twice_squared;
     n_plain += hd::is_plain(z[i], lambda[i]) ? 1 : 0;
   }
+  if (n_plain != tile.n)
+    return false;
   for (int64_t k = 0; k < times.n; ++k) {
     const double t = times.t[k];
     double *__restrict out = theta + times.row[k] * stride;
-    if (n_plain != tile.n || !hd::is_plain_time(t))
+    if (!hd::is_plain_time(t))
       closed_theta_anywhere(tile, t, out);
     else
       for (int64_t i = 0; i < tile.n; ++i)
-        out[i] = hd::plain_closed_form_theta(z[i], lambda[i], r_squared[i], r[i], t);
+        out[i] = hd::plain_closed_form_theta(z[i], lambda[i], {r[i], twice_squared[i]}, t);
   }
+  return true;
 }
 
-void closed_path(const flow_tile &tile, const flow_times &times, double *theta, int64_t stride) {
-  if (times.n == 1)
-    return closed_theta(tile, times.t[0], theta + times.row[0] * stride);
-  for (int64_t i = 0; i < tile.n; i += block) {
+bool closed_plain(const flow_tile &tile, const flow_times &times, double *theta, int64_t stride) {
+  if (times.n == 1 && hd::is_plain_time(times.t[0]))
+    return closed_plain_time(tile, times.t[0], theta + times.row[0] * stride);
+  bool plain = true;
+  for (int64_t i = 0; i < tile.n && plain; i += block) {
     const int64_t n = tile.n - i < block ? tile.n - i : block;
-    closed_block({tile.z + i, tile.lambda + i, nullptr, n}, times, theta + i, stride);
+    plain = closed_plain_block({tile.z + i, tile.lambda + i, nullptr, n}, times, theta + i, stride);
   }
+  return plain;
+}
+
+// The form of a coordinate depends on its own values only, never on its neighbours in the tile.
+void closed_theta(const flow_tile &tile, double t, double *__restrict theta) {
+  if (!hd::is_plain_time(t) || !closed_plain_time(tile, t, theta))
+    closed_theta_anywhere(tile, t, theta);
 }
 
 void closed_fields(const flow_tile &tile, double t, double *__restrict theta,
@@ -159,7 +171,7 @@ void narrow(const double *__restrict in, int64_t n, float *__restrict out) {
 } // namespace
 
 EF_ISA_DEFINE(flow,
-              {closed_theta, closed_path, closed_fields, closed_derivatives, closed_eigenvalue,
+              {closed_theta, closed_plain, closed_fields, closed_derivatives, closed_eigenvalue,
                vanilla, eigenflow::isa::EF_LEVEL_NS::march,
                eigenflow::isa::EF_LEVEL_NS::march_eigenvalue, eigenflow::isa::EF_LEVEL_NS::descend,
                sure_sum, all_finite, none_negative, widen, narrow})

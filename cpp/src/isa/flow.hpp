@@ -36,11 +36,13 @@ struct flow_times {
 };
 
 struct flow_kernels {
-  // One time, all coordinates of a tile. The first writes theta only and is the fast one.
+  // One time, all coordinates of a tile.
   void (*closed_theta)(const flow_tile &tile, double t, double *theta);
-  // All times; entry (row, coordinate) of theta at [row * stride + coordinate].
-  void (*closed_path)(const flow_tile &tile, const flow_times &times, double *theta,
-                      std::int64_t stride);
+  // All times; entry (row, coordinate) of theta at [row * stride + coordinate]. True if all
+  // coordinates are plain, which finite numbers of common size are; else theta is half written. The
+  // fast one, and for valid inputs their check as well.
+  bool (*closed_plain)(const flow_tile &tile, const flow_times &times, double *theta,
+                       std::int64_t stride);
   void (*closed_fields)(const flow_tile &tile, double t, double *theta, double *residual,
                         double *d_z);
   void (*closed_derivatives)(const flow_tile &tile, double t, const double *theta, double *d_lambda,

@@ -4,18 +4,26 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-_PACKAGE = Path(__file__).parent.parent
-_INCLUDES = (_PACKAGE / "cpp" / "include", _PACKAGE / "cuda" / "include")
+import eigenflow
+
+
+def _shipped(folder: str) -> Path:
+    """Path of a folder beside the package's modules; an editable install has two such places."""
+    return next(path for place in eigenflow.__path__ if (path := Path(place) / folder).is_dir())
+
+
+def _includes() -> tuple[Path, Path]:
+    return _shipped("cpp") / "include", _shipped("cuda") / "include"
 
 
 def entry_path(entry: str) -> Path:
-    """Path of `cuda/entry/<entry>.cu`, which holds the extern "C" kernels of one module."""
-    return _PACKAGE / "cuda" / "entry" / f"{entry}.cu"
+    """Path of `cuda/entry/<entry>.cu`, which holds extern "C" kernels."""
+    return _shipped("cuda") / "entry" / f"{entry}.cu"
 
 
 def entries() -> list[str]:
     """Names of all entry files."""
-    return sorted(path.stem for path in (_PACKAGE / "cuda" / "entry").glob("*.cu"))
+    return sorted(path.stem for path in (_shipped("cuda") / "entry").glob("*.cu"))
 
 
 @cache
@@ -26,9 +34,10 @@ def source_hash() -> str:
     options, a changed header would silently reuse an old binary.
     """
     digest = hashlib.sha256()
+    host, device = _includes()
     device_headers = [
-        *(_INCLUDES[0] / "eigenflow" / "hd").glob("*.hpp"),
-        *(_INCLUDES[1] / "eigenflow" / "cuda").glob("*.cuh"),
+        *(host / "eigenflow" / "hd").glob("*.hpp"),
+        *(device / "eigenflow" / "cuda").glob("*.cuh"),
     ]
     for path in sorted(device_headers):
         digest.update(path.name.encode() + path.read_bytes())
@@ -41,6 +50,6 @@ def compile_options() -> tuple[str, ...]:
         "--std=c++20",
         "--fmad=false",
         "-default-device",
-        *(f"-I{path}" for path in _INCLUDES),
+        *(f"-I{path}" for path in _includes()),
         f"-DEIGENFLOW_SOURCE_HASH=0x{source_hash()}",
     )

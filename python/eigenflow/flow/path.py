@@ -102,8 +102,8 @@ def solve(
     Notes
     -----
     An eigenvalue of zero, and b0 of zero, is a saddle: the coordinate stays at 0 for ever.
-    Cost on one core with AVX2: 5 ns a coordinate and time at depth 0; 0.4 us for
-    one time at depth >= 1, and a path of many times shares one march.
+    Cost on one core with AVX2: 2.5 ns a coordinate and time at depth 0, about what the memory of
+    two cores allows; 0.4 us for one time at depth >= 1, and a path of many times shares one march.
 
     Examples
     --------

@@ -96,28 +96,30 @@ EF_HD bool is_plain(double z, double lambda) {
          ((lambda >= plain_least) | (lambda == 0));
 }
 
-// theta for plain arguments from r^2 and r, which all times share, with one division: N r^2 =
-// lambda m (r (1 + q) + lambda m), so that theta = z N r^2 / (N r^2 + 2 q r^2). All of these are
-// normal numbers, and exp(-700) is far below rho >= 2^-402, so that q needs one power of two. A
-// third of the cost of the general form.
-EF_HD double plain_rate_squared(double z, double lambda) {
+// What all times of a plain coordinate share: r = hypot(2 z, lambda) and 2 r^2.
+struct plain_rate {
+  double r, twice_squared;
+};
+
+// 2^-500 is far below 2 r^2 unless lambda is 0, where it keeps 0 / 0 away.
+EF_HD plain_rate plain_rate_of(double z, double lambda) {
   const double two_z = z + z;
-  return fma(two_z, two_z, lambda * lambda);
+  const double squared = fma(two_z, two_z, lambda * lambda);
+  return {sqrt(squared), fma(2.0, squared, 0x1p-500)};
 }
 
-EF_HD double plain_closed_form_theta(double z, double lambda, double r_squared, double r,
-                                     double t) {
-  const double x = r * t;
-  const exp_parts e = exp_minus(x < 700 ? x : 700);
-  const double grown = lambda * e.one_minus_exp;
-  const double n = grown * (fma(r, e.exp, r) + grown);
-  const double total = fma(e.exp + e.exp, r_squared, n);
-  return z * (n / (total > 0 ? total : 1)); // the total is 0 where lambda and z, or q, are
+// theta for plain arguments, with one division. With exp(-r t) = p / w and m = g / w, and N and q
+// times (r w)^2: N = lambda g (r (w + p) + lambda g), theta = z N / (N + 2 r^2 p w). All of these
+// are normal numbers, as exp(-330) is below 2^-54 rho for every rho >= 2^-402: theta is z there.
+EF_HD double plain_closed_form_theta(double z, double lambda, plain_rate rate, double t) {
+  const exp_ratio e = exp_minus_twice(at_most(rate.r * (0.5 * t), 165));
+  const double moved = lambda * e.gone;
+  const double n = moved * fma(rate.r, e.whole + e.left, moved);
+  return z * (n / fma(e.left * e.whole, rate.twice_squared, n));
 }
 
 EF_HD double plain_closed_form_theta(double z, double lambda, double t) {
-  const double r_squared = plain_rate_squared(z, lambda);
-  return plain_closed_form_theta(z, lambda, r_squared, sqrt(r_squared), t);
+  return plain_closed_form_theta(z, lambda, plain_rate_of(z, lambda), t);
 }
 
 EF_HD double closed_form_theta(double z, const closed_form &c) {
