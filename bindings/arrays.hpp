@@ -11,6 +11,8 @@
 
 #include <string>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 namespace eigenflow::bindings {
 
@@ -45,6 +47,21 @@ template <class T> vector_view<T> vector_of(const py::array &a, const char *name
 template <class T> matrix_view<T> matrix_of(const py::array &a, const char *name) {
   T *data = data_of<T>(a, name, 2);
   return {data, a.shape(0), a.shape(1), stride_of<T>(a, 0), stride_of<T>(a, 1)};
+}
+
+// The array owns the vector: nothing is copied. Packed columns; NumPy wants rows of V as Vh.
+template <class T> py::array owned(std::vector<T> &&values, index rows, index cols, bool by_rows) {
+  auto *held = new std::vector<T>(std::move(values));
+  const py::capsule owner(held, [](void *p) { delete static_cast<std::vector<T> *>(p); });
+  const auto size = static_cast<py::ssize_t>(sizeof(T));
+  const std::vector<py::ssize_t> strides = by_rows ? std::vector<py::ssize_t>{cols * size, size}
+                                                   : std::vector<py::ssize_t>{size, rows * size};
+  return py::array(py::dtype::of<T>(), {rows, cols}, strides, held->data(), owner);
+}
+
+template <class T> py::array owned(std::vector<T> &&values) {
+  const index n = static_cast<index>(values.size());
+  return owned(std::move(values), n, 1, false).reshape({n});
 }
 
 // Calls body with a float or a double zero, by the dtype of the array: `decltype` names the type

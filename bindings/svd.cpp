@@ -10,24 +10,7 @@
 namespace eigenflow::bindings {
 namespace {
 
-// The array owns the vector: nothing is copied. Packed columns; NumPy wants rows of V as Vh.
-template <class T> py::array owned(std::vector<T> &&values, index rows, index cols, bool by_rows) {
-  auto *held = new std::vector<T>(std::move(values));
-  const py::capsule owner(held, [](void *p) { delete static_cast<std::vector<T> *>(p); });
-  const auto size = static_cast<py::ssize_t>(sizeof(T));
-  const std::vector<py::ssize_t> strides = by_rows ? std::vector<py::ssize_t>{cols * size, size}
-                                                   : std::vector<py::ssize_t>{size, rows * size};
-  return py::array(py::dtype::of<T>(), {rows, cols}, strides, held->data(), owner);
-}
-
-template <class T> py::array owned(std::vector<T> &&values) {
-  const index n = static_cast<index>(values.size());
-  return owned(std::move(values), n, 1, false).reshape({n});
-}
-
 template <class T> py::dict to_dict(svd::result<T> &&out, index rows, index cols) {
-  static constexpr const char *kinds[] = {"tail-energy", "hold-out", "leave-one-out", "next-value",
-                                          "power-bound"};
   static constexpr const char *routes[] = {"krylov", "subspace", "exact", "one-pass"};
   py::dict fields;
   fields["U"] = owned(std::move(out.u), rows, out.rank, false);
@@ -37,7 +20,7 @@ template <class T> py::dict to_dict(svd::result<T> &&out, index rows, index cols
   fields["norm"] = out.norm;
   fields["looks"] = out.looks;
   fields["error"] = out.error;
-  fields["error_kind"] = kinds[static_cast<int>(out.kind)];
+  fields["error_kind"] = name_of(out.kind);
   fields["residuals"] = owned(std::move(out.residuals));
   fields["method"] = routes[static_cast<int>(out.route)];
   fields["passes"] = out.passes;
@@ -106,6 +89,8 @@ void register_svd(py::module_ &m) {
   m.attr("hold_out_vectors") = svd::hold_out_vectors;
   m.attr("bound_vectors") = svd::bound_vectors;
   register_svd_operators(m);
+  register_eigh(m);
+  register_interpolative(m);
   m.def("decompose", &decompose, py::arg("A"), py::arg("rank"), py::arg("tolerance"),
         py::arg("relative_tolerance"), py::arg("spectral"), py::arg("one_pass"),
         py::arg("oversampling"), py::arg("power_iterations"), py::arg("key"), py::arg("workers"));

@@ -4,7 +4,7 @@
 
 #include "arrays.hpp"
 
-#include <eigenflow/linear_operator.hpp>
+#include <eigenflow/svd.hpp>
 
 #include <memory>
 #include <variant>
@@ -20,6 +20,16 @@ struct operator_handle {
   py::object owner; // memory, or whatever else must outlive the operator
 };
 
+// As Python names it.
+inline const char *name_of(svd::error_kind kind) {
+  static constexpr const char *names[] = {"tail-energy", "hold-out", "leave-one-out", "next-value",
+                                          "power-bound"};
+  return names[static_cast<int>(kind)];
+}
+
+// Parts of the submodule svd.
 void register_svd_operators(py::module_ &m);
+void register_eigh(py::module_ &m);
+void register_interpolative(py::module_ &m);
 
 } // namespace eigenflow::bindings

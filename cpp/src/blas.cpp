@@ -229,6 +229,28 @@ template <class T> void orgqr(matrix_view<T> a, vector_view<T> tau) {
   check_info(info, "orgqr");
 }
 
+template <class T> void geqp3(matrix_view<T> a, std::span<index> pivots, vector_view<T> tau) {
+  int m = fortran_int(a.rows), n = fortran_int(a.cols), lda = leading_dimension(a), info = 0;
+  int size = -1;
+  std::vector<int> order(pivots.size(), 0); // 0: free to move
+  std::vector<T> work(1);
+  std::vector<real_of<T>> norms(is_complex<T> ? 2 * pivots.size() : 0);
+  const auto call = [&] {
+    if constexpr (is_complex<T>)
+      EF_ROUTINE(geqp3)(&m, &n, a.data, &lda, order.data(), tau.data, work.data(), &size,
+                        norms.data(), &info);
+    else
+      EF_ROUTINE(geqp3)(&m, &n, a.data, &lda, order.data(), tau.data, work.data(), &size, &info);
+  };
+  if (n == 0)
+    return;
+  call();
+  work.resize(static_cast<std::size_t>(size = workspace_size(work[0])));
+  call();
+  check_info(info, "geqp3");
+  std::transform(order.begin(), order.end(), pivots.begin(), [](int j) { return index{j} - 1; });
+}
+
 template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> values) {
   symmetric_eigen('V', uplo, a, values);
 }
@@ -273,6 +295,7 @@ void gesdd(matrix_view<T> a, matrix_view<T> u, vector_view<real_of<T>> s, matrix
   template index potrf<T>(triangle, matrix_view<T>);                                               \
   template void geqrf<T>(matrix_view<T>, vector_view<T>);                                          \
   template void orgqr<T>(matrix_view<T>, vector_view<T>);                                          \
+  template void geqp3<T>(matrix_view<T>, std::span<index>, vector_view<T>);                        \
   template void syevd<T>(triangle, matrix_view<T>, vector_view<real_of<T>>);                       \
   template void syevd_values<T>(triangle, matrix_view<T>, vector_view<real_of<T>>);                \
   template void gesdd<T>(matrix_view<T>, matrix_view<T>, vector_view<real_of<T>>, matrix_view<T>);

@@ -16,6 +16,7 @@
 #define EF_BLAS_REAL(X)                                                                            \
   EF_BLAS_COMMON(X)                                                                                \
   X(syrk, (char *, char *, int *, int *, T *, T *, int *, T *, T *, int *))                        \
+  X(geqp3, (int *, int *, T *, int *, int *, T *, T *, int *, int *))                              \
   X(orgqr, (int *, int *, int *, T *, int *, T *, T *, int *, int *))                              \
   X(syevd, (char *, char *, int *, T *, int *, T *, T *, int *, int *, int *, int *))              \
   X(gesdd,                                                                                         \
@@ -24,6 +25,7 @@
 #define EF_BLAS_COMPLEX(X)                                                                         \
   EF_BLAS_COMMON(X)                                                                                \
   X(herk, (char *, char *, int *, int *, R *, T *, int *, R *, T *, int *))                        \
+  X(geqp3, (int *, int *, T *, int *, int *, T *, T *, int *, R *, int *))                         \
   X(ungqr, (int *, int *, int *, T *, int *, T *, T *, int *, int *))                              \
   X(heevd, (char *, char *, int *, T *, int *, R *, T *, int *, R *, int *, int *, int *, int *))  \
   X(gesdd, (char *, int *, int *, T *, int *, R *, T *, int *, T *, int *, T *, int *, R *, int *, \

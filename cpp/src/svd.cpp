@@ -4,9 +4,6 @@
 
 #include <eigenflow/errors.hpp>
 
-#include <sstream>
-#include <string>
-
 namespace eigenflow::svd {
 namespace {
 
@@ -24,22 +21,8 @@ template <class T> factors<T> unit_vectors(index rows, index cols, index rank) {
 template <class T> class decomposition {
 public:
   decomposition(const linear_operator<T> &a, const options &options)
-      : a_(a), options_(options), m_(a.rows()), n_(a.cols()), smaller_(std::min(m_, n_)) {
-    const double norm = a.frobenius_norm();
-    require(!(norm >= 0) || std::isfinite(norm), "A: its Frobenius norm is not finite");
-    require(options.rank >= -1 && options.rank <= smaller_,
-            "rank: got " + std::to_string(options.rank) + ", want 0 to " +
-                std::to_string(smaller_));
-    const double absolute = options.tolerance < 0 ? -1 : options.tolerance * a.scale();
-    wanted_ = {options.rank < 0 ? smaller_ : options.rank,
-               absolute,
-               options.relative_tolerance,
-               options.oversampling,
-               energy_floor<T>(),
-               options.spectral};
-    if (norm >= 0)
-      wanted_.set_norm(norm * norm);
-  }
+      : a_(a), options_(options), m_(a.rows()), n_(a.cols()), smaller_(std::min(m_, n_)),
+        wanted_(target_of<T>(a, options)) {}
 
   result<T> run() {
     if (smaller_ == 0)
@@ -63,15 +46,10 @@ public:
 private:
   double norm() const { return std::sqrt(std::max(wanted_.norm_squared, 0.0)); }
 
-  // The sum of squares is at least the first one, and at most smaller_ times that.
-  double least_norm() const {
-    return wanted_.spectral ? norm() / std::sqrt(static_cast<double>(smaller_)) : norm();
-  }
-
   void find_factors() {
     if (options_.one_pass)
       return by_one_pass();
-    refuse_unresolvable();
+    refuse_unresolvable<T>(wanted_, a_);
     const bool tall = m_ >= n_;
     std::unique_ptr<linear_operator<T>> adjoint;
     if (!tall)
@@ -79,7 +57,7 @@ private:
     const linear_operator<T> &along = tall ? a_ : *adjoint;
     if (options_.power_iterations >= 0 && by_iteration())
       return;
-    if (options_.power_iterations < 0 && !exact_is_cheaper() && by_krylov(along, tall))
+    if (options_.power_iterations < 0 && !wanted_.exact_is_cheaper() && by_krylov(along, tall))
       return;
     const double estimate = wanted_.norm_squared;
     if (a_.frobenius_norm() < 0)
@@ -88,46 +66,12 @@ private:
     wanted_.certified = -1;
     factors_ = exact_factors(along, wanted_);
     if (estimate != wanted_.norm_squared)
-      refuse_unresolvable();
+      refuse_unresolvable<T>(wanted_, a_);
     estimated_ = false;
     out_.looks = 0;
     out_.route = method::exact;
     out_.passes += factors_.passes;
     orient(tall);
-  }
-
-  // What the limits allow at least, while the first singular value is not known.
-  double least_allowance() const {
-    return wanted_.spectral ? std::max(wanted_.absolute_limit,
-                                       std::max(wanted_.relative_limit, 0.0) * least_norm())
-                            : wanted_.tolerance;
-  }
-
-  void refuse_unresolvable() const {
-    const double limit = resolvable_tolerance<T>(m_, n_);
-    if (wanted_.by_rank() || wanted_.norm_squared < 0 || least_allowance() >= limit * least_norm())
-      return;
-    const bool relative = options_.tolerance < 0;
-    std::ostringstream message;
-    message << (relative ? "relative_tolerance: got " : "tolerance: got ")
-            << (relative ? options_.relative_tolerance : options_.tolerance) << ", want at least "
-            << (relative ? limit : limit * least_norm() / a_.scale())
-            << ": this precision resolves no less for this A";
-    throw argument_error(message.str());
-  }
-
-  bool below_floor() const {
-    if (wanted_.norm_squared < 0)
-      return wanted_.relative_limit >= 0 && wanted_.absolute_limit < 0 &&
-             wanted_.relative_limit * wanted_.relative_limit < wanted_.floor;
-    const double allowed = least_allowance() * least_allowance();
-    return !wanted_.by_rank() && allowed < wanted_.floor * least_norm() * least_norm();
-  }
-
-  // A basis of about 1.4 rank + 100 columns is what Krylov needs.
-  bool exact_is_cheaper() const {
-    const double basis = wanted_.by_rank() ? 1.4 * static_cast<double>(wanted_.rank) + 100 : 100;
-    return below_floor() || basis > 0.45 * static_cast<double>(smaller_);
   }
 
   bool by_krylov(const linear_operator<T> &along, bool tall) {
@@ -162,7 +106,7 @@ private:
   // Subspace iteration as Halko, Martinsson and Tropp (2011) have it; with a tolerance, the sample
   // doubles until the tail is within it.
   bool by_iteration() {
-    if (below_floor())
+    if (wanted_.below_floor())
       return false;
     index size = wanted_.by_rank() ? wanted_.rank : 32;
     size += std::min(wanted_.oversampling, smaller_ - std::min(size, smaller_));
@@ -359,7 +303,7 @@ private:
   const linear_operator<T> &a_;
   const options &options_;
   index m_, n_, smaller_;
-  target wanted_{};
+  target wanted_;
   factors<T> factors_;
   double one_pass_error_ = 0; // squared
   bool estimated_ = false;    // the norm
@@ -368,11 +312,6 @@ private:
 };
 
 } // namespace
-
-template <class T> double resolvable_tolerance(index rows, index cols) {
-  return 8 * epsilon<T>() *
-         std::sqrt(static_cast<double>(std::max<index>(1, std::min(rows, cols))));
-}
 
 template <class T> result<T> decompose(const linear_operator<T> &a, const options &options) {
   return decomposition<T>(a, options).run();
@@ -385,7 +324,6 @@ result<T> decompose(matrix_view<const T> a, const magnitude &size, const options
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
-  template double resolvable_tolerance<T>(index, index);                                           \
   template result<T> decompose<T>(const linear_operator<T> &, const options &);                    \
   template result<T> decompose<T>(matrix_view<const T>, const magnitude &, const options &);
 EF_SVD_TYPES(EF_INSTANTIATE)

@@ -186,6 +186,19 @@ template <class T> void project_out(matrix_view<const T> v, matrix_view<T> w, ma
   blas::gemm<T>(blas::transpose::no, blas::transpose::no, T(-1), v, h, T(1), w);
 }
 
+template <class T> void turn_columns(matrix_view<T> q, matrix_view<const wide_of<T>> w) {
+  constexpr index height = 4096;
+  columns<T> rounded(w.rows, w.cols), held(std::min(height, q.rows), w.cols);
+  const matrix_view<T> turn = rounded.view(0, w.cols);
+  copy(w, turn);
+  for (index begin = 0; begin < q.rows; begin += height) {
+    const index n = std::min(height, q.rows - begin);
+    const matrix_view<T> part = held.view(0, w.cols).block(0, 0, n, w.cols);
+    multiply<T>(q.block(begin, 0, n, w.rows), turn, T(0), part);
+    copy(part, q.block(begin, 0, n, w.cols));
+  }
+}
+
 template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r) {
   using W = wide_of<T>;
   require(q.rows >= q.cols, "q: want at least as many rows as columns");
@@ -214,6 +227,7 @@ template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>>
   template void add_gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>);                        \
   template void gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>);                            \
   template void project_out<T>(matrix_view<const T>, matrix_view<T>, matrix_view<T>);              \
+  template void turn_columns<T>(matrix_view<T>, matrix_view<const wide_of<T>>);                    \
   template void orthonormalise<T>(matrix_view<T>, matrix_view<wide_of<T>>);
 EF_SVD_TYPES(EF_INSTANTIATE)
 template small_svd<double> decompose_small<double>(matrix_view<double>);

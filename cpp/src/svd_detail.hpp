@@ -101,6 +101,9 @@ void multiply(matrix_view<const T> a, matrix_view<const T> b, T beta, matrix_vie
   blas::gemm<T>(blas::transpose::no, blas::transpose::no, T(1), a, b, beta, c);
 }
 
+// q = q w in place, a few rows at a time: the first w.cols columns hold the result.
+template <class T> void turn_columns(matrix_view<T> q, matrix_view<const wide_of<T>> w);
+
 // w -= v (v^H w); the coefficients go to h (v.cols x w.cols).
 template <class T> void project_out(matrix_view<const T> v, matrix_view<T> w, matrix_view<T> h);
 
@@ -127,6 +130,8 @@ struct target {
   double norm_squared = -1; // of A, Frobenius; negative while it is not known
   double tolerance = -1;    // absolute, Frobenius; negative: none
   index chosen = -1;        // the rank, where something else than the energies decided
+  index short_side = 0;     // of A
+  index surplus = 0;        // triplets beyond the rank, for a caller that chooses again
   double certified = -1;    // square of a bound on the spectral error at the rank chosen
 
   bool by_spectral_tolerance() const { return spectral && !by_rank(); }
@@ -137,6 +142,13 @@ struct target {
     return limit * limit;
   }
   bool by_rank() const { return absolute_limit < 0 && relative_limit < 0; }
+  // What the limits allow, and the norm they refer to, at least: the first singular value is not
+  // known, but the sum of the squares is at most short_side times the first.
+  double least_allowance() const;
+  double least_norm() const;
+  bool below_floor() const;
+  // Where a small side, or a rank near it, makes the full decomposition the cheaper one.
+  bool exact_is_cheaper() const;
   void set_norm(double squared) {
     norm_squared = squared;
     tolerance = by_rank() || spectral
@@ -146,8 +158,15 @@ struct target {
   }
 };
 
+template <class T> target target_of(const linear_operator<T> &a, const options &options);
+// Throws for a tolerance that this precision cannot see.
+template <class T> void refuse_unresolvable(const target &wanted, const linear_operator<T> &a);
+
 // Least rank whose tail energy is within the tolerance, or -1 when `count` values do not reach it.
 index rank_for(const double *squares, index count, const target &wanted);
+// The same where all squares are known: their tail sums, which do not cancel as the norm less the
+// head does.
+index rank_from_tails(const std::vector<double> &squares, const target &wanted, double *tail);
 
 // Images of Gaussian vectors that no basis is made of. What is left of them outside a basis has the
 // energy of A outside it as its expected mean square.

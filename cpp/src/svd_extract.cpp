@@ -17,20 +17,6 @@ namespace {
 constexpr double visible = 1e-11;
 constexpr index small_side = 48;
 
-// Tail sums of all squares, for the exact way: no cancellation, unlike the norm less the head.
-index rank_from_tails(const std::vector<double> &squares, const target &wanted, double *tail) {
-  index rank = static_cast<index>(squares.size());
-  double sum = 0;
-  const auto may_drop = [&](double with_next) {
-    return rank > wanted.rank ||
-           (wanted.tolerance >= 0 && with_next <= wanted.tolerance * wanted.tolerance);
-  };
-  while (rank > 0 && may_drop(sum + squares[as_size(rank - 1)]))
-    sum += squares[as_size(--rank)];
-  *tail = sum;
-  return rank;
-}
-
 template <class T> class extraction {
   using W = wide_of<T>;
 
@@ -56,10 +42,12 @@ private:
     if (wanted_.chosen >= 0)
       return std::min(static_cast<index>(squares.size()), wanted_.chosen);
     const index size = static_cast<index>(squares.size());
-    if (wanted_.by_rank())
-      return std::min(size, wanted_.rank);
-    const index rank = rank_for(squares.data(), size, wanted_);
-    return rank < 0 ? std::min(size, wanted_.rank) : rank;
+    const index found = wanted_.by_rank() ? -1 : rank_for(squares.data(), size, wanted_);
+    const index rank = found < 0 ? std::min(size, wanted_.rank) : found;
+    index more = std::min(wanted_.surplus, size - rank);
+    while (more > 0 && !(squares[as_size(rank + more - 1)] > visible * squares[0]))
+      --more;
+    return rank + more;
   }
 
   index choose_among_all(const std::vector<double> &squares) {
@@ -180,20 +168,9 @@ private:
     return true;
   }
 
-  // left = left u in place, a few rows at a time; the first out_.rank columns hold the result.
+  // left = left u in place; the first out_.rank columns hold the result.
   void turn_left(matrix_view<T> left, const small_svd<W> &small) {
-    const index k = small.size, rank = out_.rank;
-    constexpr index height = 4096;
-    std::vector<T> u(as_size(k * rank));
-    std::transform(small.u.begin(), small.u.begin() + k * rank, u.begin(),
-                   [](W entry) { return static_cast<T>(entry); });
-    columns<T> held(std::min(height, left.rows), rank);
-    for (index begin = 0; begin < left.rows; begin += height) {
-      const index n = std::min(height, left.rows - begin);
-      const matrix_view<T> part = held.view(0, rank).block(0, 0, n, rank);
-      multiply<T>(left.block(begin, 0, n, k), col_major<const T>(u.data(), k, rank), T(0), part);
-      copy(part, left.block(begin, 0, n, rank));
-    }
+    turn_columns<T>(left, col_major(small.u.data(), small.size, out_.rank));
   }
 
   // x = x v, keeping out_.rank columns.
@@ -277,6 +254,19 @@ private:
 };
 
 } // namespace
+
+index rank_from_tails(const std::vector<double> &squares, const target &wanted, double *tail) {
+  index rank = static_cast<index>(squares.size());
+  double sum = 0;
+  const auto may_drop = [&](double with_next) {
+    return rank > wanted.rank ||
+           (wanted.tolerance >= 0 && with_next <= wanted.tolerance * wanted.tolerance);
+  };
+  while (rank > 0 && may_drop(sum + squares[as_size(rank - 1)]))
+    sum += squares[as_size(--rank)];
+  *tail = sum;
+  return rank;
+}
 
 index rank_for(const double *squares, index count, const target &wanted) {
   const double allowed = wanted.tolerance * wanted.tolerance;

@@ -2,6 +2,8 @@
 // What an operator does when it does not say otherwise.
 #include "svd_detail.hpp"
 
+#include <numeric>
+
 namespace eigenflow::svd {
 namespace {
 
@@ -59,14 +61,21 @@ template <class T> void linear_operator<T>::gram(matrix_view<wide_of<T>> g) cons
 }
 
 template <class T> void linear_operator<T>::to_dense(matrix_view<T> out) const {
+  std::vector<index> all(as_size(cols()));
+  std::iota(all.begin(), all.end(), index{0});
+  gather(all, out);
+}
+
+template <class T>
+void linear_operator<T>::gather(std::span<const index> which, matrix_view<T> out) const {
   constexpr index width = 64;
-  columns<T> identity(cols(), std::min(width, cols()));
-  for (index begin = 0; begin < cols(); begin += width) {
-    const index n = std::min(width, cols() - begin);
-    const matrix_view<T> x = identity.view(0, n);
+  columns<T> units(cols(), std::min(width, out.cols));
+  for (index begin = 0; begin < out.cols; begin += width) {
+    const index n = std::min(width, out.cols - begin);
+    const matrix_view<T> x = units.view(0, n);
     for (index j = 0; j < n; ++j) {
       std::fill_n(&x(0, j), x.rows, T(0));
-      x(begin + j, j) = T(1);
+      x(which[as_size(begin + j)], j) = T(1);
     }
     apply(x, out.block(0, begin, rows(), n));
   }

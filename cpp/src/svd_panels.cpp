@@ -6,6 +6,8 @@
 #include <eigenflow/errors.hpp>
 #include <eigenflow/parallel.hpp>
 
+#include <numeric>
+
 namespace eigenflow::svd {
 namespace {
 
@@ -166,10 +168,19 @@ template <class T> void panel_operator<T>::gram(matrix_view<wide_of<T>> g) const
 }
 
 template <class T> void panel_operator<T>::to_dense(matrix_view<T> out) const {
+  std::vector<index> all(as_size(cols_));
+  std::iota(all.begin(), all.end(), index{0});
+  gather(all, out);
+}
+
+template <class T>
+void panel_operator<T>::gather(std::span<const index> which, matrix_view<T> out) const {
   for_panels(1, [&](matrix_view<const T> part, index begin) {
-    for (index j = 0; j < part.cols; ++j)
-      for (index i = 0; i < part.rows; ++i)
-        out(begin + i, j) = conjugated_ ? conjugate(part(i, j)) : part(i, j);
+    for (index j = 0; j < out.cols; ++j)
+      for (index i = 0; i < part.rows; ++i) {
+        const T entry = part(i, which[as_size(j)]);
+        out(begin + i, j) = conjugated_ ? conjugate(entry) : entry;
+      }
   });
 }
 

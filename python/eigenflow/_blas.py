@@ -15,6 +15,8 @@ _SIGNATURES = {
     "trsm": "char *, char *, char *, char *, int *, int *, d *, d *, int *, d *, int *",
     "potrf": "char *, int *, d *, int *, int *",
     "geqrf": "int *, int *, d *, int *, d *, d *, int *, int *",
+    "geqp3": "int *, int *, d *, int *, int *, d *, d *, int *, int *",
+    "complex geqp3": "int *, int *, d *, int *, int *, d *, d *, int *, r *, int *",
     "orgqr": "int *, int *, int *, d *, int *, d *, d *, int *, int *",
     "ungqr": "int *, int *, int *, d *, int *, d *, d *, int *, int *",
     "syevd": "char *, char *, int *, d *, int *, d *, d *, int *, int *, int *, int *",

@@ -58,6 +58,9 @@ FUNCTIONS = {
         "A rank",
         "rtol atol norm oversampling power_iterations rng workers check_finite",
     ),
+    "lowrank.eigh": ("A rank", "rtol atol positive oversampling passes rng workers check_finite"),
+    "lowrank.pivoted_qr": ("A rank", "rtol atol oversampling rng workers check_finite"),
+    "lowrank.interpolative": ("A rank", "rtol atol oversampling rng workers check_finite"),
     "lowrank.svd_many": ("matrices ranks", "rtol progress"),
     "lowrank.range_finder": ("A size", "power_iterations rng"),
     "lowrank.select_rank": (
@@ -121,6 +124,17 @@ RESULTS = {
     "sine.SineGradients": "U V omega gain X",
     "lowrank.SVDResult": (
         "U s Vh rank error relative_error error_kind failure_probability residuals method passes"
+    ),
+    "lowrank.EighResult": (
+        "eigenvalues eigenvectors rank error relative_error error_kind failure_probability "
+        "residuals method passes"
+    ),
+    "lowrank.PivotedQRResult": (
+        "Q R pivots rank error relative_error error_kind failure_probability method passes"
+    ),
+    "lowrank.InterpolativeResult": (
+        "indices coefficients rank error relative_error error_kind failure_probability method "
+        "passes"
     ),
     "lowrank.Allocation": "ranks cost kept_share",
     "lowrank.Perturbation": "row_scale col_scale left right s residual_squared",

@@ -51,6 +51,10 @@ template <class T> index potrf(triangle uplo, matrix_view<T> a);
 template <class T> void geqrf(matrix_view<T> a, vector_view<T> tau);
 template <class T> void orgqr(matrix_view<T> a, vector_view<T> tau);
 
+// QR with column pivoting in place (geqp3): column j of A P is column pivots[j] of A, and the
+// diagonal of R descends in modulus. min(m, n) reflectors.
+template <class T> void geqp3(matrix_view<T> a, std::span<index> pivots, vector_view<T> tau);
+
 // Eigenvalues in ascending order and eigenvectors of a symmetric or Hermitian matrix, in place
 // (syevd, heevd).
 template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> values);

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 namespace eigenflow::svd {
@@ -38,6 +39,8 @@ public:
   virtual void gram(matrix_view<wide_of<T>> g) const;
   // Every entry, column-major. The default applies A to the identity.
   virtual void to_dense(matrix_view<T> out) const;
+  // Some columns of A, in this order; the default applies A to unit vectors.
+  virtual void gather(std::span<const index> which, matrix_view<T> out) const;
   virtual std::unique_ptr<linear_operator<T>> adjoint() const;
 
   // Negative while it is not known.
@@ -77,6 +80,7 @@ public:
   void image_gram(matrix_view<const T> x, matrix_view<wide_of<T>> g) const override;
   void gram(matrix_view<wide_of<T>> g) const override;
   void to_dense(matrix_view<T> out) const override;
+  void gather(std::span<const index> which, matrix_view<T> out) const override;
   bool reads_once() const override { return true; }
 
 protected:

@@ -73,3 +73,24 @@ def range_finder(
 ) -> NDArray[Any]: ...
 def orthonormalise(q: NDArray[Any], r: NDArray[Any]) -> None: ...
 def resolvable_tolerance(dtype: np.dtype[Any], rows: int, cols: int) -> float: ...
+def eigh(
+    A: Operator,
+    rank: int,
+    tolerance: float,
+    relative_tolerance: float,
+    positive: bool,
+    one_pass: bool,
+    oversampling: int,
+    key: int,
+    workers: int,
+) -> dict[str, Any]: ...
+def pivoted_qr(
+    A: Operator,
+    rank: int,
+    tolerance: float,
+    relative_tolerance: float,
+    oversampling: int,
+    interpolate: bool,
+    key: int,
+    workers: int,
+) -> dict[str, Any]: ...

@@ -1,10 +1,8 @@
 """The leading singular triplets of a matrix, with an error that can be trusted."""
 
 import math
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal, SupportsIndex
 
 from numpy.typing import ArrayLike
@@ -14,7 +12,14 @@ from eigenflow._arrays import like
 from eigenflow._blas import ensure_bound
 from eigenflow._rng import RNGLike, key_from
 from eigenflow._threads import blas_limit
-from eigenflow.lowrank.operands import Operand, as_operand, as_weights
+from eigenflow.lowrank.operands import as_operand, as_weights
+from eigenflow.lowrank.requests import (
+    as_integer,
+    as_tolerances,
+    failure_probability,
+    reads_once,
+    tolerance_as_atol,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,31 +194,31 @@ def svd(
     1
     """
     a = as_operand(A)
-    wanted = -1 if rank is None else _integer(rank, "rank", 0, min(a.shape))
+    wanted = -1 if rank is None else as_integer(rank, "rank", 0, min(a.shape))
     if norm not in ("fro", "spectral"):
         msg = f"norm: got {norm!r}, want 'fro' or 'spectral'"
         raise ValueError(msg)
     spectral = norm == "spectral"
-    extra = _integer(oversampling, "oversampling", 0)
-    steps = -1 if power_iterations is None else _integer(power_iterations, "power_iterations", 0)
+    extra = as_integer(oversampling, "oversampling", 0)
+    steps = -1 if power_iterations is None else as_integer(power_iterations, "power_iterations", 0)
     weights = as_weights(a.shape, center, row_weights, column_weights)
-    once = _one_pass(passes, norm, rank, rtol, atol, power_iterations)
+    usual_norm = True if norm == "fro" else None
+    once = reads_once(
+        passes,
+        "a rank and the Frobenius norm, and goes with no tolerance and no power_iterations",
+        wants=(rank, usual_norm),
+        refuses=(rtol, atol, power_iterations),
+    )
     key = key_from(rng)
-    with blas_limit(workers) as count:
+    with blas_limit(workers) as count, tolerance_as_atol():
         ensure_bound()
         matrix = a.open(count, weights, check_finite=check_finite, once=once)
         # The sum of the squares is at most min(m, n) times the first.
         least = matrix.norm / math.sqrt(max(1, min(a.shape))) if spectral else matrix.norm
-        absolute, relative = _tolerances(a, least, rtol, atol)
-        try:
-            fields = _core.svd.decompose(
-                matrix.core, wanted, absolute, relative, spectral, once, extra, steps, key, count
-            )
-        except ValueError as error:  # a norm that only showed itself on the way
-            if str(error).startswith("tolerance: "):
-                msg = f"atol: {str(error).removeprefix('tolerance: ')}"
-                raise ValueError(msg) from None
-            raise
+        absolute, relative = as_tolerances(a, least, rtol, atol)
+        fields = _core.svd.decompose(
+            matrix.core, wanted, absolute, relative, spectral, once, extra, steps, key, count
+        )
     return _result(fields, A, matrix.mean)
 
 
@@ -266,85 +271,14 @@ def range_finder(
     True
     """
     a = as_operand(A)
-    columns = _integer(size, "size", 0, min(a.shape))
-    steps = 2 if power_iterations is None else _integer(power_iterations, "power_iterations", 0)
+    columns = as_integer(size, "size", 0, min(a.shape))
+    steps = 2 if power_iterations is None else as_integer(power_iterations, "power_iterations", 0)
     key = key_from(rng)
     with blas_limit(workers) as count:
         ensure_bound()
         plain = as_weights(a.shape, False, None, None)
         matrix = a.open(count, plain, check_finite=check_finite, once=False)
         return like(_core.svd.range_finder(matrix.core, columns, steps, key, count), A)
-
-
-def _one_pass(passes: SupportsIndex | None, norm: str, rank: object, *others: object) -> bool:
-    if passes is None:
-        return False
-    if _integer(passes, "passes", 0) != 1:
-        msg = f"passes: got {passes!r}, want 1 or None (as many as it takes)"
-        raise ValueError(msg)
-    if rank is None or norm != "fro" or any(other is not None for other in others):
-        msg = (
-            "passes: got 1, which wants a rank and the Frobenius norm, and goes with no tolerance "
-            "and no power_iterations"
-        )
-        raise ValueError(msg)
-    return True
-
-
-def _integer(value: SupportsIndex, name: str, least: int, most: int = 2**31 - 1) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        msg = f"{name}: got {value!r}, want an integer"
-        raise TypeError(msg) from None
-    if not least <= number <= most:
-        msg = f"{name}: got {number}, want {least} to {most}"
-        raise ValueError(msg)
-    return number
-
-
-def _tolerances(
-    a: Operand, norm: float, rtol: float | None, atol: float | None
-) -> tuple[float, float]:
-    """Return the absolute and the relative tolerance, -1 where it is not asked."""
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            msg = f"{name}: got {value!r}, want a finite number >= 0"
-            raise ValueError(msg)
-    least = _core.svd.resolvable_tolerance(a.dtype, *a.shape)
-    # Without the norm, only a relative tolerance can be judged before the work is done.
-    scale = norm if norm >= 0 else 1.0
-    relative = 0.0 if rtol is None else float(rtol) * scale
-    absolute = 0.0 if atol is None else float(atol)
-    judged = rtol is not None or atol is not None
-    if norm < 0:
-        judged = rtol is not None and atol is None
-    if judged and max(relative, absolute) < least * scale:
-        name, got, want = (
-            ("rtol", rtol, least) if relative >= absolute else ("atol", atol, least * scale)
-        )
-        msg = (
-            f"{name}: got {got!r}, want at least {want:.2g}: {a.dtype} resolves no less for this A"
-        )
-        raise ValueError(msg)
-    return -1.0 if atol is None else float(atol), -1.0 if rtol is None else float(rtol)
-
-
-@cache
-def _hold_out_failure() -> float:
-    """P(chi^2_r / r < 1/4), the worst case of the hold-out estimate: a residual of rank one."""
-    from scipy.special import gammainc
-
-    vectors = _core.svd.hold_out_vectors
-    return float(gammainc(vectors / 2, vectors / 8))
-
-
-def _failure_probability(kind: str, looks: int) -> float:
-    if kind == "hold-out":
-        return min(1.0, looks * _hold_out_failure())
-    if kind == "power-bound":
-        return min(1.0, looks * 10.0**-_core.svd.bound_vectors)
-    return math.nan if kind == "leave-one-out" else 0.0
 
 
 def _result(fields: dict[str, Any], original: Any, mean: Any) -> SVDResult:
@@ -355,5 +289,5 @@ def _result(fields: dict[str, Any], original: Any, mean: Any) -> SVDResult:
         **fields,
         mean=None if mean is None or mean.size == 0 else like(mean, original),
         relative_error=fields["error"] / norm if norm > 0 else 0.0,
-        failure_probability=_failure_probability(fields["error_kind"], looks),
+        failure_probability=failure_probability(fields["error_kind"], looks),
     )

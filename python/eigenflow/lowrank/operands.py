@@ -4,6 +4,7 @@ import mmap
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
@@ -106,6 +107,20 @@ def as_operand(A: Any) -> Operand:
     if not isinstance(A, np.ndarray) and _has_products(A):
         return Products(A)
     return Dense(A)
+
+
+def self_adjoint(A: Any) -> Any:
+    """Let an operator that is its own adjoint, and may have no products with it, pass as one."""
+    if not hasattr(A, "dtype") or hasattr(A, "toarray"):
+        return A
+    for product in ("matmat", "matvec"):
+        if callable(getattr(A, product, None)):
+            return SimpleNamespace(
+                shape=A.shape,
+                dtype=A.dtype,
+                **{product: getattr(A, product), f"r{product}": getattr(A, product)},
+            )
+    return A
 
 
 def is_mapped(a: Any) -> bool:
