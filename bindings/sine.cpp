@@ -93,6 +93,12 @@ void sincospi(const py::array &t, const py::array &sine_out, const py::array &co
   });
 }
 
+double register_loop(index depth, index n_rhs, index n, bool twice) {
+  const py::gil_scoped_release release;
+  return twice ? sine::register_loop<double>(depth, n_rhs, n)
+               : sine::register_loop<float>(depth, n_rhs, n);
+}
+
 } // namespace
 
 void register_sine(py::module_ &m) {
@@ -109,6 +115,8 @@ void register_sine(py::module_ &m) {
   m.def("jvp", &jvp, py::arg("U"), py::arg("V"), py::arg("X"), py::arg("dU"), py::arg("dV"),
         py::arg("dX"), py::arg("domega"), py::arg("dgain"), py::arg("out"), py::arg("omega"),
         py::arg("gain"), py::arg("exact_phase"), py::arg("scale_right"), py::arg("workers"));
+  m.def("register_loop", &register_loop, py::arg("depth"), py::arg("n_rhs"), py::arg("n"),
+        py::arg("twice") = false);
   m.def("sincospi", &sincospi, py::arg("t"), py::arg("sine"), py::arg("cosine"));
 }
 

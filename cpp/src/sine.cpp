@@ -14,7 +14,7 @@ namespace {
 using namespace detail;
 
 constexpr index right_hand_sides = 512; // applied at once; a further block makes the sines again
-constexpr index max_panels = 4;         // of a chunk: they share the packed rows of V and X
+constexpr index max_panels = 8;         // of a chunk: they share the packed rows of V and X
 
 // Largest Euclidean norm of a row, without overflow: entries are divided by the largest one.
 template <class Real> double largest_row_norm(matrix_view<const Real> a) {
@@ -54,7 +54,7 @@ public:
   product(factor<Real> out_side, factor<Real> sum_side, matrix_view<const Real> X,
           matrix_view<Real> Y, const options &opts)
       : out_side_(out_side), sum_side_(sum_side), X_(X), Y_(Y), opts_(opts),
-        n_panels_(std::clamp<index>(Y.rows / (16 * lanes()), 1, max_panels)),
+        n_panels_(std::clamp<index>(Y.rows / (8 * lanes()), 1, max_panels)),
         cols_(std::min(X.cols, right_hand_sides)),
         scratch_(static_cast<std::size_t>(resolve_workers(opts.workers))) {}
 
@@ -94,11 +94,14 @@ private:
       const index depth = std::min(tile_cols, X_.rows - j);
       pack_right_hand_sides(X_.block(j, t, depth, cols), scratch.x.get());
       const tile_place<Real> place{scratch.tiles.get(), tile_cols * lanes(), lanes()};
-      scratch.phases.make(j, depth, place, [&](index p, Real *tile) {
-        kernels<Real>().sines(tile, depth * lanes());
-        kernels<Real>().apply(tile, lanes(), scratch.x.get(), depth, depth, cols, lanes(),
-                              scratch.sums.get() + p * lanes() * cols, lanes());
-      });
+      if (scratch.phases.takes_few(cols))
+        scratch.phases.apply_few(j, depth, scratch.x.get(), cols, scratch.sums.get());
+      else
+        scratch.phases.make(j, depth, place, [&](index p, Real *tile) {
+          kernels<Real>().sines(tile, depth * lanes());
+          kernels<Real>().apply(tile, lanes(), scratch.x.get(), depth, depth, cols, lanes(),
+                                scratch.sums.get() + p * lanes() * cols, lanes());
+        });
       if (stop_.check(worker, poll))
         return false;
     }
@@ -113,9 +116,11 @@ private:
   // Divided by the gain, so that the tiles are plain sines.
   void pack_right_hand_sides(matrix_view<const Real> x, Real *to) const {
     const Real inverse_gain = static_cast<Real>(1 / opts_.gain);
-    for (index j = 0; j < x.rows; ++j)
+    for (index j = 0; j < x.rows; ++j) {
+      const Real *from = &x(j, 0);
       for (index c = 0; c < x.cols; ++c)
-        to[c * x.rows + j] = x(j, c) * inverse_gain;
+        to[c * x.rows + j] = from[c * x.col_stride] * inverse_gain;
+    }
   }
 
   factor<Real> out_side_, sum_side_;
@@ -209,6 +214,11 @@ void sincospi(vector_view<const Real> t, vector_view<Real> sine, vector_view<Rea
   kernels<Real>().sincospi(t.data, t.size, sine.data, cosine.data);
 }
 
+template <class Real> double register_loop(index depth, index n_rhs, index n) {
+  const index entries = isa::register_loop_vectors * kernels<Real>().vector_lanes;
+  return static_cast<double>(kernels<Real>().register_loop(depth, n_rhs, n / entries));
+}
+
 #define EF_INSTANTIATE(Real)                                                                       \
   template accuracy phase_accuracy(matrix_view<const Real>, matrix_view<const Real>,               \
                                    const options &);                                               \
@@ -218,7 +228,8 @@ void sincospi(vector_view<const Real> t, vector_view<Real> sine, vector_view<Rea
                                  matrix_view<const Real>, matrix_view<Real>, const options &);     \
   template void entries(matrix_view<const Real>, matrix_view<const Real>, matrix_view<Real>,       \
                         const options &);                                                          \
-  template void sincospi(vector_view<const Real>, vector_view<Real>, vector_view<Real>);
+  template void sincospi(vector_view<const Real>, vector_view<Real>, vector_view<Real>);           \
+  template double register_loop<Real>(index, index, index);
 EF_INSTANTIATE(float)
 EF_INSTANTIATE(double)
 #undef EF_INSTANTIATE

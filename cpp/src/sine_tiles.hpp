@@ -111,8 +111,7 @@ public:
   template <class Use> void make(index first, index count, tile_place<Real> to, Use &&use) {
     for (index l = 0; l == 0 || l < depth_; l += depth_block) {
       const index depth = std::min(depth_block, depth_ - l);
-      pack(block_side_, scale_, first, count, l, depth, block_.get(), block_low_.get(), depth,
-           index{1});
+      take_block(first, count, l, depth);
       if (depth_ > depth_block)
         pack_panels(l, depth);
       for (index p = 0; p * lanes() < count_; ++p) {
@@ -124,10 +123,36 @@ public:
     }
   }
 
+  // Whether `apply_few` can do the work, and is the faster way: for many columns of the factors the
+  // sums of more than two right-hand sides leave the phases too few registers.
+  bool takes_few(index n_rhs) const {
+    return n_rhs <= (depth_ <= 16 ? isa::few_columns : 2) && !exact_ && depth_ <= depth_block;
+  }
+
+  // sums[p][t][lane] += sum over rows [first, first + count) of sines times x[t][row], for all
+  // panels.
+  void apply_few(index first, index count, const Real *x, index n_rhs, Real *sums) {
+    take_block(first, count, 0, depth_);
+    for (index p = 0; p * lanes() < count_; ++p)
+      kernels<Real>().apply_few(panels_.get() + p * panel_size(), rows_, row_stride_, depth_, count,
+                                x, n_rhs, sums + p * lanes() * n_rhs, lanes());
+  }
+
   static index lanes() { return kernels<Real>().lanes; }
 
 private:
   index panel_size() const { return lanes() * depth_step_; }
+
+  // Rows of the block side where the kernels can read them: in place, or scaled and packed.
+  void take_block(index first, index count, index depth_begin, index depth) {
+    const auto from = block_side_.rows.block(first, depth_begin, count, depth);
+    const bool in_place = !exact_ && !block_side_.scaled && from.col_stride == 1;
+    rows_ = in_place ? from.data : block_.get();
+    row_stride_ = in_place ? from.row_stride : depth;
+    if (!in_place)
+      pack(block_side_, scale_, first, count, depth_begin, depth, block_.get(), block_low_.get(),
+           depth, index{1});
+  }
 
   void pack_panels(index depth_begin, index depth) {
     for (index p = 0; p * lanes() < count_; ++p) {
@@ -151,14 +176,15 @@ private:
           panel, panel_side_.scaled ? panels_low_.get() + p * panel_size() : nullptr, block_.get(),
           panel_side_.scaled ? nullptr : block_low_.get(), depth, count, fresh, out, row_step);
     else
-      kernels<Real>().phases(panel, block_.get(), depth, depth, count, fresh, out, row_step);
+      kernels<Real>().phases(panel, rows_, row_stride_, depth, count, fresh, out, row_step);
   }
 
   factor<Real> panel_side_, block_side_;
   half_turn_scale scale_;
   bool exact_;
   index depth_, depth_step_;
-  index first_ = 0, count_ = 0;
+  index first_ = 0, count_ = 0, row_stride_ = 0;
+  const Real *rows_ = nullptr;
   std::unique_ptr<Real[]> panels_, panels_low_, block_, block_low_;
 };
 

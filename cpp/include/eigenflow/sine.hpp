@@ -87,4 +87,8 @@ void jvp(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<const
 template <class Real>
 void sincospi(vector_view<const Real> t, vector_view<Real> sine, vector_view<Real> cosine);
 
+// For benchmarks: the arithmetic of a product for n entries of the matrix, on one thread, out of
+// registers. The time of a product over this one's is what its memory accesses cost.
+template <class Real> double register_loop(index depth, index n_rhs, index n);
+
 } // namespace eigenflow::sine

@@ -134,6 +134,101 @@ void apply(const Real *panel, int64_t panel_stride, const Real *block, int64_t b
     multiply<Real, 1, accumulators / 2, from::zero_then_add>(o.lane(i), cols);
 }
 
+// Columns whose phases are made together: their sines fill the pipelines.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int few_group = 2;
+#else
+constexpr int few_group = 1;
+#endif
+
+template <class Real, int n_cols, int n_rhs>
+EF_HD void few_step(const Real *panel, const Real *block, int64_t block_stride, int64_t depth,
+                    const Real *x, int64_t x_stride, vec<Real> (&sum)[n_rhs][vectors]) {
+  vec<Real> t[n_cols][vectors];
+  for (int c = 0; c < n_cols; ++c)
+    for (int i = 0; i < vectors; ++i)
+      t[c][i] = simd::broadcast(Real(0));
+  for (int64_t p = 0; p < depth; ++p) {
+    vec<Real> factor[n_cols];
+    for (int c = 0; c < n_cols; ++c)
+      factor[c] = simd::broadcast(block[c * block_stride + p]);
+    for (int i = 0; i < vectors; ++i) {
+      const vec<Real> a = simd::load(panel + p * lanes<Real> + i * vector_lanes<Real>);
+      for (int c = 0; c < n_cols; ++c)
+        t[c][i] = simd::fma(a, factor[c], t[c][i]);
+    }
+  }
+  for (int c = 0; c < n_cols; ++c)
+    for (int i = 0; i < vectors; ++i) {
+      const vec<Real> sine = sinpi<Real>(t[c][i]);
+      for (int r = 0; r < n_rhs; ++r)
+        sum[r][i] = simd::fma(sine, simd::broadcast(x[r * x_stride + c]), sum[r][i]);
+    }
+}
+
+template <class Real, int n_rhs>
+EF_HD void apply_few_of(const Real *panel, const Real *block, int64_t block_stride, int64_t depth,
+                        int64_t cols, const Real *x, Real *out, int64_t out_stride) {
+  vec<Real> sum[n_rhs][vectors];
+  for (int r = 0; r < n_rhs; ++r)
+    for (int i = 0; i < vectors; ++i)
+      sum[r][i] = simd::broadcast(Real(0));
+  int64_t c = 0;
+  for (; c + few_group <= cols; c += few_group)
+    few_step<Real, few_group, n_rhs>(panel, block + c * block_stride, block_stride, depth, x + c,
+                                     cols, sum);
+  for (; c < cols; ++c)
+    few_step<Real, 1, n_rhs>(panel, block + c * block_stride, block_stride, depth, x + c, cols,
+                             sum);
+  for (int r = 0; r < n_rhs; ++r)
+    for (int i = 0; i < vectors; ++i) {
+      Real *place = out + r * out_stride + i * vector_lanes<Real>;
+      simd::store(place, simd::add(simd::load(place), sum[r][i]));
+    }
+}
+
+template <class Real>
+void apply_few(const Real *panel, const Real *block, int64_t block_stride, int64_t depth,
+               int64_t cols, const Real *x, int64_t n_rhs, Real *out, int64_t out_stride) {
+  static_assert(eigenflow::isa::few_columns == 4);
+  switch (n_rhs) {
+  case 1:
+    return apply_few_of<Real, 1>(panel, block, block_stride, depth, cols, x, out, out_stride);
+  case 2:
+    return apply_few_of<Real, 2>(panel, block, block_stride, depth, cols, x, out, out_stride);
+  case 3:
+    return apply_few_of<Real, 3>(panel, block, block_stride, depth, cols, x, out, out_stride);
+  default:
+    return apply_few_of<Real, 4>(panel, block, block_stride, depth, cols, x, out, out_stride);
+  }
+}
+
+template <class Real> Real register_loop(int64_t depth, int64_t n_rhs, int64_t n) {
+  constexpr int count = eigenflow::isa::register_loop_vectors;
+  const vec<Real> u = simd::broadcast(Real(0.37)), v = simd::broadcast(Real(0.51));
+  vec<Real> sum[count];
+  for (int i = 0; i < count; ++i)
+    sum[i] = simd::broadcast(Real(i));
+  for (int64_t step = 0; step < n; ++step) {
+    vec<Real> t[count];
+    for (int i = 0; i < count; ++i)
+      t[i] = sum[i];
+    for (int64_t l = 0; l < depth; ++l)
+      for (int i = 0; i < count; ++i)
+        t[i] = simd::fma(t[i], v, u);
+    for (int i = 0; i < count; ++i)
+      t[i] = sinpi<Real>(t[i]);
+    for (int64_t r = 0; r < n_rhs; ++r)
+      for (int i = 0; i < count; ++i)
+        sum[i] = simd::fma(t[i], u, sum[i]);
+  }
+  Real lane[vector_lanes<Real>];
+  for (int i = 1; i < count; ++i)
+    sum[0] = simd::add(sum[0], sum[i]);
+  simd::store(lane, sum[0]);
+  return lane[0];
+}
+
 template <class Real>
 void phases_exact(const Real *panel, const Real *panel_low, const Real *block,
                   const Real *block_low, int64_t depth, int64_t cols, bool fresh, Real *out,
@@ -193,8 +288,9 @@ void sincospi_of(const Real *__restrict t, int64_t n, Real *__restrict sine,
 
 template <class Real>
 constexpr eigenflow::isa::sine_panel_kernels<Real> kernels{
-    lanes<Real>, vector_lanes<Real>,     phases<Real>, phases_exact<Real>,
-    sines<Real>, sines_and_slopes<Real>, apply<Real>,  sincospi_of<Real>};
+    lanes<Real>,         vector_lanes<Real>,     phases<Real>, phases_exact<Real>,
+    sines<Real>,         sines_and_slopes<Real>, apply<Real>,  apply_few<Real>,
+    register_loop<Real>, sincospi_of<Real>};
 
 } // namespace
 

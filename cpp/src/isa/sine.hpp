@@ -43,8 +43,20 @@ template <class Real> struct sine_panel_kernels {
                 std::int64_t block_stride, std::int64_t depth, std::int64_t cols,
                 std::int64_t width, Real *out, std::int64_t out_stride);
 
+  // phases, sines and apply in one, for at most few_columns right-hand sides: nothing but sums
+  // leaves the registers. The same bytes. x[t][c], out[t][lane].
+  void (*apply_few)(const Real *panel, const Real *block, std::int64_t block_stride,
+                    std::int64_t depth, std::int64_t cols, const Real *x, std::int64_t n_rhs,
+                    Real *out, std::int64_t out_stride);
+
+  // For benchmarks: the arithmetic of apply_few for `n` times `register_loop_vectors` registers of
+  // entries, without its loads. No kernel with these instructions is faster.
+  Real (*register_loop)(std::int64_t depth, std::int64_t n_rhs, std::int64_t n);
+
   void (*sincospi)(const Real *t, std::int64_t n, Real *sine, Real *cosine);
 };
+
+inline constexpr std::int64_t few_columns = 4, register_loop_vectors = 8;
 
 struct sine_kernels {
   sine_panel_kernels<float> single;
