@@ -96,6 +96,7 @@ FUNCTIONS = {
     "lds.steady_state": ("system", ""),
     "lds.score": ("system y", "check_finite"),
     "lds.fit": ("model y", "start method max_iterations rtol workers check_finite"),
+    "lds.identify": ("y", "state_dim lags mean rng"),
     "lds.structural": ("level", "seasonal ar"),
     "lds.arma": ("p q", "mean"),
     "lds.min_filter_length": ("A C", ""),

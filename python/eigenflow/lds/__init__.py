@@ -2,8 +2,10 @@
 
 from eigenflow.lds.divergence import DivergenceResult, kl_divergence
 from eigenflow.lds.estimation.fitting import FitResult, fit
+from eigenflow.lds.estimation.identification import Identification, identify
 from eigenflow.lds.estimation.matrices import free_matrices
 from eigenflow.lds.estimation.model import StateSpaceModel
+from eigenflow.lds.estimation.regression import FittedFilter, fit_filter, fit_smoothing
 from eigenflow.lds.estimation.scoring import ScoreResult, score
 from eigenflow.lds.estimation.structural import (
     arma,
@@ -40,6 +42,7 @@ from eigenflow.lds.prediction import (
 )
 from eigenflow.lds.recursive import (
     RecursivePredictor,
+    balanced_predictor,
     exponential_smoothing,
     kalman_predictor,
 )
@@ -68,6 +71,9 @@ __all__ = [
     "simulate",
     "score",
     "fit",
+    "identify",
+    "fit_filter",
+    "fit_smoothing",
     "local_level",
     "local_linear_trend",
     "structural",
@@ -88,6 +94,8 @@ __all__ = [
     "StateSpaceModel",
     "ScoreResult",
     "FitResult",
+    "Identification",
+    "FittedFilter",
     "FilterResult",
     "FilterState",
     "SmoothResult",
@@ -110,6 +118,7 @@ __all__ = [
     "RecursivePredictor",
     "exponential_smoothing",
     "kalman_predictor",
+    "balanced_predictor",
     "RiskResult",
     "SimulatedRisk",
     "DivergenceResult",
