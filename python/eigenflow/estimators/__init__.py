@@ -1,4 +1,4 @@
-"""scikit-learn estimators on the flow (the extra ``eigenflow[sklearn]``)."""
+"""scikit-learn estimators: flows and decompositions (the extra ``eigenflow[sklearn]``)."""
 
 try:
     import sklearn  # noqa: F401
@@ -6,7 +6,8 @@ except ImportError:
     msg = "eigenflow.estimators needs scikit-learn: pip install eigenflow[sklearn]"
     raise ImportError(msg) from None
 
+from eigenflow.estimators.decomposition import RandomizedSVD
 from eigenflow.estimators.denoising import Denoising, FlowDenoiser
 from eigenflow.estimators.regression import FlowRegressor
 
-__all__ = ["Denoising", "FlowDenoiser", "FlowRegressor"]
+__all__ = ["Denoising", "FlowDenoiser", "FlowRegressor", "RandomizedSVD"]
