@@ -3,17 +3,21 @@
 Digits need nothing but scikit-learn. Other suites read the files of --data (see
 `continual/local_suites.py` for their names). Runs that are in the results already are skipped, so
 an interrupted benchmark goes on where it stopped.
+
+`--shares 0.3 0.6 --orders ABC` runs the rules once more for each share, without a cap on ranks: how
+accuracy follows from the size.
 """
 
 import argparse
 import json
 import os
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from continual.methods import METHODS, run
+from continual.methods import METHODS, RULES, run
 from continual.suites import DIGITS, SUITES, order_of
 
 DEFAULT = [name for name in METHODS if name != "reshape"]
@@ -26,6 +30,7 @@ def main(arguments=None):
     parser.add_argument("--suites", nargs="+", choices=SUITES, default=DIGITS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=DEFAULT)
     parser.add_argument("--orders", default="ABCDE", help="letters of A to E")
+    parser.add_argument("--shares", nargs="+", type=float, default=[], help="see above")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="instead of the suite's; for a quick look")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of local files")
@@ -44,51 +49,64 @@ def run_suite(name, options):
     tasks = suite.tasks() if name in DIGITS else suite.tasks(options.data)
     path = options.out / f"{name.replace('/', '-')}.json"
     results = read(path, about(name, suite, tasks, options.seed))
-    methods = sorted(options.methods, key=list(METHODS).index)  # HALRP before flat
-    todo = [
-        (method, order)
-        for method in methods
-        for order in (options.orders if METHODS[method].uses_order else "A")
-        if f"{method}/{order}" not in results["runs"]
-    ]
+    todo = [key for key in wanted_runs(options) if key not in results["runs"]]
     with tqdm(total=len(todo), desc=name, unit="run") as bar:
-        for method, order in todo:
-            matched = results["runs"].get(f"halrp/{order}")
+        for key in todo:
+            kind, order = key.split("/")
+            method, _, share = kind.partition("@")
+            matched = results["runs"].get(key.replace("flat", "halrp"))
             if method == "flat" and matched is None:
-                tqdm.write(f"{name}: flat/{order} needs the run halrp/{order}; left out")
+                tqdm.write(f"{name}: {key} needs the run of HALRP with this share; left out")
                 continue
 
-            def step(task, method=method, order=order):
-                bar.set_postfix_str(f"{method}/{order}, task {task}")
+            def step(task, key=key):
+                bar.set_postfix_str(f"{key}, task {task}")
 
-            results["runs"][f"{method}/{order}"] = run(
+            results["runs"][key] = run(
                 method,
-                suite,
+                with_share(suite, share),
                 tasks,
                 order_of(order, len(tasks)),
                 options.seed,
                 torch.device(options.device),
                 step,
-                None if matched is None else matched["ranks"],
+                None if matched is None else matched.get("ranks"),
             )
             write(path, results)
             bar.update()
+
+
+def wanted_runs(options):
+    """Names of runs: "method/order", or "method@share/order"."""
+    methods = sorted(options.methods, key=list(METHODS).index)  # HALRP before flat
+    if options.shares:
+        kinds = [f"{rule}@{share:g}" for share in options.shares for rule in RULES]
+        return [f"{kind}/{order}" for kind in kinds for order in options.orders]
+    return [
+        f"{method}/{order}"
+        for method in methods
+        for order in (options.orders if METHODS[method].uses_order else "A")
+    ]
+
+
+def with_share(suite, share):
+    """Change the share, and lift the cap on ranks; as it is without a share."""
+    if not share:
+        return suite
+    settings = replace(suite.settings, share=float(share), max_rank=None)
+    return replace(suite, settings=settings)
 
 
 def with_epochs(suite, epochs):
     """Change the number of epochs, and the warm-up with it."""
     if epochs is None:
         return suite
-    from dataclasses import replace
-
     warmup = min(suite.settings.warmup_epochs, max(epochs - 1, 0))
     return replace(suite, settings=replace(suite.settings, epochs=epochs, warmup_epochs=warmup))
 
 
 def about(name, suite, tasks, seed):
     """What runs must share to stand in one table."""
-    from dataclasses import asdict
-
     return {
         "suite": name,
         "network": suite.network,

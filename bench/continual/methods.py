@@ -184,6 +184,9 @@ METHODS = {
 }
 
 
+RULES = ("halrp", "flat", "energy", "knapsack")  # ways to share ranks among layers
+
+
 def run(method, suite, tasks, order, seed, device, step, matched_ranks=None):
     """One run of a method; "flat" wants the ranks that HALRP took in the same order."""
     if method == "flat":

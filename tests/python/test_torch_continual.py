@@ -13,9 +13,10 @@ pytest.importorskip("safetensors", reason="comes with PyTorch in the extra `torc
 from PIL import Image  # noqa: E402
 from scipy.io import savemat  # noqa: E402
 
-from continual import digit_suites, local_suites  # noqa: E402
+from continual import digit_suites, importance, local_suites  # noqa: E402
 from continual.__main__ import main  # noqa: E402
 from continual.data import Batches, Split  # noqa: E402
+from continual.report import MEASURES  # noqa: E402
 from continual.suites import SUITES, order_of  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -221,3 +222,21 @@ def test_an_interrupted_benchmark_goes_on(tmp_path, monkeypatch):
     assert second["frozen/A"]["growth"] < halrp["growth"]
     with pytest.raises(SystemExit, match="was made with other settings"):
         main([*options, "--epochs", "3"])
+    main([*options, "--shares", "0.3", "1", "--orders", "A"])
+    third = json.loads(path.read_text())["runs"]
+    assert {key: third[key] for key in second} == second
+    rules = ("halrp", "flat", "energy", "knapsack")
+    assert set(third) - set(second) == {f"{r}@{s}/A" for r in rules for s in ("0.3", "1")}
+    assert third["halrp@1/A"]["growth"] > third["halrp@0.3/A"]["growth"]
+    assert max(third["halrp@1/A"]["ranks"][0]) > 8  # without the suite's cap
+
+
+def test_importance_writes_all_measures(tmp_path, monkeypatch):
+    monkeypatch.setattr(importance, "N_EPOCHS", 1)
+    importance.main(["--seeds", "1", "--out", str(tmp_path / "found.json")])
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert set(found) == set(importance.CASES)
+    for content in found.values():
+        assert set(content["correlations"]) == set(importance.MEASURES) == set(MEASURES)
+        for row in content["example"]:
+            assert all(row[measure] >= 0 for measure in importance.MEASURES)

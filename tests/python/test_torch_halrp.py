@@ -164,6 +164,52 @@ def test_every_rule_learns(rule):
     assert all(k <= 2 for k in learner.fit_task(2, task(2)).ranks.values())
 
 
+class Residual(nn.Module):
+    """Branches, groups, a dilation and a layer that is used twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(1, 4, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.grouped = nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=2)
+        self.shared = nn.Conv2d(4, 4, 1)
+        self.head = nn.Linear(64, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.first(x)))
+        x = x + torch.relu(self.grouped(x))
+        return self.head(self.shared(torch.relu(self.shared(x))).flatten(1))
+
+
+@pytest.mark.parametrize("conv", ["kernel-mean", "reshape"])
+def test_any_arrangement_of_layers_is_learned(conv, tmp_path):
+    torch.manual_seed(1)
+    learner = HALRP(Residual(), HALRPSettings(epochs=2, conv=conv, max_rank=2))
+    assert learner.layers == ("first", "grouped", "shared")
+    for t in range(3):
+        learner.fit_task(t, task(t))
+    learner.save(tmp_path / "file")
+    loaded = HALRP.load(tmp_path / "file", Residual())
+    for t in range(3):
+        torch.testing.assert_close(learner.merge(t)(X), learner.logits(t, X), rtol=1e-4, atol=1e-5)
+        assert torch.equal(loaded.logits(t, X), learner.logits(t, X))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_network_on_a_gpu_stays_there(tmp_path):
+    learner = fitted((0, 1, 2), HALRPSettings(epochs=2, growth_budget=0.5), model().cuda())
+    assert all(p.is_cuda for p in learner.network(2).parameters())
+    x = X.cuda()
+    torch.testing.assert_close(learner.merge(2)(x), learner.logits(2, X), rtol=1e-3, atol=1e-3)
+    learner.save(tmp_path / "file")
+    for net in (model(), model().cuda()):
+        loaded = HALRP.load(tmp_path / "file", net)
+        assert loaded.logits(2, X).device == next(net.parameters()).device
+        got, want = loaded.logits(2, X).cpu(), learner.logits(2, X).cpu()
+        torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3)
+
+
 # ---- penalties
 
 
@@ -239,6 +285,7 @@ class Tied(nn.Module):
         ),
         (Tied(), TypeError, r"^model: got one parameter as 'a.weight' and 'b.weight'"),
         (nn.Conv2d(1, 2, 3), ValueError, r"^model: got no Linear layer"),
+        (nn.Linear(2, 2).bfloat16(), TypeError, r"^model: got torch.bfloat16 in 'weight'"),
     ],
 )
 def test_networks_that_are_not_covered_are_refused(net, error, message):
@@ -269,12 +316,51 @@ def test_a_failed_or_interrupted_task_leaves_the_learner_as_it_was():
     with pytest.raises(KeyboardInterrupt):
         learner.fit_task(2, Loader())
     nan = [(torch.full((4, 1, 4, 4), torch.nan), torch.zeros(4, dtype=torch.long))]
-    with pytest.raises(ValueError, match=r"^loader: the loss became nan in epoch 0"):
+    with pytest.raises(ValueError, match=r"^train_loader: the loss became nan in epoch 0"):
         learner.fit_task(2, nan)
-    with pytest.raises(ValueError, match=r"^loader: got no samples"):
+    with pytest.raises(ValueError, match=r"^train_loader: got no samples"):
         learner.fit_task(2, [])
     assert learner.tasks == [0, 1]
     assert_same(learner.state_dict(), before)
+
+
+def test_loaders_and_labels_that_do_not_fit_are_named():
+    learner = fitted((0, 1))
+    x = torch.ones(4, 1, 4, 4)
+
+    def fit(*loaders, **options):
+        return lambda: learner.fit_task(2, *loaders, **options)
+
+    def labels(*y):
+        return [(x, torch.tensor(y))]
+
+    for call, error, message in (
+        (fit(labels(0, 1, 3, 2)), ValueError, r"^train_loader: got label 3, want 0 to 2"),
+        (fit(labels(0, -1, 1, 2)), ValueError, r"^train_loader: got label -1"),
+        (fit(labels(0.0, 1.0, 1.0, 1.0)), TypeError, r"^train_loader: got labels of torch.float32"),
+        (fit(batch for batch in task(2)), ValueError, r"^train_loader: .* more than once"),
+        (fit(task(2), []), ValueError, r"^valid_loader: gradients: got no batch"),
+        (
+            fit(task(2), [(x * torch.nan, torch.zeros(4).long())]),
+            ValueError,
+            r"^valid_loader: .*nan",
+        ),
+        (fit(task(2), n_classes=0), ValueError, r"^n_classes: got 0"),
+        (fit(task(2), n_classes=2.0), TypeError, r"^n_classes: got 2.0"),
+        (fit(task(2), epochs=-1), ValueError, r"^epochs: got -1"),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+    assert learner.tasks == [0, 1]
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    settings = HALRPSettings(epochs=np.int64(1), max_rank=np.int32(2))
+    learner = HALRP(model(), settings, seed=np.int64(3))
+    learner.fit_task(np.int64(5), task(0), epochs=np.int64(1))
+    learner.save(tmp_path / "file")
+    assert HALRP.load(tmp_path / "file", model()).tasks == [5]
+    assert learner.predict(np.int64(5), X).shape == (20,)
 
 
 def test_progress_shows_a_bar(capsys):

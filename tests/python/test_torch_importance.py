@@ -105,6 +105,16 @@ def test_activation_factors_measure_the_change_of_the_output():
         assert np.sum((flat @ C) ** 2) == pytest.approx(per_place, rel=1e-8)
 
 
+def test_factors_of_batches_are_those_of_all_inputs():
+    net, batches = model(), data()
+    whole = [tuple(torch.cat(parts) for parts in zip(*batches, strict=True))]
+    names = ["3"]
+    [one], [many] = (ef.nn.activation_factors(net, x, names) for x in (whole, batches))
+    np.testing.assert_allclose(one, many, atol=1e-12)
+    x = net[:3](whole[0][0]).detach().numpy()
+    np.testing.assert_allclose(many, ef.lowrank.activation_factor(x), atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -112,7 +122,17 @@ def test_activation_factors_measure_the_change_of_the_output():
         (lambda: ef.nn.batch_gradients(model(), data(), ["1"]), r"^layers: got '1'"),
         (lambda: ef.nn.hessian_trace(model(), [], NAMES), r"^loader: got no samples"),
         (lambda: ef.nn.hessian_trace(model(), data(), NAMES, n_probes=0), r"^n_probes: got 0"),
-        (lambda: ef.nn.activation_factors(model(), [], NAMES), r"^inputs: got no sample"),
+        (lambda: ef.nn.activation_factors(model(), [], NAMES), r"^loader: gave layer '0' no input"),
+        (
+            lambda: ef.nn.activation_factors(
+                model(), [(torch.full((2, 1, 4, 4), torch.nan).double(), 0)], NAMES
+            ),
+            r"^loader: gave layer '0' inputs that are not finite",
+        ),
+        (
+            lambda: ef.nn.activation_factors(model(), data(), NAMES, damping=0),
+            r"^damping: got 0",
+        ),
         (
             lambda: ef.nn.activation_factors(
                 torch.nn.Conv2d(2, 2, 1, groups=2), [(torch.ones(1, 2, 3, 3), 0)], [""]

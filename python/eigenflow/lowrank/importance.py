@@ -195,11 +195,14 @@ def activation_factor(
     if not count:
         msg = "inputs: got no sample, want at least one"
         raise ValueError(msg)
-    product /= count
+    return factor_of_mean(product / count, extra)
+
+
+def factor_of_mean(product: Array, damping: float) -> Array:
+    """Cholesky factor of a mean input product, with some of its mean diagonal added."""
     size = product.shape[0]
     mean = float(np.trace(product)) / max(size, 1) or 1.0
-    product[np.diag_indices(size)] += extra * mean
-    return np.asarray(scipy.linalg.cholesky(product, lower=True, check_finite=False))
+    return np.asarray(scipy.linalg.cholesky(product + damping * mean * np.eye(size), lower=True))
 
 
 @dataclass(frozen=True, eq=False)

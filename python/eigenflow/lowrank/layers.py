@@ -67,8 +67,8 @@ def perturb_layers(
     can matter although it is never kept. It cannot if every layer's last computed score is below
     the score at which the rule stops, since the sum of all scores,
     :math:`c_l I_l \|D_l\|_F^2`, is known without any decomposition. Where that condition fails, or
-    where the error of a value could change a rank, that layer gets twice as many values, in the end
-    all of them. So the ranks are those of full decompositions.
+    where the error of a value could change a rank, that layer gets twice as many values, beyond
+    half of them all. So the ranks are those of full decompositions.
 
     Parameters
     ----------
@@ -266,10 +266,16 @@ def _enough_for_shares(
         if not again:
             break
         for i in again:
-            count = 2 * found[i].s.size + 1
+            count = _more_than(found[i].s.size, min(changes[i].matrix.shape))
             found[i] = leading(changes[i].matrix, count, rng=rng, workers=workers)
             scores[i] = _Scores(changes[i], found[i], weights[i] * units[i])
     return found
+
+
+def _more_than(count: int, most: int) -> int | None:
+    """Twice as many values; beyond half of them all, which costs little more."""
+    more = 2 * count + 1
+    return more if 2 * more < most else None
 
 
 class _Scores:

@@ -11,7 +11,7 @@ from eigenflow.nn import files
 from eigenflow.nn.learning import Lesson, epoch_bar, learn_first, learn_later
 from eigenflow.nn.network import device_of, merged, plan_of
 from eigenflow.nn.pruning import prune_tasks
-from eigenflow.nn.settings import HALRPSettings
+from eigenflow.nn.settings import HALRPSettings, whole
 from eigenflow.nn.size import ModelSize, base_size, task_size
 from eigenflow.nn.state import networks_from, state_of
 from eigenflow.nn.tasks import Task, TaskReport, check_task
@@ -90,7 +90,7 @@ class HALRP:
         self._plan = plan_of(model, head)
         self._model = merged(model)  # a copy
         self._settings = HALRPSettings() if settings is None else settings
-        self._seed = seed
+        self._seed = whole("seed", seed)
         self._networks: dict[Task, nn.Module] = {}
 
     @property
@@ -148,18 +148,19 @@ class HALRP:
         Raises
         ------
         ValueError
-            If the id exists, the loader is empty or the loss does not stay finite.
+            If the id exists, a loader is empty, a label is not below `n_classes` or the loss does
+            not stay finite.
         """
-        check_task(task, self._networks)
+        task = check_task(task, self._networks)
         head = self._model.get_submodule(self._plan.head)
-        total = self._settings.epochs if epochs is None else epochs
+        total = self._settings.epochs if epochs is None else whole("epochs", epochs, 0)
         seed = seed_of(self._seed, task)
         with seeded(seed, device_of(self._model)), epoch_bar(task, total, progress) as step:
             lesson = Lesson(
                 task,
                 train_loader,
                 train_loader if valid_loader is None else valid_loader,
-                head.out_features if n_classes is None else n_classes,
+                head.out_features if n_classes is None else whole("n_classes", n_classes, 1),
                 total,
                 self._settings,
                 seed,
@@ -226,10 +227,11 @@ class HALRP:
         ValueError
             If a layer is missing or has another shape, or something is left over; it is named.
         """
-        for i, task in enumerate(tasks):
-            check_task(task, tasks[:i])
-        networks = networks_from(state, len(tasks), self._model, self._plan)
-        self._networks = dict(zip(tasks, networks, strict=True))
+        ids: list[Task] = []
+        for task in tasks:
+            ids.append(check_task(task, ids))
+        networks = networks_from(state, len(ids), self._model, self._plan)
+        self._networks = dict(zip(ids, networks, strict=True))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write tasks and settings to one safetensors file; an old one is replaced at the end."""

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from eigenflow.lowrank.importance import activation_factor
+from eigenflow.lowrank.importance import factor_of_mean
+from eigenflow.lowrank.selection import as_scalar
 from eigenflow.nn.network import device_of
 from eigenflow.nn.training import Loader
 
@@ -173,7 +174,12 @@ def activation_factors(
     Raises
     ------
     ValueError
-        If a layer is not in the model, or a convolution has groups or non-zero padding modes.
+        If a layer is not in the model or gets no input, or a convolution has groups or non-zero
+        padding modes.
+
+    Notes
+    -----
+    Products are summed in float64 batch by batch, so memory does not grow with the data.
 
     Examples
     --------
@@ -185,16 +191,9 @@ def activation_factors(
     array([[1.414, 0.   ],
            [0.   , 1.414]])
     """
-    modules = [_module(model, name) for name in layers]
-    collected: list[list[NDArray[Any]]] = [[] for _ in modules]
-
-    def keep(i: int) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            collected[i].append(_rows(module, inputs[0].detach()).cpu().numpy())
-
-        return hook
-
-    handles = [m.register_forward_pre_hook(keep(i)) for i, m in enumerate(modules)]
+    extra = as_scalar(damping, "damping", 1e-300, 1e300, "a positive number")
+    products = [_InputProduct(_module(model, name)) for name in layers]
+    handles = [p.module.register_forward_pre_hook(p.add) for p in products]
     try:
         with torch.no_grad(), _Evaluating(model):
             for x, _ in loader:
@@ -202,7 +201,31 @@ def activation_factors(
     finally:
         for handle in handles:
             handle.remove()
-    return [activation_factor(iter(rows), damping=damping) for rows in collected]
+    return [factor_of_mean(p.mean(name), extra) for name, p in zip(layers, products, strict=True)]
+
+
+class _InputProduct:
+    """Sum of x x^T over what a layer has seen, batch by batch."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self._sum: Any = 0.0
+        self._count = 0
+
+    def add(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        rows = _rows(module, inputs[0].detach()).double()
+        self._sum = self._sum + rows.T @ rows
+        self._count += len(rows)
+
+    def mean(self, name: str) -> NDArray[np.float64]:
+        if not self._count:
+            msg = f"loader: gave layer {name!r} no input, want at least one batch"
+            raise ValueError(msg)
+        mean = (self._sum / self._count).cpu().numpy()
+        if not np.isfinite(mean).all():
+            msg = f"loader: gave layer {name!r} inputs that are not finite, want finite ones"
+            raise ValueError(msg)
+        return np.asarray(mean)
 
 
 def _rows(module: nn.Module, x: Tensor) -> Tensor:

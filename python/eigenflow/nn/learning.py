@@ -53,9 +53,7 @@ def learn_later(base: nn.Module, plan: Plan, lesson: Lesson) -> tuple[nn.Module,
     network = with_head(base, plan, lesson.n_classes, fresh=True)
     warmup = min(settings.warmup_epochs, lesson.epochs)
     losses = lesson.train(network, warmup)
-    importance = gradient_importance(
-        _weighted(batch_gradients(network, lesson.valid_loader, names))
-    )
+    importance = _importance(network, names, lesson)
     weights = {n: base.get_submodule(n).weight.detach() for n in names}
     found = _low_rank_change(weights, network, importance, lesson)
     factors = {n: factors_of(p) for n, p in zip(names, found.layers, strict=True)}
@@ -89,6 +87,15 @@ def _low_rank_change(
         rng=lesson.seed,
         workers=lesson.workers,
     )
+
+
+def _importance(network: nn.Module, names: tuple[str, ...], lesson: Lesson) -> Any:
+    gradients = batch_gradients(network, lesson.valid_loader, names)
+    try:
+        return gradient_importance(_weighted(gradients))
+    except ValueError as error:
+        msg = f"valid_loader: {error}"
+        raise ValueError(msg) from None
 
 
 def _weighted(batches: Any) -> Iterator[Any]:

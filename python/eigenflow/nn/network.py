@@ -27,6 +27,7 @@ def plan_of(model: Any, head: str | None) -> Plan:
         msg = f"model: got {type(model).__name__}, want a torch.nn.Module"
         raise TypeError(msg)
     _refuse_shared(model)
+    _refuse_dtypes(model)
     names = []
     for name, module in model.named_modules():
         if type(module) in _LAYERS:
@@ -60,6 +61,13 @@ def _refuse_shared(model: nn.Module) -> None:
             )
             raise TypeError(msg)
         seen[id(parameter)] = name
+
+
+def _refuse_dtypes(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if parameter.dtype not in (torch.float32, torch.float64):
+            msg = f"model: got {parameter.dtype} in {name!r}, want float32 or float64"
+            raise TypeError(msg)
 
 
 def replace(model: nn.Module, name: str, module: nn.Module) -> None:

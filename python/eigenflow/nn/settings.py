@@ -1,6 +1,7 @@
 """Settings of the continual learner, and those of the published experiments."""
 
 import math
+import operator
 import sys
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -59,14 +60,11 @@ class HALRPSettings:
     growth_budget: float | None = None
 
     def __post_init__(self) -> None:
-        _whole("epochs", self.epochs, 0)
-        _whole("warmup_epochs", self.warmup_epochs, 0)
-        _whole("min_rank", self.min_rank, 0)
-        _whole("passes", self.passes, 1)
-        for name in ("max_rank", "decay_samples"):
+        least = {"epochs": 0, "warmup_epochs": 0, "min_rank": 0, "passes": 1}
+        for name, low in {**least, "max_rank": 0, "decay_samples": 1}.items():
             value = getattr(self, name)
-            if value is not None:
-                _whole(name, value, 0 if name == "max_rank" else 1)
+            if name in least or value is not None:
+                object.__setattr__(self, name, whole(name, value, low))  # NumPy's become int
         for name in ("weight_decay", "l1", "prune_threshold"):
             _number(name, getattr(self, name), 0, math.inf)
         _number("learning_rate", self.learning_rate, 5e-324, math.inf)
@@ -85,13 +83,19 @@ class HALRPSettings:
             raise ValueError(msg)
 
 
-def _whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
+def whole(name: str, value: Any, least: float = -math.inf) -> int:
+    """Return an integer that is at least `least`; the error names the argument."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
         msg = f"{name}: got {value!r}, want an integer"
-        raise TypeError(msg)
-    if value < least:
-        msg = f"{name}: got {value}, want at least {least}"
+        raise TypeError(msg) from None
+    if number < least:
+        msg = f"{name}: got {number}, want at least {least}"
         raise ValueError(msg)
+    return number
 
 
 def _number(name: str, value: Any, low: float, high: float) -> None:

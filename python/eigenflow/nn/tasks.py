@@ -1,5 +1,6 @@
 """Tasks: their ids, and what is told about learning one."""
 
+import operator
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,11 +33,17 @@ class TaskReport:
     growth: float = 0.0
 
 
-def check_task(task: Any, known: Collection[Task]) -> None:
-    """Refuse what is no id, or one that is taken."""
-    if isinstance(task, bool) or not isinstance(task, str | int):
-        msg = f"task: got {task!r}, want a string or an integer"
-        raise TypeError(msg)
+def check_task(task: Any, known: Collection[Task]) -> Task:
+    """Return an id as string or integer; refuse what is none, or one that is taken."""
+    if not isinstance(task, str):
+        try:
+            if isinstance(task, bool):
+                raise TypeError
+            task = operator.index(task)
+        except TypeError:
+            msg = f"task: got {task!r}, want a string or an integer"
+            raise TypeError(msg) from None
     if task in known:
         msg = f"task: got {task!r}, which was fitted before, want a new id"
         raise ValueError(msg)
+    return str(task) if isinstance(task, str) else int(task)

@@ -16,6 +16,7 @@ from eigenflow.nn.settings import HALRPSettings
 
 Loader = Iterable[tuple[Tensor, Tensor]]
 Step = Callable[[float], None]
+_NO_SAMPLES = "train_loader: got no samples, want batches (x, y) that can be read more than once"
 
 
 def train(
@@ -43,7 +44,9 @@ def train(
     for epoch in range(epochs):
         total = seen = 0.0
         for x, y in loader:
-            loss = functional.cross_entropy(network(x.to(place)), y.to(place))
+            logits = network(x.to(place))
+            _check_labels(y, logits)
+            loss = functional.cross_entropy(logits, y.to(place))
             if penalty is not None:
                 loss = loss + penalty()
             optimiser.zero_grad()
@@ -53,13 +56,33 @@ def train(
                 group["lr"] *= settings.lr_decay ** (len(x) / samples)
             total += float(loss.detach()) * len(x)
             seen += len(x)
-        losses.append(total / seen)
-        if not math.isfinite(losses[-1]):
-            msg = f"loader: the loss became {losses[-1]} in epoch {epoch}, want finite data and a "
-            raise ValueError(msg + f"learning_rate below {settings.learning_rate}")
+        losses.append(_mean_loss(total, seen, epoch, settings))
         step(losses[-1])
     network.eval()
     return losses
+
+
+def _check_labels(y: Tensor, logits: Tensor) -> None:
+    """Before the loss: on a GPU a wrong label would end the process's use of the device."""
+    if y.is_floating_point() or y.ndim != 1:
+        msg = (
+            f"train_loader: got labels of {y.dtype} and shape {tuple(y.shape)}, want integers (n,)"
+        )
+        raise TypeError(msg)
+    low, high = (int(v) for v in y.aminmax())
+    if low < 0 or high >= logits.shape[1]:
+        wrong = low if low < 0 else high
+        msg = f"train_loader: got label {wrong}, want 0 to {logits.shape[1] - 1} (n_classes)"
+        raise ValueError(msg)
+
+
+def _mean_loss(total: float, seen: float, epoch: int, settings: HALRPSettings) -> float:
+    if seen == 0:
+        raise ValueError(_NO_SAMPLES)
+    if not math.isfinite(total):
+        msg = f"train_loader: the loss became {total} in epoch {epoch}, want finite data and a "
+        raise ValueError(msg + f"learning_rate below {settings.learning_rate}")
+    return total / seen
 
 
 def count_samples(loader: Any) -> int:
@@ -69,8 +92,7 @@ def count_samples(loader: Any) -> int:
     except (AttributeError, TypeError):
         count = sum(len(x) for x, _ in loader)
     if count == 0:
-        msg = "loader: got no samples, want batches (x, y) that can be read more than once"
-        raise ValueError(msg)
+        raise ValueError(_NO_SAMPLES)
     return count
 
 
