@@ -68,6 +68,21 @@ py::tuple vjp(const py::array &U, const py::array &V, const py::array &X,
   return py::make_tuple(result.omega, result.gain);
 }
 
+py::tuple residual_gradients(const py::array &U, const py::array &V, const py::array &W,
+                             const py::array &grad_U, const py::array &grad_V, double omega,
+                             double gain, int workers) {
+  const auto result = with_float_type(U, [&](auto zero) {
+    using real = decltype(zero);
+    const auto u = matrix_of<const real>(U, "U"), v = matrix_of<const real>(V, "V");
+    const auto w = matrix_of<const real>(W, "W");
+    const sine::gradient_views<real> out{
+        matrix_of<real>(grad_U, "grad_U"), matrix_of<real>(grad_V, "grad_V"), {}};
+    const py::gil_scoped_release release;
+    return sine::residual_gradients<real>(u, v, w, out, {omega, gain, false, workers});
+  });
+  return py::make_tuple(result.loss, result.gradients.omega, result.gradients.gain);
+}
+
 void jvp(const py::array &U, const py::array &V, const py::array &X, const py::object &dU,
          const py::object &dV, const py::object &dX, double domega, double dgain,
          const py::array &out, double omega, double gain, bool exact_phase, bool scale_right,
@@ -112,6 +127,9 @@ void register_sine(py::module_ &m) {
   m.def("vjp", &vjp, py::arg("U"), py::arg("V"), py::arg("X"), py::arg("grad_output"),
         py::arg("grad_U"), py::arg("grad_V"), py::arg("grad_X"), py::arg("omega"), py::arg("gain"),
         py::arg("exact_phase"), py::arg("scale_right"), py::arg("workers"));
+  m.def("residual_gradients", &residual_gradients, py::arg("U"), py::arg("V"), py::arg("W"),
+        py::arg("grad_U"), py::arg("grad_V"), py::arg("omega"), py::arg("gain"),
+        py::arg("workers"));
   m.def("jvp", &jvp, py::arg("U"), py::arg("V"), py::arg("X"), py::arg("dU"), py::arg("dV"),
         py::arg("dX"), py::arg("domega"), py::arg("dgain"), py::arg("out"), py::arg("omega"),
         py::arg("gain"), py::arg("exact_phase"), py::arg("scale_right"), py::arg("workers"));

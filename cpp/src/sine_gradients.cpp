@@ -113,6 +113,7 @@ template <class Real> struct gradient_problem {
   matrix_view<const Real> U, V, X, Y; // Y: the gradient with respect to S X
   gradient_views<Real> out;
   const options &opts;
+  matrix_view<const Real> W = {}; // with data: G = S - W instead of Y X^T
 };
 
 // One worker's memory, and its work on one strip and one group.
@@ -133,7 +134,7 @@ public:
     first_ = first;
     cols_ = cols;
     packed_rhs_ = packed_factor_ = -1;
-    scalars_ = {0, 0};
+    total_ = {0, {0, 0}};
     v_sum_.begin(sums.V);
     x_sum_.begin(sums.X);
   }
@@ -147,21 +148,22 @@ public:
         std::fill_n(to.data, std::min(tile_cols, cols_ - c) * group_rows, Real(0));
       phases_.make(first_ + c, std::min(tile_cols, cols_ - c), to, [](index, Real *) {});
     }
-    outer_product(i, rows);
+    p_.W.data == nullptr ? outer_product(i, rows) : residual(i, rows);
     Real dots[group_rows] = {};
     kernels<Real>().sines_and_slopes(sines_.get(), slopes_.get(), cols_, group_rows, dots);
     for (const Real dot : dots)
-      scalars_.gain += static_cast<double>(dot);
+      total_.gradients.gain += static_cast<double>(dot);
     const auto inverse_gain = static_cast<Real>(1 / p_.opts.gain);
     x_sum_.add(sines_.get(), p_.Y.block(i, 0, rows, p_.Y.cols), inverse_gain);
     v_sum_.add(slopes_.get(), p_.U.block(i, 0, rows, p_.U.cols), static_cast<Real>(p_.opts.omega));
     return add_to_left(i, rows, before_adding);
   }
 
-  scalar_gradients end() {
+  residual_result end() {
     v_sum_.end();
     x_sum_.end();
-    return {scalars_.omega, -scalars_.gain / p_.opts.gain};
+    const auto &sums = total_.gradients;
+    return {total_.loss, {sums.omega, -sums.gain / p_.opts.gain}};
   }
 
 private:
@@ -182,6 +184,25 @@ private:
         kernels<Real>().phases(y_.get(), x.data, x.row_stride, depth, cols_, t == 0,
                                slopes_.get() + p * lanes(), group_rows);
       }
+    }
+  }
+
+  // slopes[c][row] = (S - W) / gain, and its part of the loss. The sines are made twice: here, and
+  // where the slopes are multiplied by cosines.
+  void residual(index i, index rows) {
+    std::copy_n(sines_.get(), cols_ * group_rows, slopes_.get());
+    kernels<Real>().sines(slopes_.get(), cols_ * group_rows);
+    const auto inverse_gain = static_cast<Real>(1 / p_.opts.gain);
+    for (index c = 0; c < cols_; ++c) {
+      Real *slope = slopes_.get() + c * group_rows;
+      std::fill(slope + rows, slope + group_rows, Real(0));
+      double sum = 0;
+      for (index r = 0; r < rows; ++r) {
+        const Real difference = slope[r] * inverse_gain - p_.W(i + r, first_ + c);
+        sum += static_cast<double>(difference) * static_cast<double>(difference);
+        slope[r] = difference * inverse_gain;
+      }
+      total_.loss += sum / 2;
     }
   }
 
@@ -219,7 +240,7 @@ private:
   }
 
   void add_entry(index i, index l, Real sum) {
-    scalars_.omega += static_cast<double>(p_.U(i, l)) * static_cast<double>(sum);
+    total_.gradients.omega += static_cast<double>(p_.U(i, l)) * static_cast<double>(sum);
     if (p_.out.U.data != nullptr)
       p_.out.U(i, l) += static_cast<Real>(p_.opts.omega) * sum;
   }
@@ -229,7 +250,7 @@ private:
   std::unique_ptr<Real[]> sines_, slopes_, y_, x_, v_, u_sum_;
   strip_sum<Real> v_sum_, x_sum_;
   index first_ = 0, cols_ = 0, packed_rhs_ = -1, packed_factor_ = -1;
-  scalar_gradients scalars_{0, 0};
+  residual_result total_{0, {0, 0}};
 };
 
 template <class Real> class gradient_pass {
@@ -239,10 +260,10 @@ public:
                     sizeof(Real) * static_cast<double>(p.V.cols * (p.out.V.data != nullptr) +
                                                        p.X.cols * (p.out.X.data != nullptr))),
         workers_(static_cast<std::size_t>(resolve_workers(p.opts.workers))),
-        done_(static_cast<std::size_t>(cut_.n_ranges * cut_.n_strips)), scalars_(done_.size()),
+        done_(static_cast<std::size_t>(cut_.n_ranges * cut_.n_strips)), parts_(done_.size()),
         sums_(make_sums()) {}
 
-  scalar_gradients run() {
+  residual_result run() {
     if (p_.out.U.data != nullptr)
       fill_zero(p_.out.U);
     const auto body = [this](index c, int worker) { chunk(c, worker); };
@@ -251,9 +272,11 @@ public:
       add(sums_[static_cast<std::size_t>(r)].V, p_.out.V);
       add(sums_[static_cast<std::size_t>(r)].X, p_.out.X);
     }
-    scalar_gradients total{0, 0};
-    for (const auto &part : scalars_)
-      total = {total.omega + part.omega, total.gain + part.gain};
+    residual_result total{0, {0, 0}};
+    for (const auto &part : parts_)
+      total = {total.loss + part.loss,
+               {total.gradients.omega + part.gradients.omega,
+                total.gradients.gain + part.gradients.gain}};
     return total;
   }
 
@@ -300,7 +323,7 @@ private:
         return;
       done_[static_cast<std::size_t>(c)].store(i + 1, std::memory_order_release);
     }
-    scalars_[static_cast<std::size_t>(c)] = own->end();
+    parts_[static_cast<std::size_t>(c)] = own->end();
   }
 
   // Until chunk c has added its part of the group that begins with row i.
@@ -317,7 +340,7 @@ private:
   partition cut_;
   std::vector<std::unique_ptr<strip_worker<Real>>> workers_;
   std::vector<std::atomic<index>> done_;
-  std::vector<scalar_gradients> scalars_;
+  std::vector<residual_result> parts_;
   std::vector<std::unique_ptr<Real[]>> memory_;
   std::vector<gradient_views<Real>> sums_;
   tile_stop stop_;
@@ -350,13 +373,33 @@ scalar_gradients vjp(matrix_view<const Real> U, matrix_view<const Real> V,
     return {0, 0};
   }
   const gradient_problem<Real> problem{U, V, X, grad_output, out, opts};
+  return gradient_pass<Real>(problem).run().gradients;
+}
+
+template <class Real>
+residual_result residual_gradients(matrix_view<const Real> U, matrix_view<const Real> V,
+                                   matrix_view<const Real> W, const gradient_views<Real> &out,
+                                   const options &opts) {
+  check_factors(U, V, opts);
+  check_shape("W", W, U.rows, V.rows);
+  check_gradient("out.U", out.U, U.rows, U.cols);
+  check_gradient("out.V", out.V, V.rows, V.cols);
+  require(out.X.data == nullptr, "out.X: there are no right-hand sides here, want no data");
+  for (const auto &a : {out.U, out.V})
+    fill_zero(a);
+  if (W.rows == 0 || W.cols == 0)
+    return {0, {0, 0}};
+  const gradient_problem<Real> problem{U, V, {}, {}, out, opts, W};
   return gradient_pass<Real>(problem).run();
 }
 
 #define EF_INSTANTIATE(Real)                                                                       \
   template scalar_gradients vjp(matrix_view<const Real>, matrix_view<const Real>,                  \
                                 matrix_view<const Real>, matrix_view<const Real>,                  \
-                                const gradient_views<Real> &, const options &);
+                                const gradient_views<Real> &, const options &);                    \
+  template residual_result residual_gradients(matrix_view<const Real>, matrix_view<const Real>,    \
+                                              matrix_view<const Real>,                             \
+                                              const gradient_views<Real> &, const options &);
 EF_INSTANTIATE(float)
 EF_INSTANTIATE(double)
 #undef EF_INSTANTIATE

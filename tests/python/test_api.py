@@ -83,6 +83,10 @@ FUNCTIONS = {
         "row_weights col_factor rng workers check_finite",
     ),
     "sine.SineLowRank": ("U V omega", "gain method rtol exact_phase"),
+    "sine.fit": ("W rank", "omega"),
+    "sine.choose_frequency": ("U V", "target"),
+    "sine.SineLowRank.stable_rank": ("self", "rng workers"),
+    "sine.SineLowRank.numerical_rank": ("self rtol", "rng workers"),
     "sine.SineLowRank.vjp": ("self X grad_output", "wrt workers check_finite"),
     "sine.SineLowRank.jvp": ("self X tangents", "workers check_finite"),
     "lds.LinearSystem": (

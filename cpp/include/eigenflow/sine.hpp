@@ -72,6 +72,18 @@ scalar_gradients vjp(matrix_view<const Real> U, matrix_view<const Real> V,
                      matrix_view<const Real> X, matrix_view<const Real> grad_output,
                      const gradient_views<Real> &out, const options &opts);
 
+// Half the squared distance of S to a given matrix W, and its gradients as above.
+struct residual_result {
+  double loss;
+  scalar_gradients gradients;
+};
+
+// Fills out.U and out.V where they have data; out.X must have none. About m n (3 k + 40).
+template <class Real>
+residual_result residual_gradients(matrix_view<const Real> U, matrix_view<const Real> V,
+                                   matrix_view<const Real> W, const gradient_views<Real> &out,
+                                   const options &opts);
+
 // Tangents of the inputs; a view without data is zero.
 template <class Real> struct tangents {
   matrix_view<const Real> U, V, X;

@@ -39,6 +39,16 @@ def vjp(
     scale_right: bool,
     workers: int,
 ) -> tuple[float, float]: ...
+def residual_gradients(
+    U: NDArray[Any],
+    V: NDArray[Any],
+    W: NDArray[Any],
+    grad_U: NDArray[Any],
+    grad_V: NDArray[Any],
+    omega: float,
+    gain: float,
+    workers: int,
+) -> tuple[float, float, float]: ...
 def jvp(
     U: NDArray[Any],
     V: NDArray[Any],

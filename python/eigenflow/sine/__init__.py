@@ -5,7 +5,19 @@ spreads the phases, the stable rank of a dense random matrix (Ji et al., "Sine a
 matrices for parameter efficient learning", arXiv 2403.19243).
 """
 
+from eigenflow.sine.diagnostics import PhaseHistogram, choose_frequency
+from eigenflow.sine.fitting import SineFit, fit
 from eigenflow.sine.gradients import SineGradients
-from eigenflow.sine.operator import PhaseWarning, SineInfo, SineLowRank
+from eigenflow.sine.methods import SineInfo
+from eigenflow.sine.operator import PhaseWarning, SineLowRank
 
-__all__ = ["PhaseWarning", "SineGradients", "SineInfo", "SineLowRank"]
+__all__ = [
+    "PhaseHistogram",
+    "PhaseWarning",
+    "SineFit",
+    "SineGradients",
+    "SineInfo",
+    "SineLowRank",
+    "choose_frequency",
+    "fit",
+]

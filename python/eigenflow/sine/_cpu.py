@@ -7,6 +7,7 @@ import numpy as np
 
 from eigenflow import _arrays
 from eigenflow._core import sine as _core
+from eigenflow.sine import methods
 
 if TYPE_CHECKING:
     from eigenflow.sine import SineLowRank
@@ -42,9 +43,14 @@ def product(op: "SineLowRank", X: Any, out: Any, workers: int, check_finite: boo
     dtype = np.result_type(op.dtype, x.dtype)
     x, left, right = (a.astype(dtype, copy=False) for a in (x, op.U, op.V))
     result: _arrays.Array = _arrays.check_out(out, (len(left), *x.shape[1:]), dtype, op.U, op.V, x)
+    columns = _columns(x)
+    chosen, _ = op._choose(columns.shape[1])
+    if chosen.method != "fused" and result.size and (op._method != "auto" or dtype == op.dtype):
+        _columns(result)[...] = methods.product(op, chosen, left, right, columns, workers)
+        return result
     scaled, other = (left, right) if op._scaled_left else (right, left)
     settings = (op.omega, op.gain, op.exact_phase, not op._scaled_left, workers)
-    _core.apply(scaled, other, _columns(x), _columns(result), *settings)
+    _core.apply(scaled, other, columns, _columns(result), *settings)
     return result
 
 

@@ -1,18 +1,19 @@
 """The operator."""
 
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Self, SupportsIndex, TypeAlias
 
 import numpy as np
 
 from eigenflow import _arrays
 from eigenflow._threads import resolve_workers
-from eigenflow.sine import gradients
+from eigenflow.sine import diagnostics, gradients, methods
+from eigenflow.sine.diagnostics import PhaseHistogram
 from eigenflow.sine.gradients import SineGradients
+from eigenflow.sine.methods import SineInfo
 
-_METHODS = ("auto", "fused")
 _DEFAULT_RTOL = 1e-2
 
 Index: TypeAlias = "SupportsIndex | slice | list[Any] | _arrays.Array"
@@ -20,30 +21,6 @@ Index: TypeAlias = "SupportsIndex | slice | list[Any] | _arrays.Array"
 
 class PhaseWarning(UserWarning):
     """Phases are so large that rounding may change a sine by more than the tolerance."""
-
-
-@dataclass(frozen=True, eq=False)
-class SineInfo:
-    """How a `SineLowRank` computes, and how well.
-
-    Attributes
-    ----------
-    method : str
-        "fused": tiles of the matrix are made and used in cache.
-    reason : str
-        Why this method.
-    max_half_turns : float
-        No phase ``|omega u_i . v_j| / pi`` is larger.
-    error_bound : float
-        Largest error of one entry of the operator, from rounding in its dtype. It is a bound, not
-        an estimate: errors grow like the square root of the number of columns, the bound like the
-        number.
-    """
-
-    method: str
-    reason: str
-    max_half_turns: float
-    error_bound: float
 
 
 class SineLowRank:
@@ -64,11 +41,17 @@ class SineLowRank:
     gain : float, optional
         Divisor; the authors' ``sqrt(in_features)``, that is ``sqrt(n)``, by default. ``op.T`` and
         submatrices keep the gain of the operator that they come from.
-    method : {"auto", "fused"}
+    method : {"auto", "fused", "anchors", "nufft", "taylor"}
         How products are computed. "fused" makes tiles of sines in cache and multiplies them there.
+        The others approximate: "anchors" interpolates at Chebyshev nodes (k <= 3), "nufft" is a
+        nonuniform FFT (k <= 3; needs the extra ``nufft``), "taylor" a polynomial (phases up to 2
+        radians). "auto" takes the cheapest of those that reach `rtol`, for each number of
+        right-hand sides anew: see `plan`.
     rtol : float, optional
-        Tolerated error of a sine, relative to its amplitude. When the bound of the rounding error
-        is larger, a `PhaseWarning` states it. 0.01 by default.
+        Tolerated error of a sine, relative to its amplitude. Approximating methods keep to it; by
+        default to 1e-6 (float32) or 1e-13 (float64), which is of the size of the rounding. When
+        the bound of the rounding error is larger than `rtol`, or than 0.01 by default, a
+        `PhaseWarning` states it.
     exact_phase : bool
         Drop whole turns of the phase term by term. The error is then small whatever the frequency,
         up to phases of 2**24 (float32) or 2**53 (float64) half-turns; five times the operations.
@@ -88,8 +71,11 @@ class SineLowRank:
     TypeError
         For complex or object arrays, and for `U` and `V` of different array libraries.
     ValueError
-        For wrong shapes, NaN or infinity, an unknown method, a negative `rtol`, a `gain` whose
-        inverse overflows, and phases that leave the dtype's range.
+        For wrong shapes, NaN or infinity, a method that cannot reach `rtol` here, a negative
+        `rtol`, a `gain` whose inverse overflows, and phases that leave the dtype's range.
+
+    ImportError
+        If `method` is "nufft" and the package finufft is missing.
 
     Warns
     -----
@@ -98,9 +84,10 @@ class SineLowRank:
 
     Notes
     -----
-    A product with T right-hand sides costs about ``m n (k + 16 + T)`` fused multiply-adds and no
-    memory beyond 4 MiB for each worker. It gives the same bytes for any number of workers. A
-    product with an array of higher precision is computed in that precision throughout.
+    A fused product with T right-hand sides costs about ``m n (k + 11 + T)`` fused multiply-adds and
+    no memory beyond 4 MiB for each worker. It gives the same bytes for any number of workers. A
+    product with an array of higher precision is computed in that precision throughout, by "auto"
+    with the fused tiles. Entries, `vjp` and `jvp` are always the fused tiles'.
 
     With phases in half-turns the range reduction is exact; what remains is the rounding of the
     phase itself, about ``|phase| eps sqrt(k) / 2``, bounded by ``(k + 3) eps / 2 |phase|``.
@@ -132,14 +119,14 @@ class SineLowRank:
         omega: float,
         *,
         gain: float | None = None,
-        method: Literal["auto", "fused"] = "auto",
+        method: Literal["auto", "fused", "anchors", "nufft", "taylor"] = "auto",
         rtol: float | None = None,
         exact_phase: bool = False,
         workers: int | None = None,
         check_finite: bool = True,
     ) -> None:
-        if method not in _METHODS:
-            msg = f"method: got {method!r}, which is not available; want one of {_METHODS}"
+        if method not in methods.METHODS:
+            msg = f"method: got {method!r}, want one of {methods.METHODS}"
             raise ValueError(msg)
         resolve_workers(workers)
         self._kind = _arrays.common_kind(U=U, V=V)
@@ -165,9 +152,14 @@ class SineLowRank:
             raise ValueError(msg)
         self._workers = workers
         self._scaled_left = True
-        self.info = self._describe()
+        self._method = method
+        self._target = None if rtol is None else self._rtol
+        self._half_turns, self._rounding = self._check_phases()
+        if method != "auto":
+            self.plan()
 
-    def _describe(self) -> SineInfo:
+    def _check_phases(self) -> tuple[float, float]:
+        """Largest phase in half-turns, and the bound of the rounding of a sine; may warn."""
         half_turns, bound, overflows = self._backend.phase_accuracy(
             self.U, self.V, self.omega, self.exact_phase
         )
@@ -187,8 +179,34 @@ class SineLowRank:
                 PhaseWarning,
                 stacklevel=3,
             )
-        reason = "the only method so far; it is exact up to rounding"
-        return SineInfo("fused", reason, half_turns, bound / abs(self.gain))
+        return half_turns, bound
+
+    @functools.cached_property
+    def _planner(self) -> methods.Planner:
+        return methods.Planner(self, self._target)
+
+    def _choose(self, n_rhs: int) -> tuple[methods.Candidate, str]:
+        fused_only = self.exact_phase or self._kind == "cupy"
+        if fused_only and self._method not in ("auto", "fused"):
+            why = "exact_phase=True" if self.exact_phase else "CuPy arrays"
+            msg = f"method: got {self._method!r}, want 'auto' or 'fused' with {why}"
+            raise ValueError(msg)
+        return self._planner.choose("fused" if fused_only else self._method, n_rhs)
+
+    def plan(self, n_rhs: int = 1) -> SineInfo:
+        """Say how a product with `n_rhs` right-hand sides is computed, and how well.
+
+        Many right-hand sides can make another method the cheapest.
+        """
+        chosen, reason = self._choose(n_rhs)
+        error = (self._rounding + chosen.error) / abs(self.gain)
+        terms = 0 if chosen.expansion is None else chosen.expansion.n_terms
+        return SineInfo(chosen.method, reason, self._half_turns, error, terms)
+
+    @functools.cached_property
+    def info(self) -> SineInfo:
+        """The plan for one right-hand side."""
+        return self.plan()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -212,11 +230,16 @@ class SineLowRank:
     def _variant(self, **changes: Any) -> Self:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, **changes)
+        for planned in ("_planner", "info"):
+            other.__dict__.pop(planned, None)
         return other
 
     @property
     def T(self) -> Self:
-        """The transposed operator: the same entries to the bit, the same gain, nothing copied."""
+        """The transposed operator: the same entries to the bit, the same gain, nothing copied.
+
+        Products by an approximating method are transposed up to its error.
+        """
         return self._variant(U=self.V, V=self.U, _scaled_left=not self._scaled_left)
 
     def transpose(self) -> Self:
@@ -378,6 +401,81 @@ class SineLowRank:
     def __array__(self, *_: Any, **__: Any) -> _arrays.Array:
         msg = "op: is never stored, so it is no array; want op.toarray()"
         raise TypeError(msg)
+
+    @property
+    def phase_std(self) -> float:
+        """Root mean square of the phases in radians, exact, in O((m + n) k^2)."""
+        return diagnostics.phase_std(_arrays.on_host(self.U), _arrays.on_host(self.V), self.omega)
+
+    def phase_histogram(self, bins: int = 60, *, max_entries: int = 4_000_000) -> PhaseHistogram:
+        """Count the phases, of evenly spaced rows if there are more than `max_entries`."""
+        return diagnostics.phase_histogram(self._on_host(), bins, max_entries)
+
+    def singular_values(self, count: int, *, rng: Any = None, workers: int | None = None) -> Any:
+        """Return the leading singular values, by `eigenflow.lowrank.svd` on the operator.
+
+        Parameters
+        ----------
+        count : int
+            How many, 1 to min(m, n).
+        rng : int or numpy.random.Generator, optional
+            For the start of the iteration; 0 by default, so that calls repeat.
+        workers : int, optional
+            Threads.
+
+        Returns
+        -------
+        ndarray, shape (count,)
+            Where a side is at most 400, or `count` a third of it, the matrix is formed and
+            decomposed, which is cheaper. Otherwise within about 1e-4 of the value where the
+            spectrum is as flat as that of a random matrix, and far closer where it falls.
+        """
+        if not 0 <= count <= min(self.shape):
+            msg = f"count: got {count}, want 0 to {min(self.shape)}"
+            raise ValueError(msg)
+        return diagnostics.singular_values(self._on_host(), count, rng, workers)
+
+    def stable_rank(self, *, rng: Any = None, workers: int | None = None) -> float:
+        r"""Return ``||S||_F^2 / ||S||^2``, without storing S; parameters as in `singular_values`.
+
+        Between 1 and the rank. The plateau of a random matrix is
+        ``m n / (sqrt(m) + sqrt(n))^2``; 0 for a zero or empty matrix.
+        """
+        host = self._on_host()
+        s = diagnostics.singular_values(host, min(1, *self.shape), rng, workers)
+        if s.size == 0 or s[0] == 0:
+            return 0.0
+        return diagnostics.squared_norm(host, self._threads(workers)) / float(s[0]) ** 2
+
+    def numerical_rank(self, rtol: float, *, rng: Any = None, workers: int | None = None) -> int:
+        """Return how many singular values exceed `rtol` times the largest.
+
+        More and more of them are computed until one is smaller; when most count, the matrix is
+        formed. Other parameters as in `singular_values`.
+        """
+        if not 0 < _arrays.finite_number(rtol, "rtol") < 1:
+            msg = f"rtol: got {rtol:g}, want a number between 0 and 1"
+            raise ValueError(msg)
+        return diagnostics.numerical_rank(self._on_host(), rtol, rng, workers)
+
+    def predicted_rank(self, rtol: float) -> int:
+        r"""Predict `numerical_rank` from the ranges of the factors alone.
+
+        For rows that fill the boxes ``|u_l| <= a_l``, ``|v_l| <= b_l`` evenly, the singular values
+        of the kernel are products over l of those of ``sin(c_l x y)`` and ``cos(c_l x y)`` on
+        ``[-1, 1]^2`` with ``c_l = omega a_l b_l`` and an odd number of sines; the prediction
+        counts them. For one column of the factors it is about ``c / pi`` and a few more. A matrix
+        with few rows for its phases has lower rank, at most min(m, n).
+        """
+        if not 0 < _arrays.finite_number(rtol, "rtol") < 1:
+            msg = f"rtol: got {rtol:g}, want a number between 0 and 1"
+            raise ValueError(msg)
+        return diagnostics.predicted_rank(self._on_host(), rtol)
+
+    def _on_host(self) -> Self:
+        """Return this operator with NumPy factors."""
+        U, V = _arrays.on_host(self.U), _arrays.on_host(self.V)
+        return self._variant(U=U, V=V, _kind="numpy", _original=V, _backend=_backend("numpy"))
 
     def _threads(self, workers: int | None) -> int:
         return resolve_workers(self._workers if workers is None else workers)
