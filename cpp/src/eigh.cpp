@@ -106,7 +106,7 @@ private:
     if (!enough)
       return false;
     wanted_.surplus = options_.oversampling;
-    svd::factors<T> found = svd::extract<T>(a_, space, wanted_);
+    svd::factors<T> found = svd::extract<T>(a_, space, wanted_, options_.workers);
     out_.passes += found.passes;
     space = {};
     const matrix_view<T> left = svd::packed(found.left, n_, found.rank);
@@ -164,8 +164,8 @@ private:
     require_hermitian(std::sqrt(2 * difference));
     columns<W> sorted(q.cols, q.cols);
     const std::vector<double> values = eigenpairs(g, q.cols, sorted.view(0, q.cols));
-    svd::turn_columns<T>(q, sorted.view(0, q.cols));
-    svd::turn_columns<T>(z, sorted.view(0, q.cols));
+    svd::turn_columns<T>(q, sorted.view(0, q.cols), options_.workers);
+    svd::turn_columns<T>(z, sorted.view(0, q.cols), options_.workers);
     return values;
   }
 
@@ -190,7 +190,7 @@ private:
     std::vector<double> values = turn_to_ritz(q, z);
     if (options_.positive) {
       require_positive(*std::min_element(values.begin(), values.end()));
-      to_nystrom<T>(q, z, values);
+      to_nystrom<T>(q, z, values, options_.workers);
     }
     std::vector<double> squares(values);
     for (double &value : squares)
@@ -230,7 +230,7 @@ private:
     const matrix_view<T> q = start.view(0, size), w = start.view(size, all);
     columns<W> factor(size, size);
     svd::fill_gaussian<T>(options_.key, 0, 0, q, options_.workers);
-    svd::orthonormalise<T>(q, factor.view(0, size));
+    svd::orthonormalise<T>(q, factor.view(0, size), options_.workers);
     svd::fill_gaussian<T>(options_.key, 0, probe_column, w, options_.workers);
     a_.apply(start.view(0, all), image.view(0, all));
     ++out_.passes;

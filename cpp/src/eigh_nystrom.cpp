@@ -24,7 +24,7 @@ double shifted_column(vector_view<T> q, vector_view<T> z, double shift, double v
 } // namespace
 
 template <class T>
-void to_nystrom(matrix_view<T> q, matrix_view<T> z, std::vector<double> &values) {
+void to_nystrom(matrix_view<T> q, matrix_view<T> z, std::vector<double> &values, int workers) {
   using W = wide_of<T>;
   const index count = z.cols;
   double energy = 0;
@@ -39,19 +39,19 @@ void to_nystrom(matrix_view<T> q, matrix_view<T> z, std::vector<double> &values)
   }
   svd::columns<W> held(count, count);
   const matrix_view<W> r = held.view(0, count);
-  svd::orthonormalise<T>(z, r);
+  svd::orthonormalise<T>(z, r, workers);
   for (index j = 0; j < count; ++j)
     for (index i = 0; i < count; ++i)
       r(i, j) *= lengths[svd::as_size(j)];
   const svd::small_svd<W> small = svd::decompose_small(r);
-  svd::turn_columns<T>(z, col_major(small.u.data(), count, count));
+  svd::turn_columns<T>(z, col_major(small.u.data(), count, count), workers);
   svd::copy(z, q);
   for (std::size_t j = 0; j < values.size(); ++j)
     values[j] = std::max(0.0, small.s[j] * small.s[j] - shift);
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
-  template void to_nystrom<T>(matrix_view<T>, matrix_view<T>, std::vector<double> &);
+  template void to_nystrom<T>(matrix_view<T>, matrix_view<T>, std::vector<double> &, int);
 EF_SVD_TYPES(EF_INSTANTIATE)
 
 } // namespace eigenflow::eigh

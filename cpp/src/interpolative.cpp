@@ -127,7 +127,7 @@ private:
     columns<W> held(count, count);
     factor_ = columns<W>(count, count);
     const matrix_view<W> turn = held.view(0, count), r = factor_.view(0, count);
-    svd::orthonormalise<T>(q, turn);
+    svd::orthonormalise<T>(q, turn, options_.workers);
     svd::require_finite(turn);
     std::vector<index> order(as_size(count)), before(chosen.begin(), chosen.end());
     std::vector<W> tau(as_size(count));
@@ -135,7 +135,7 @@ private:
     take_upper(turn, r);
     blas::orgqr<W>(turn, {tau.data(), count, 1});
     fix_phases(turn, r);
-    svd::turn_columns<T>(q, turn);
+    svd::turn_columns<T>(q, turn, options_.workers);
     for (index j = 0; j < count; ++j)
       chosen[as_size(j)] = before[as_size(order[as_size(j)])];
   }

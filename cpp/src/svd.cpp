@@ -57,14 +57,14 @@ private:
     const linear_operator<T> &along = tall ? a_ : *adjoint;
     if (options_.power_iterations >= 0 && by_iteration())
       return;
-    if (options_.power_iterations < 0 && !wanted_.exact_is_cheaper() && by_krylov(along, tall))
+    if (options_.power_iterations < 0 && !exact_is_cheaper() && by_krylov(along, tall))
       return;
     const double estimate = wanted_.norm_squared;
     if (a_.frobenius_norm() < 0)
       wanted_.norm_squared = -1;
     wanted_.chosen = -1;
     wanted_.certified = -1;
-    factors_ = exact_factors(along, wanted_);
+    factors_ = exact_factors(along, wanted_, options_.workers);
     if (estimate != wanted_.norm_squared)
       refuse_unresolvable<T>(wanted_, a_);
     estimated_ = false;
@@ -72,6 +72,11 @@ private:
     out_.route = method::exact;
     out_.passes += factors_.passes;
     orient(tall);
+  }
+
+  bool exact_is_cheaper() const {
+    const bool in_memory = a_.reads_once() && !a_.is_streamed();
+    return wanted_.exact_is_cheaper() || (in_memory && wanted_.gram_is_cheaper(std::max(m_, n_)));
   }
 
   bool by_krylov(const linear_operator<T> &along, bool tall) {
@@ -82,7 +87,7 @@ private:
     out_.passes += space.passes;
     if (!enough)
       return false;
-    factors_ = extract(along, space, wanted_);
+    factors_ = extract(along, space, wanted_, options_.workers);
     out_.route = method::krylov;
     out_.passes += factors_.passes;
     orient(tall);
@@ -121,7 +126,7 @@ private:
       if (wanted_.by_spectral_tolerance())
         wanted_.chosen = std::min(size, wanted_.rank);
       const std::unique_ptr<linear_operator<T>> adjoint = a_.adjoint();
-      factors_ = extract(*adjoint, space, wanted_);
+      factors_ = extract(*adjoint, space, wanted_, options_.workers);
       if (wanted_.by_spectral_tolerance()) {
         if (cut_to_spectral_tolerance(*adjoint, space) || size == smaller_)
           break;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Blocks of columns: Gram matrices, projections, orthonormal bases.
 #include "svd_detail.hpp"
+#include "svd_products.hpp"
 
 #include <eigenflow/errors.hpp>
 #include <eigenflow/parallel.hpp>
@@ -10,6 +11,7 @@ namespace eigenflow::svd {
 namespace {
 
 constexpr double panel_flops = 2e9;
+constexpr index few = 64; // columns: a Gram matrix is then no work for several threads
 
 template <class T> bool is_finite(matrix_view<T> a) {
   for (index j = 0; j < a.cols; ++j)
@@ -172,21 +174,46 @@ template <class T> void add_gram(matrix_view<const T> y, matrix_view<wide_of<T>>
   }
 }
 
-template <class T> void gram(matrix_view<const T> y, matrix_view<wide_of<T>> g) {
+template <class T> void gram(matrix_view<const T> y, matrix_view<wide_of<T>> g, int workers) {
+  if constexpr (!is_complex<T>)
+    if (y.cols > few)
+      return own_gram<T>(y, 1.0, g, workers);
   for (index j = 0; j < g.cols; ++j)
     std::fill_n(&g(0, j), g.rows, wide_of<T>(0));
   add_gram<T>(y, g);
   mirror_upper(g);
 }
 
-template <class T> void project_out(matrix_view<const T> v, matrix_view<T> w, matrix_view<T> h) {
+template <class T>
+void tall_product(matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c, int workers) {
+  if constexpr (is_complex<T>)
+    multiply<T>(a, b, T(0), c);
+  else
+    few_columns<T>(a, 1.0, b, T(0), c, workers);
+}
+
+template <class T>
+void project_out(matrix_view<const T> v, matrix_view<T> w, matrix_view<T> h, int workers) {
   if (v.cols == 0)
     return;
+  if constexpr (!is_complex<T>) {
+    // h with the opposite sign, so that w += v h.
+    const auto turn = [&] {
+      for (index j = 0; j < h.cols; ++j)
+        for (index i = 0; i < h.rows; ++i)
+          h(i, j) = -h(i, j);
+    };
+    few_columns_adjoint<T>(v, 1.0, w, T(0), h, workers);
+    turn();
+    few_columns<T>(v, 1.0, h, T(1), w, workers);
+    return turn();
+  }
   blas::gemm<T>(blas::transpose::adjoint, blas::transpose::no, T(1), v, w, T(0), h);
   blas::gemm<T>(blas::transpose::no, blas::transpose::no, T(-1), v, h, T(1), w);
 }
 
-template <class T> void turn_columns(matrix_view<T> q, matrix_view<const wide_of<T>> w) {
+template <class T>
+void turn_columns(matrix_view<T> q, matrix_view<const wide_of<T>> w, int workers) {
   constexpr index height = 4096;
   columns<T> rounded(w.rows, w.cols), held(std::min(height, q.rows), w.cols);
   const matrix_view<T> turn = rounded.view(0, w.cols);
@@ -194,12 +221,13 @@ template <class T> void turn_columns(matrix_view<T> q, matrix_view<const wide_of
   for (index begin = 0; begin < q.rows; begin += height) {
     const index n = std::min(height, q.rows - begin);
     const matrix_view<T> part = held.view(0, w.cols).block(0, 0, n, w.cols);
-    multiply<T>(q.block(begin, 0, n, w.rows), turn, T(0), part);
+    tall_product<T>(q.block(begin, 0, n, w.rows), turn, part, workers);
     copy(part, q.block(begin, 0, n, w.cols));
   }
 }
 
-template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r) {
+template <class T>
+void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r, int workers, bool once) {
   using W = wide_of<T>;
   require(q.rows >= q.cols, "q: want at least as many rows as columns");
   require(r.rows == q.cols && r.cols == q.cols, "r: want a square matrix, a row for each column");
@@ -208,14 +236,20 @@ template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>>
       r(i, j) = i == j ? W(1) : W(0);
   columns<W> held(q.cols, q.cols);
   const matrix_view<W> g = held.view(0, q.cols);
-  gram<T>(q, g);
+  gram<T>(q, g, workers);
+  once = once || distance_from_identity(g) < 0.1;
   if (!cholesky_step(q, g, r))
     return householder(q, r);
-  // The first step leaves an error of about condition^2 eps; the second one makes it eps when it
-  // starts well inside 1.
-  gram<T>(q, g);
+  // A step leaves an error of about condition^2 eps: it is eps when it starts well inside 1.
+  if (once)
+    return;
+  gram<T>(q, g, workers);
   if (!(distance_from_identity(g) < 0.1) || !cholesky_step(q, g, r))
     householder(q, r);
+}
+
+template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r, int workers) {
+  orthonormalise<T>(q, r, workers, false);
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
@@ -225,10 +259,12 @@ template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>>
   template void fix_signs<T>(matrix_view<T>, matrix_view<T>);                                      \
   template void require_finite<T>(matrix_view<T>);                                                 \
   template void add_gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>);                        \
-  template void gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>);                            \
-  template void project_out<T>(matrix_view<const T>, matrix_view<T>, matrix_view<T>);              \
-  template void turn_columns<T>(matrix_view<T>, matrix_view<const wide_of<T>>);                    \
-  template void orthonormalise<T>(matrix_view<T>, matrix_view<wide_of<T>>);
+  template void gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>, int);                       \
+  template void tall_product<T>(matrix_view<const T>, matrix_view<const T>, matrix_view<T>, int);  \
+  template void project_out<T>(matrix_view<const T>, matrix_view<T>, matrix_view<T>, int);         \
+  template void turn_columns<T>(matrix_view<T>, matrix_view<const wide_of<T>>, int);               \
+  template void orthonormalise<T>(matrix_view<T>, matrix_view<wide_of<T>>, int);                   \
+  template void orthonormalise<T>(matrix_view<T>, matrix_view<wide_of<T>>, int, bool);
 EF_SVD_TYPES(EF_INSTANTIATE)
 template small_svd<double> decompose_small<double>(matrix_view<double>);
 template small_svd<std::complex<double>>

@@ -67,7 +67,7 @@ double outside_bound(const linear_operator<T> &a, matrix_view<const T> v, std::u
   return norm_bound<T>(
       a.rows(), a.cols(), key, workers,
       [&](matrix_view<T> w, matrix_view<T> y) {
-        project_out<T>(v, w, h);
+        project_out<T>(v, w, h, workers);
         a.apply(w, y);
       },
       [&](matrix_view<T> y, matrix_view<T> w) { a.apply_adjoint(y, w); });

@@ -139,7 +139,7 @@ template <class T> bool dense_operator<T>::in_one_sweep() const {
 template <class T> void dense_operator<T>::apply(matrix_view<const T> x, matrix_view<T> y) const {
   if constexpr (!is_complex<T>)
     if (in_one_sweep())
-      return few_columns<T>(a_, size_.scale, x, y, this->workers());
+      return few_columns<T>(a_, size_.scale, x, T(0), y, this->workers());
   panel_operator<T>::apply(x, y);
 }
 
@@ -166,6 +166,22 @@ void dense_operator<T>::apply_gram(matrix_view<const T> x, matrix_view<T> w) con
     if (in_one_sweep())
       return few_columns_both<T>(a_, size_.scale, x, {}, T(0), w, this->workers());
   panel_operator<T>::apply_gram(x, w);
+}
+
+template <class T> void dense_operator<T>::gram(matrix_view<wide_of<T>> g) const {
+  if constexpr (!is_complex<T>)
+    if (!streamed_)
+      return own_gram<T>(a_, size_.scale, g, this->workers());
+  panel_operator<T>::gram(g);
+}
+
+template <class T> bool dense_operator<T>::quick_gram(matrix_view<wide_of<T>> g) const {
+  if constexpr (std::is_same_v<T, float>)
+    if (!streamed_) {
+      own_gram<T>(a_, size_.scale, g, this->workers(), true);
+      return true;
+    }
+  return false;
 }
 
 template <class T>

@@ -93,7 +93,7 @@ template <class W> void mirror_upper(matrix_view<W> g) {
 template <class T> void add_gram(matrix_view<const T> y, matrix_view<wide_of<T>> g);
 
 // g (full, Hermitian) = y^H y.
-template <class T> void gram(matrix_view<const T> y, matrix_view<wide_of<T>> g);
+template <class T> void gram(matrix_view<const T> y, matrix_view<wide_of<T>> g, int workers);
 
 // c = a b + beta c, all column-major.
 template <class T>
@@ -101,11 +101,22 @@ void multiply(matrix_view<const T> a, matrix_view<const T> b, T beta, matrix_vie
   blas::gemm<T>(blas::transpose::no, blas::transpose::no, T(1), a, b, beta, c);
 }
 
+// c = a b for a tall a.
+template <class T>
+void tall_product(matrix_view<const T> a, matrix_view<const T> b, matrix_view<T> c, int workers);
+
 // q = q w in place, a few rows at a time: the first w.cols columns hold the result.
-template <class T> void turn_columns(matrix_view<T> q, matrix_view<const wide_of<T>> w);
+template <class T>
+void turn_columns(matrix_view<T> q, matrix_view<const wide_of<T>> w, int workers = 0);
 
 // w -= v (v^H w); the coefficients go to h (v.cols x w.cols).
-template <class T> void project_out(matrix_view<const T> v, matrix_view<T> w, matrix_view<T> h);
+template <class T>
+void project_out(matrix_view<const T> v, matrix_view<T> w, matrix_view<T> h, int workers);
+
+// As orthonormalise of the public header. `once`: CholeskyQR a single time, for columns that are
+// orthonormalised again: as independent as they were, but only about orthonormal.
+template <class T>
+void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r, int workers, bool once);
 
 // The basis in the short space and its image: Y = A V for the columns [0, size).
 template <class T> struct subspace {
@@ -115,6 +126,7 @@ template <class T> struct subspace {
   bool kept = true;      // y holds the image; else it is computed again when it is needed
   // A^H Y = V (Y^H Y) + V_next next E^T, E the last next.cols unit vectors; empty when unknown.
   std::vector<wide_of<T>> next;
+  std::vector<wide_of<T>> gram; // Y^H Y in the working precision; empty when unknown
   index next_rows = 0, next_cols = 0;
   int passes = 0;
 };
@@ -149,6 +161,8 @@ struct target {
   bool below_floor() const;
   // Where a small side, or a rank near it, makes the full decomposition the cheaper one.
   bool exact_is_cheaper() const;
+  // In memory, where the Gram matrix of the short side takes one pass.
+  bool gram_is_cheaper(index long_side) const;
   void set_norm(double squared) {
     norm_squared = squared;
     tolerance = by_rank() || spectral
@@ -237,13 +251,15 @@ double build_subspace(const linear_operator<T> &a, index size, int power_iterati
                       std::uint64_t key, int workers, subspace<T> &space);
 // a is the operator that the image is of.
 template <class T>
-factors<T> extract(const linear_operator<T> &a, subspace<T> &space, const target &wanted);
+factors<T> extract(const linear_operator<T> &a, subspace<T> &space, const target &wanted,
+                   int workers);
 // The decomposition from sketches of the range, the co-range and a core, all taken in one sweep
 // (Tropp, Yurtsever, Udell and Cevher 2019). Estimates the squared norm and error.
 template <class T>
 factors<T> one_pass_factors(const linear_operator<T> &a, const target &wanted, std::uint64_t key,
                             int workers, double &norm_squared, double &error_squared);
 // Sets the norm in `wanted` when it is not known.
-template <class T> factors<T> exact_factors(const linear_operator<T> &a, target &wanted);
+template <class T>
+factors<T> exact_factors(const linear_operator<T> &a, target &wanted, int workers);
 
 } // namespace eigenflow::svd

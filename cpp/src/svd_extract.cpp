@@ -15,17 +15,18 @@ namespace {
 
 // Eigenvalues of a Gram matrix in double carry errors of eps s_1^2: it sees s_k above 3e-6 s_1.
 constexpr double visible = 1e-11;
+constexpr double gram_rounding = 8; // times eps s_1^2: of a Gram matrix in the precision of A
 constexpr index small_side = 48;
 
 template <class T> class extraction {
   using W = wide_of<T>;
 
 public:
-  extraction(const linear_operator<T> &a, subspace<T> &space, const target &wanted)
-      : a_(a), space_(space), wanted_(wanted) {}
+  extraction(const linear_operator<T> &a, subspace<T> &space, const target &wanted, int workers)
+      : a_(a), space_(space), wanted_(wanted), workers_(workers) {}
 
   factors<T> run(bool trust_gram) {
-    if (!trust_gram || !by_gram())
+    if (!trust_gram || !(by_quick_gram() || by_gram()))
       by_qr();
     return std::move(out_);
   }
@@ -74,7 +75,7 @@ private:
 
   void image_gram(matrix_view<W> g) {
     if (space_.kept)
-      return gram<T>(y(), g);
+      return gram<T>(y(), g, workers_);
     if (space_.identity)
       a_.gram(g);
     else
@@ -82,11 +83,41 @@ private:
     count_pass();
   }
 
-  bool by_gram() {
+  // The Gram matrix that the basis was built with, or that of a small A, with the rounding of T.
+  bool by_quick_gram() {
     const index d = space_.size;
+    if (!space_.gram.empty())
+      return by_eigenvectors(col_major(space_.gram.data(), d, d), true);
+    if (!space_.identity || space_.kept || (wanted_.by_rank() && wanted_.rank == d))
+      return false;
     columns<W> held(d, d);
-    const matrix_view<W> g = held.view(0, d);
+    if (!a_.quick_gram(held.view(0, d)))
+      return false;
+    count_pass();
+    return by_eigenvectors(held.view(0, d), true);
+  }
+
+  bool by_gram() {
+    columns<W> held(space_.size, space_.size);
+    const matrix_view<W> g = held.view(0, space_.size);
     image_gram(g);
+    return by_eigenvectors(g, false);
+  }
+
+  // A rounding of the Gram matrix turns the kept vectors towards the others by rounding / gap, and
+  // loses that squared times the gap of their energy: nothing beside the tail, in most cases.
+  bool loses_nothing(const std::vector<double> &squares, index rank) const {
+    const double rounding = gram_rounding * epsilon<T>() * squares[0];
+    const double next = rank < as_index(squares) ? squares[as_size(rank)] : 0.0;
+    const double gap = std::max(squares[as_size(rank - 1)] - next, rounding);
+    double tail = wanted_.norm_squared;
+    for (index j = 0; j < rank; ++j)
+      tail -= squares[as_size(j)];
+    return rounding * rounding / gap <= 1e-4 * tail;
+  }
+
+  bool by_eigenvectors(matrix_view<W> g, bool rounded) {
+    const index d = space_.size;
     require_finite(g);
     std::vector<double> ascending(as_size(d)), squares(as_size(d));
     blas::syevd<W>(blas::triangle::upper, g, {ascending.data(), d, 1});
@@ -96,6 +127,8 @@ private:
     if (rank == 0)
       return true;
     if (!(squares[as_size(rank - 1)] > visible * squares[0]))
+      return false;
+    if (rounded && !loses_nothing(squares, rank))
       return false;
     out_.rank = rank;
     std::vector<W> chosen;
@@ -111,12 +144,12 @@ private:
     columns<T> rounded(x.rows, x.cols);
     copy(x, rounded.view(0, x.cols));
     if (space_.kept)
-      return multiply<T>(y(), rounded.view(0, x.cols), T(0), left);
+      return tall_product<T>(y(), rounded.view(0, x.cols), left, workers_);
     count_pass();
     if (space_.identity)
       return a_.apply(rounded.view(0, x.cols), left);
     columns<T> turned(v().rows, x.cols);
-    multiply<T>(v(), rounded.view(0, x.cols), T(0), turned.view(0, x.cols));
+    tall_product<T>(v(), rounded.view(0, x.cols), turned.view(0, x.cols), workers_);
     a_.apply(turned.view(0, x.cols), left);
   }
 
@@ -128,7 +161,7 @@ private:
     const std::vector<double> lengths = normalise(left);
     columns<W> held(k, k);
     const matrix_view<W> r = held.view(0, k);
-    orthonormalise<T>(left, r);
+    orthonormalise<T>(left, r, workers_);
     if (!is_triplets(r, lengths)) {
       for (index j = 0; j < k; ++j)
         for (index i = 0; i < k; ++i)
@@ -170,7 +203,7 @@ private:
 
   // left = left u in place; the first out_.rank columns hold the result.
   void turn_left(matrix_view<T> left, const small_svd<W> &small) {
-    turn_columns<T>(left, col_major(small.u.data(), small.size, out_.rank));
+    turn_columns<T>(left, col_major(small.u.data(), small.size, out_.rank), workers_);
   }
 
   // x = x v, keeping out_.rank columns.
@@ -198,7 +231,7 @@ private:
     }
     columns<W> held(d, d), right(d, d);
     const matrix_view<W> r = held.view(0, d), x = right.view(0, d);
-    orthonormalise<T>(y(), r);
+    orthonormalise<T>(y(), r, workers_);
     const small_svd<W> small = decompose_small(r);
     std::vector<double> squares(small.s);
     for (double &value : squares)
@@ -223,7 +256,7 @@ private:
     }
     columns<T> rounded(x.rows, k);
     copy(x, rounded.view(0, k));
-    multiply<T>(v(), rounded.view(0, k), T(0), packed(out_.right, v().rows, k));
+    tall_product<T>(v(), rounded.view(0, k), packed(out_.right, v().rows, k), workers_);
   }
 
   // A^H u - s v = V_next next x_last / s: known without another product while the rounding of
@@ -250,6 +283,7 @@ private:
   const linear_operator<T> &a_;
   subspace<T> &space_;
   const target &wanted_;
+  int workers_;
   factors<T> out_;
 };
 
@@ -281,11 +315,13 @@ index rank_for(const double *squares, index count, const target &wanted) {
 }
 
 template <class T>
-factors<T> extract(const linear_operator<T> &a, subspace<T> &space, const target &wanted) {
-  return extraction<T>(a, space, wanted).run(true);
+factors<T> extract(const linear_operator<T> &a, subspace<T> &space, const target &wanted,
+                   int workers) {
+  return extraction<T>(a, space, wanted, workers).run(true);
 }
 
-template <class T> factors<T> exact_factors(const linear_operator<T> &a, target &wanted) {
+template <class T>
+factors<T> exact_factors(const linear_operator<T> &a, target &wanted, int workers) {
   subspace<T> whole;
   whole.identity = true;
   whole.kept = false;
@@ -308,14 +344,15 @@ template <class T> factors<T> exact_factors(const linear_operator<T> &a, target 
   const bool fine = wanted.by_spectral_tolerance() &&
                     wanted.spectral_allowance(wanted.norm_squared) < 1e-10 * wanted.norm_squared;
   const bool resolved = (wanted.tolerance < 0 || ratio > 1e-10) && !fine;
-  factors<T> out = extraction<T>(a, whole, wanted).run(resolved && whole.size > small_side);
+  factors<T> out =
+      extraction<T>(a, whole, wanted, workers).run(resolved && whole.size > small_side);
   out.passes += passes;
   return out;
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
-  template factors<T> extract<T>(const linear_operator<T> &, subspace<T> &, const target &);       \
-  template factors<T> exact_factors<T>(const linear_operator<T> &, target &);
+  template factors<T> extract<T>(const linear_operator<T> &, subspace<T> &, const target &, int);  \
+  template factors<T> exact_factors<T>(const linear_operator<T> &, target &, int);
 EF_SVD_TYPES(EF_INSTANTIATE)
 
 } // namespace eigenflow::svd

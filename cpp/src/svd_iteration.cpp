@@ -16,12 +16,12 @@ void iterate(const linear_operator<T> &a, int steps, std::uint64_t key, int work
   const matrix_view<T> x = other.view(0, q.cols);
   fill_gaussian<T>(key, 0, 0, x, workers);
   a.apply(x, q);
-  orthonormalise<T>(q, r);
+  orthonormalise<T>(q, r, workers);
   for (int step = 0; step < steps; ++step) {
     a.apply_adjoint(q, x);
-    orthonormalise<T>(x, r);
+    orthonormalise<T>(x, r, workers);
     a.apply(x, q);
-    orthonormalise<T>(q, r);
+    orthonormalise<T>(q, r, workers);
   }
 }
 

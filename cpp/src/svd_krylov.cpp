@@ -74,8 +74,10 @@ public:
     start_block(width_);
     for (;;) {
       sweep();
-      if (done())
+      if (done()) {
+        space_.gram = gram_;
         return true;
+      }
       if (out_of_reach())
         return false;
       if (space_.size + width_ > limit)
@@ -103,18 +105,23 @@ private:
     orthogonalise(block);
   }
 
-  // Twice is enough for a block that is not in the basis's span to working precision; what is left
-  // of one that is points anywhere, and gets a third turn.
+  // A^H Y of the newest block lies in the span of the two newest blocks and of the next one, but
+  // for rounding: the first turn takes those two out, the second one the rounding along all of the
+  // basis. What is left of a block that is in the basis's span points anywhere, and gets more.
   void orthogonalise(matrix_view<T> block) {
-    const matrix_view<const T> v = space_.v.view(0, space_.size);
-    columns<T> coefficients(std::max<index>(1, v.cols), block.cols);
+    const index size = space_.size;
+    columns<T> coefficients(std::max<index>(1, size), block.cols);
     factor_.assign(as_size(block.cols * block.cols), W(0));
     std::vector<W> step(factor_.size());
     for (int turn = 0; turn < 4; ++turn) {
-      project_out<T>(v, block, coefficients.view(0, block.cols));
-      if (turn == 0 && v.cols > 0)
-        keep_projection(coefficients.view(0, block.cols));
-      orthonormalise<T>(block, {step.data(), block.cols, block.cols, 1, block.cols});
+      const index first = turn == 0 ? std::max<index>(0, size - 2 * width_) : 0;
+      const matrix_view<T> h =
+          coefficients.view(0, block.cols).block(0, 0, size - first, block.cols);
+      project_out<T>(space_.v.view(first, size), block, h, workers_);
+      if (turn == 0 && size > 0)
+        keep_projection(h, first);
+      orthonormalise<T>(block, {step.data(), block.cols, block.cols, 1, block.cols}, workers_,
+                        turn == 0);
       combine(step, turn == 0);
       if (turn > 0 && least_diagonal(step, block.cols) > 0.5)
         return;
@@ -141,11 +148,12 @@ private:
   }
 
   // V^H A^H Y_i is the block column i of Y^H Y: the Ritz values come from it at no further cost.
-  void keep_projection(matrix_view<T> h) {
-    projection_.assign(as_size(h.rows * h.cols), W(0));
+  void keep_projection(matrix_view<T> h, index first) {
+    const index rows = first + h.rows;
+    projection_.assign(as_size(rows * h.cols), W(0));
     for (index j = 0; j < h.cols; ++j)
       for (index i = 0; i < h.rows; ++i)
-        projection_[as_size(j * h.rows + i)] = static_cast<W>(h(i, j));
+        projection_[as_size(j * rows + first + i)] = static_cast<W>(h(i, j));
   }
 
   // One sweep over A: the image of the newest block, and from it the next block.

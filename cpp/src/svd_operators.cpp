@@ -51,13 +51,13 @@ template <class T>
 void linear_operator<T>::image_gram(matrix_view<const T> x, matrix_view<wide_of<T>> g) const {
   columns<T> image(rows(), x.cols);
   apply(x, image.view(0, x.cols));
-  svd::gram<T>(image.view(0, x.cols), g);
+  svd::gram<T>(image.view(0, x.cols), g, 1);
 }
 
 template <class T> void linear_operator<T>::gram(matrix_view<wide_of<T>> g) const {
   columns<T> whole(rows(), cols());
   to_dense(whole.view(0, cols()));
-  svd::gram<T>(whole.view(0, cols()), g);
+  svd::gram<T>(whole.view(0, cols()), g, 1);
 }
 
 template <class T> void linear_operator<T>::to_dense(matrix_view<T> out) const {

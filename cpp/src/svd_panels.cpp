@@ -30,7 +30,7 @@ void multiply_as(unsigned op, matrix_view<const T> p, matrix_view<const T> x, T 
                  matrix_view<T> y, int workers) {
   if constexpr (!is_complex<T>) {
     if ((op & flipped) == 0)
-      return few_columns<T>(p, 1.0, x, y, workers);
+      return few_columns<T>(p, 1.0, x, beta, y, workers);
     return few_columns_adjoint<T>(p, 1.0, x, beta, y, workers);
   }
   if (p.row_stride != 1) {

@@ -30,7 +30,7 @@ template <class T> void norm_probe<T>::remove(matrix_view<const T> v, matrix_vie
 
 template <class T> void norm_probe<T>::remove_range(matrix_view<const T> q) {
   columns<T> inner(q.cols, hold_out_vectors);
-  project_out<T>(q, images_.view(0, hold_out_vectors), inner.view(0, hold_out_vectors));
+  project_out<T>(q, images_.view(0, hold_out_vectors), inner.view(0, hold_out_vectors), 1);
 }
 
 template <class T> double norm_probe<T>::energy() {

@@ -7,10 +7,10 @@
 
 namespace eigenflow::svd {
 
-// y = A x.
+// y = A x + beta y.
 template <class T>
-void few_columns(matrix_view<const T> a, double scale, matrix_view<const T> x, matrix_view<T> y,
-                 int workers);
+void few_columns(matrix_view<const T> a, double scale, matrix_view<const T> x, T beta,
+                 matrix_view<T> y, int workers);
 // w = A^T x + beta w.
 template <class T>
 void few_columns_adjoint(matrix_view<const T> a, double scale, matrix_view<const T> x, T beta,
@@ -19,5 +19,10 @@ void few_columns_adjoint(matrix_view<const T> a, double scale, matrix_view<const
 template <class T>
 void few_columns_both(matrix_view<const T> a, double scale, matrix_view<const T> x,
                       matrix_view<T> y, T beta, matrix_view<T> w, int workers);
+
+// g = A^T A, full, in double precision whatever T; `quick` sums 192 rows at a time in T.
+template <class T>
+void own_gram(matrix_view<const T> a, double scale, matrix_view<double> g, int workers,
+              bool quick = false);
 
 } // namespace eigenflow::svd

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
+from eigenflow._blas import ensure_bound
 from eigenflow._core import runtime
 
 
@@ -31,6 +32,7 @@ def resolve_workers(workers: int | None) -> int:
 def _controller() -> Any:
     from threadpoolctl import ThreadpoolController
 
+    ensure_bound()  # a controller knows only the libraries that are loaded when it is made
     return ThreadpoolController()
 
 
@@ -46,3 +48,15 @@ def blas_limit(workers: int | None) -> Iterator[int]:
     else:
         with _controller().limit(limits=count, user_api="blas"):
             yield count
+
+
+@contextlib.contextmanager
+def single_blas_thread(workers: int | None) -> Iterator[int]:
+    """Limit BLAS to one thread, for the whole process, while the block runs.
+
+    For drivers that run their products on threads of their own: those of BLAS would wait for their
+    next task by spinning, on the cores that the driver's threads need.
+    """
+    count = resolve_workers(workers)
+    with _controller().limit(limits=1, user_api="blas"):
+        yield count

@@ -37,6 +37,8 @@ public:
   virtual void image_gram(matrix_view<const T> x, matrix_view<wide_of<T>> g) const;
   // g = A^H A, in double precision.
   virtual void gram(matrix_view<wide_of<T>> g) const;
+  // The same with the rounding of T; false where that is not faster.
+  virtual bool quick_gram(matrix_view<wide_of<T>>) const { return false; }
   // Every entry, column-major. The default applies A to the identity.
   virtual void to_dense(matrix_view<T> out) const;
   // Some columns of A, in this order; the default applies A to unit vectors.
@@ -113,6 +115,8 @@ public:
   void apply_adjoint(matrix_view<const T> x, matrix_view<T> y) const override;
   void apply_both(matrix_view<const T> x, matrix_view<T> y, matrix_view<T> w) const override;
   void apply_gram(matrix_view<const T> x, matrix_view<T> w) const override;
+  void gram(matrix_view<wide_of<T>> g) const override;
+  bool quick_gram(matrix_view<wide_of<T>> g) const override;
   std::unique_ptr<linear_operator<T>> adjoint() const override;
   double frobenius_norm() const override { return size_.scaled_norm; }
   double scale() const override { return size_.scale; }

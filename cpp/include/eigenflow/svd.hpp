@@ -72,6 +72,7 @@ void range_finder(const linear_operator<T> &a, int power_iterations, std::uint64
 // q = Q R in place: Q has orthonormal columns and r (column-major) holds R, whatever the condition
 // of q, zero columns included. CholeskyQR twice with Gram matrices in double precision; where the
 // columns are too dependent for that, Householder's QR. rows >= cols.
-template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r);
+template <class T>
+void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r, int workers = 0);
 
 } // namespace eigenflow::svd

@@ -28,6 +28,11 @@ double sum_squares(const T *x, std::int64_t n, std::int64_t stride, double scale
   return partial[0];
 }
 
+void widen(const float *from, std::int64_t n, double scale, double *to) {
+  for (std::int64_t i = 0; i < n; ++i)
+    to[i] = scale * static_cast<double>(from[i]);
+}
+
 } // namespace
 
-EF_ISA_DEFINE(svd, {sum_squares<float>, sum_squares<double>})
+EF_ISA_DEFINE(svd, {sum_squares<float>, sum_squares<double>, widen})

@@ -11,6 +11,8 @@ struct svd_kernels {
   // Sum of (scale x)^2 over n entries that lie `stride` apart, in 16 double lanes and a fixed tree.
   double (*sum_squares_float)(const float *x, std::int64_t n, std::int64_t stride, double scale);
   double (*sum_squares_double)(const double *x, std::int64_t n, std::int64_t stride, double scale);
+  // to = scale from.
+  void (*widen)(const float *from, std::int64_t n, double scale, double *to);
 };
 
 } // namespace eigenflow::isa

@@ -11,7 +11,7 @@ from eigenflow import _core
 from eigenflow._arrays import like
 from eigenflow._blas import ensure_bound
 from eigenflow._rng import RNGLike, key_from
-from eigenflow._threads import blas_limit
+from eigenflow._threads import single_blas_thread
 from eigenflow.lowrank.operands import as_operand, as_weights
 from eigenflow.lowrank.requests import (
     as_integer,
@@ -210,7 +210,7 @@ def svd(
         refuses=(rtol, atol, power_iterations),
     )
     key = key_from(rng)
-    with blas_limit(workers) as count, tolerance_as_atol():
+    with single_blas_thread(workers) as count, tolerance_as_atol():
         ensure_bound()
         matrix = a.open(count, weights, check_finite=check_finite, once=once)
         # The sum of the squares is at most min(m, n) times the first.
@@ -274,7 +274,7 @@ def range_finder(
     columns = as_integer(size, "size", 0, min(a.shape))
     steps = 2 if power_iterations is None else as_integer(power_iterations, "power_iterations", 0)
     key = key_from(rng)
-    with blas_limit(workers) as count:
+    with single_blas_thread(workers) as count:
         ensure_bound()
         plain = as_weights(a.shape, False, None, None)
         matrix = a.open(count, plain, check_finite=check_finite, once=False)

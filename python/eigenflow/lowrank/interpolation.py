@@ -10,7 +10,7 @@ from eigenflow import _core
 from eigenflow._arrays import like
 from eigenflow._blas import ensure_bound
 from eigenflow._rng import RNGLike, key_from
-from eigenflow._threads import blas_limit
+from eigenflow._threads import single_blas_thread
 from eigenflow.lowrank.operands import as_operand, as_weights
 from eigenflow.lowrank.requests import (
     as_integer,
@@ -236,7 +236,7 @@ def _choose(
     extra = as_integer(oversampling, "oversampling", 0)
     key = key_from(rng)
     plain = as_weights(a.shape, False, None, None)
-    with blas_limit(workers) as count, tolerance_as_atol():
+    with single_blas_thread(workers) as count, tolerance_as_atol():
         ensure_bound()
         matrix = a.open(count, plain, check_finite=check_finite, once=False)
         limits = as_tolerances(a, matrix.norm, rtol, atol)
