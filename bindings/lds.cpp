@@ -184,6 +184,25 @@ template <class Options> Options options_of(const py::tuple &t) {
                        (batch_shape.size() == 1 ? ",))" : "))"));
 }
 
+template <class Result, class T>
+py::array_t<T> each(const std::vector<Result> &results, T Result::*member) {
+  py::array_t<T> out(static_cast<py::ssize_t>(results.size()));
+  std::transform(results.begin(), results.end(), out.mutable_data(),
+                 [member](const Result &r) { return r.*member; });
+  return out;
+}
+
+template <class Result>
+py::object sequences(bool wanted, const std::vector<Result> &results,
+                     lds::covariance_sequence Result::*which, index size) {
+  if (!wanted)
+    return py::none();
+  py::list out;
+  for (const auto &r : results)
+    out.append(sequence_of(true, r.*which, size));
+  return out;
+}
+
 // One result for each series: numbers, final laws, and stored covariances.
 class filter_collector {
 public:
@@ -194,27 +213,21 @@ public:
   }
   py::dict summary() const {
     py::dict d;
-    d["log_likelihood"] = each(&lds::filter_result::log_likelihood);
-    d["n_diffuse"] = each(&lds::filter_result::n_diffuse);
-    d["steady_from"] = each(&lds::filter_result::steady_from);
-    d["error_bound"] = each(&lds::filter_result::error_bound);
+    d["log_likelihood"] = each(results_, &lds::filter_result::log_likelihood);
+    d["n_diffuse"] = each(results_, &lds::filter_result::n_diffuse);
+    d["steady_from"] = each(results_, &lds::filter_result::steady_from);
+    d["error_bound"] = each(results_, &lds::filter_result::error_bound);
     d["final_state"] = final_state();
     d["filtered_cov"] =
-        sequences(options_.store_filtered_cov, n_, &lds::filter_result::filtered_cov);
+        sequences(options_.store_filtered_cov, results_, &lds::filter_result::filtered_cov, n_);
     d["predicted_cov"] =
-        sequences(options_.store_predicted_cov, n_, &lds::filter_result::predicted_cov);
+        sequences(options_.store_predicted_cov, results_, &lds::filter_result::predicted_cov, n_);
     d["innovation_cov"] =
-        sequences(options_.store_innovation_cov, p_, &lds::filter_result::innovation_cov);
+        sequences(options_.store_innovation_cov, results_, &lds::filter_result::innovation_cov, p_);
     return d;
   }
 
 private:
-  template <class T> py::array_t<T> each(T lds::filter_result::*member) const {
-    py::array_t<T> out(static_cast<py::ssize_t>(results_.size()));
-    std::transform(results_.begin(), results_.end(), out.mutable_data(),
-                   [member](const lds::filter_result &r) { return r.*member; });
-    return out;
-  }
   py::tuple final_state() const {
     const auto n_series = static_cast<py::ssize_t>(results_.size());
     const auto n = static_cast<py::ssize_t>(n_);
@@ -234,16 +247,6 @@ private:
     }
     return py::make_tuple(mean, cov, diffuse);
   }
-  py::object sequences(bool wanted, index size,
-                       lds::covariance_sequence lds::filter_result::*which) const {
-    if (!wanted)
-      return py::none();
-    py::list out;
-    for (const auto &r : results_)
-      out.append(sequence_of(true, r.*which, size));
-    return out;
-  }
-
   index n_, p_;
   const lds::filter_options &options_;
   std::vector<lds::filter_result> results_;
@@ -288,24 +291,38 @@ py::dict filter(const py::tuple &system, const py::tuple &start, const py::objec
 
 py::dict smooth(const py::tuple &system, const py::tuple &start, const py::object &y,
                 const py::object &inputs, const py::object &smoothed_mean, bool store_cov,
-                const py::tuple &settings) {
+                bool store_lag_one_cov, const py::tuple &settings, const py::tuple &batch_shape) {
   const system_stack systems(system);
   const start_stack starts(start);
   const series_stack<const double> rows(y, "y"), known(inputs, "inputs");
   const series_stack<double> out(smoothed_mean, "smoothed_mean");
   auto options = options_of<lds::smoother_options>(settings);
   options.store_cov = store_cov;
-  lds::smoother_result result;
-  {
+  options.store_lag_one_cov = store_lag_one_cov;
+  std::vector<lds::smoother_result> results(static_cast<std::size_t>(rows.n_series));
+  lds::smoother_batch batch;
+  batch.n_series = rows.n_series;
+  batch.shared_system = systems.shared();
+  batch.at = [&](index i) -> lds::smoother_problem {
+    return {systems.at(i), starts.at(i), {rows.at(i), known.at(i)}, {out.at(i)}};
+  };
+  batch.done = [&](index i, lds::smoother_result &&r) {
+    results[static_cast<std::size_t>(i)] = std::move(r);
+  };
+  try {
     const py::gil_scoped_release release;
-    result =
-        lds::smooth(systems.at(0), starts.at(0), {rows.at(0), known.at(0)}, out.at(0), options);
+    lds::smooth(batch, options);
+  } catch (const lds::series_error &error) {
+    refuse_series(error, batch_shape);
   }
   py::dict d;
-  d["log_likelihood"] = result.log_likelihood;
-  d["n_diffuse"] = result.n_diffuse;
-  d["steady_from"] = result.steady_from;
-  d["smoothed_cov"] = sequence_of(store_cov, result.smoothed_cov, systems.state_dim());
+  d["log_likelihood"] = each(results, &lds::smoother_result::log_likelihood);
+  d["n_diffuse"] = each(results, &lds::smoother_result::n_diffuse);
+  d["steady_from"] = each(results, &lds::smoother_result::steady_from);
+  d["smoothed_cov"] =
+      sequences(store_cov, results, &lds::smoother_result::smoothed_cov, systems.state_dim());
+  d["lag_one_cov"] = sequences(store_lag_one_cov, results, &lds::smoother_result::lag_one_cov,
+                               systems.state_dim());
   return d;
 }
 
@@ -338,7 +355,8 @@ void register_lds(py::module_ &m) {
   m.def("filter", &filter, py::arg("system"), py::arg("start"), py::arg("y"), py::arg("inputs"),
         py::arg("means"), py::arg("covs"), py::arg("settings"), py::arg("batch_shape"));
   m.def("smooth", &smooth, py::arg("system"), py::arg("start"), py::arg("y"), py::arg("inputs"),
-        py::arg("smoothed_mean"), py::arg("store_cov"), py::arg("settings"));
+        py::arg("smoothed_mean"), py::arg("store_cov"), py::arg("store_lag_one_cov"),
+        py::arg("settings"), py::arg("batch_shape"));
   m.def("steady_state", &steady_state, py::arg("system"));
   m.def("propagate", &propagate, py::arg("system"), py::arg("inputs"), py::arg("states"));
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lds_filter.hpp"
 
+#include "isa/lds.hpp"
+
 #include <eigenflow/errors.hpp>
 #include <eigenflow/parallel.hpp>
 
@@ -46,31 +48,40 @@ bool row_is_finite(matrix_view<const double> y, index t) {
   return true;
 }
 
-// First row in [begin, end) with a number that is not finite, else end.
-index next_gap(matrix_view<const double> y, index begin, index end, interrupt_poll &poll) {
+index first_gap(matrix_view<const double> y, index begin, index end) {
   constexpr index width = 256;
   index t = begin;
-  // A sum of x - x (zero for finite x, NaN for others) needs no branch.
-  for (; y.cols == 1 && t + width <= end; t += width) {
-    if (t / width % 64 == 0)
-      poll();
-    const double *column = &y(t, 0);
-    double lanes[8] = {};
-    for (index s = 0; s < width; s += 8)
-      for (index l = 0; l < 8; ++l) {
-        const double x = column[(s + l) * y.row_stride];
-        lanes[l] += x - x;
-      }
-    double sum = 0;
-    for (const double lane : lanes)
-      sum += lane;
-    if (!(sum == 0))
-      break;
-  }
-  for (; t < end && row_is_finite(y, t); ++t)
-    if (t % 1024 == 0)
-      poll();
+  if (y.row_stride == y.cols && (y.cols == 1 || y.col_stride == 1))
+    for (; t + width <= end; t += width)
+      if (!isa::lds().finite(&y(t, 0), width * y.cols))
+        break;
+  while (t < end && row_is_finite(y, t))
+    ++t;
   return t;
+}
+
+// First row in [begin, end) with a number that is not finite, else end.
+index next_gap(matrix_view<const double> y, index begin, index end, int workers) {
+  constexpr index piece = 1 << 14;
+  const index n_pieces = (end - begin + piece - 1) / piece;
+  std::vector<index> found(count(std::max<index>(n_pieces, 0)), end);
+  parallel_for(
+      n_pieces, 8,
+      [&](index first, index last, int) {
+        for (index k = first; k < last; ++k) {
+          const index from = begin + k * piece, to = std::min(end, from + piece);
+          const index gap = first_gap(y, from, to);
+          if (gap < to) {
+            found[count(k)] = gap;
+            return;
+          }
+        }
+      },
+      workers);
+  index gap = end;
+  for (const index t : found)
+    gap = std::min(gap, t);
+  return gap;
 }
 
 bool all_finite(const buffer &a) {
@@ -175,27 +186,44 @@ public:
         step_(system_, resolve_form(options.form, system_, start)), rows_(system_),
         record_(system_, y.rows, options, result_), state_(start) {}
 
-  filter_result run() {
+  filter_result run(index begin) {
     interrupt_poll poll;
-    index t = 0;
-    while (t < y_.rows) {
+    index t = begin;
+    while (t < y_.rows && (trace_ == nullptr || !trace_->full())) {
       poll();
       const bool settled = settle(t);
       if (settled) {
-        const index end = next_gap(y_, t, y_.rows, poll);
+        const index end = next_gap(y_, t, std::min(y_.rows, t + look_), options_.workers);
         constant_gain(t, end);
+        const bool clean = end == t + look_;
+        look_ = clean ? std::min(4 * look_, longest_look) : shortest_look;
         t = end;
+        if (clean) {
+          report(t);
+          continue;
+        }
       }
       if (t < y_.rows)
         full_step(t++, settled);
+      if (t % 4096 == 0)
+        report(t);
     }
     settle(t);
     result_.error_bound = error_;
     result_.final_state = std::move(state_);
+    if (trace_ != nullptr)
+      trace_->stopped_at = t;
     return std::move(result_);
   }
 
 private:
+  static constexpr index shortest_look = 2048, longest_look = index{1} << 22;
+
+  void report(index t) const {
+    if (options_.progress)
+      options_.progress(t);
+  }
+
   // True when the predicted covariance is the steady one, to rounding; from then on it is exactly.
   bool settle(index t) {
     if (!options_.switch_to_steady || !steady_.usable || state_.n_diffuse > 0)
@@ -216,6 +244,13 @@ private:
   void constant_gain(index begin, index end) {
     if (begin == end)
       return;
+    if (trace_ != nullptr) {
+      trace_->runs.push_back({begin, end, true, state_.mean, 0});
+      skip_steady({cursor_, steady_, y_, options_.workers}, begin, end, state_.mean);
+      if (options_.check_finite && !all_finite(state_.mean))
+        refuse_mean(end - 1);
+      return;
+    }
     double mismatch = 0;
     const double squares = run_steady({cursor_, steady_, y_, options_.workers}, begin, end, out_,
                                       state_.mean, mismatch);
@@ -226,8 +261,6 @@ private:
     result_.log_likelihood -=
         0.5 * (steps * (static_cast<double>(system_.p) * log_two_pi + steady_.log_det) + squares);
     record_.steady(steady_, end - begin);
-    if (trace_ != nullptr)
-      trace_->steady.insert(trace_->steady.end(), count(end - begin), 1);
   }
 
   void full_step(index t, bool settled) {
@@ -239,12 +272,8 @@ private:
     write_row(out_.predicted_mean, t, state_.mean);
     write_innovation(t);
     if (trace_ != nullptr)
-      trace_->steady.push_back(0);
-    if (state_.n_diffuse > 0) {
-      ++result_.n_diffuse;
-      if (trace_ != nullptr)
-        trace_->diffuse_steps.push_back(state_);
-    }
+      remember(t);
+    result_.n_diffuse += state_.n_diffuse > 0 ? 1 : 0;
     const double term = step_.update(state_, rows_, nullptr);
     result_.log_likelihood += term;
     if (out_.log_likelihood_terms.size > 0)
@@ -253,6 +282,13 @@ private:
     record_.after(state_.cov);
     step_.predict(state_, rows_);
     check_range(t);
+  }
+
+  void remember(index t) {
+    if (trace_->runs.empty() || trace_->runs.back().steady)
+      trace_->runs.push_back({t, t, false, {}, trace_->steps.size()});
+    trace_->runs.back().end = t + 1;
+    trace_->steps.push_back(state_);
   }
 
   // Finite numbers whose products are not: the NaN that would follow says nothing.
@@ -287,6 +323,7 @@ private:
   recorder record_;
   belief state_;
   double error_ = 0;
+  index look_ = shortest_look; // how far ahead gaps are looked for
 };
 
 void check_start(const dense_model &s, const belief &start) {
@@ -322,7 +359,8 @@ filter_result filter(model_cursor &system, const steady_filter &steady, const be
           "inputs: want one row for each row of y");
   check_start(system.now(), start);
   check_outputs(system.now(), y.rows, out);
-  return series_filter(system, steady, start, y, out, options, trace).run();
+  return series_filter(system, steady, start, y, out, options, trace)
+      .run(trace != nullptr ? trace->begin : 0);
 }
 
 filter_result filter(const model &system, const belief &start, const observations &series,

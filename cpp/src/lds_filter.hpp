@@ -6,9 +6,25 @@
 
 namespace eigenflow::lds {
 
+// Filters from row `begin` and leaves what the smoother needs; stops before row `stopped_at` once
+// the laws take too much memory. Steady runs are skipped over: their log-likelihood is left out.
 struct filter_trace {
-  std::vector<belief> diffuse_steps; // before each step that began with a diffuse direction
-  std::vector<char> steady;          // 1 where the constant gain was used
+  struct run {
+    index begin, end;
+    bool steady;
+    buffer mean;       // before row `begin` of a steady run
+    std::size_t first; // law before row `begin` of any other, in `steps`
+  };
+  index begin = 0, stopped_at = 0;
+  belief state; // before row `stopped_at`
+  std::vector<run> runs;
+  std::vector<belief> steps;
+
+  bool full() const {
+    constexpr std::size_t most = std::size_t{1} << 22; // numbers: 32 MB
+    return !steps.empty() &&
+           steps.size() * (steps[0].cov.size() + steps[0].mean.size() + 16) > most;
+  }
 };
 
 filter_result filter(model_cursor &system, const steady_filter &steady, const belief &start,

@@ -1,281 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Backward pass of Koopman and Durbin (2000, 2003) over single numbers, exact for diffuse starts:
-// smoothed mean = m + P r0 + P_inf r1, covariance P - P N0 P - P_inf N1 P - (..)' - P_inf N2 P_inf.
+// Forward once, then backward over what the forward run left behind. A steady run leaves only where
+// it starts (lds_smooth_lanes.cpp goes over it again), any other step its law. Where these laws
+// grow beyond a limit the forward run leaves a checkpoint and forgets them; they are made again
+// when the backward pass gets there. So memory does not grow with the series.
+#include "lds_backward.hpp"
+#include "lds_batch.hpp"
 #include "lds_filter.hpp"
 
-#include <eigenflow/errors.hpp>
-#include <eigenflow/parallel.hpp>
-
-#include <cmath>
+#include <algorithm>
+#include <numbers>
 #include <string>
 
 namespace eigenflow::lds {
 namespace {
 
-// out += scale a b'.
-void add_outer(index n, double scale, const double *a, const double *b, buffer &out) {
-  for (index i = 0; i < n; ++i)
-    for (index j = 0; j < n; ++j)
-      out[count(i * n + j)] += scale * a[i] * b[j];
-}
-
-void add(buffer &out, const buffer &a) {
-  for (std::size_t i = 0; i < out.size(); ++i)
-    out[i] += a[i];
-}
-
-class backward_pass {
-public:
-  backward_pass(const dense_model &system, const steady_filter &steady, bool want_cov)
-      : system_(system), steady_(steady), want_cov_(want_cov), n_(system.n), r0_(count(n_), 0.0),
-        r1_(r0_), N0_(count(n_ * n_), 0.0), N1_(N0_), N2_(N0_), work_(count(n_ * n_)),
-        other_(count(n_ * n_)), row_(count(n_)) {
-    if (!steady_.usable)
-      return;
-    // C' S^-1 C and C' S^-1, from the whitened rows.
-    const index p = system.p;
-    buffer white(count(p * n_));
-    small::multiply(p, p, n_, steady.whiten.data(), system.C.data(), white.data());
-    information_.resize(count(n_ * n_));
-    small::multiply_left_transposed(n_, p, n_, white.data(), white.data(), information_.data());
-    weights_.resize(count(n_ * p));
-    small::multiply_left_transposed(n_, p, p, white.data(), steady.whiten.data(), weights_.data());
-    if (want_cov_)
-      limit_ = adjoint_sum(n_, steady.F, information_);
-  }
-
-  // One step back under the constant gain, from the innovation.
-  void steady_step(const double *innovation) {
-    small::apply_transposed(n_, n_, steady_.F.data(), r0_.data(), row_.data());
-    for (index i = 0; i < n_; ++i)
-      row_[count(i)] += small::dot(system_.p, weights_.data() + i * system_.p, innovation);
-    std::swap(r0_, row_);
-    if (!want_cov_ || settled_)
-      return;
-    congruence(steady_.F, N0_);
-    add(N0_, information_);
-    settled_ = near_limit();
-    if (settled_)
-      N0_ = limit_;
-  }
-
-  // One step back through a row of observed numbers. Before it, `state` is the prediction.
-  void full_step(stepper &step, belief state, const observed_rows &rows, bool diffuse) {
-    settled_ = false;
-    transition(rows.transition(), diffuse);
-    step.update(state, rows, &trace_);
-    for (index i = rows.n_rows - 1; i >= 0; --i) {
-      const scalar_update &u = trace_[count(i)];
-      const double *z = rows.loadings.data() + i * n_;
-      if (u.used && u.diffuse_variance > 0)
-        absorb(u, z);
-      else if (u.used)
-        condition(u, z, diffuse);
-    }
-  }
-
-  bool settled() const { return settled_; }
-
-  void mean(const double *m, const buffer &P, const buffer &P_diffuse, double *out) {
-    small::apply(n_, n_, P.data(), r0_.data(), out);
-    for (index i = 0; i < n_; ++i)
-      out[i] += m[i];
-    if (P_diffuse.empty())
-      return;
-    small::apply(n_, n_, P_diffuse.data(), r1_.data(), row_.data());
-    for (index i = 0; i < n_; ++i)
-      out[i] += row_[count(i)];
-  }
-
-  buffer covariance(const buffer &P, const buffer &P_diffuse) {
-    buffer out(P);
-    subtract(P, N0_, P, out, false);
-    if (!P_diffuse.empty()) {
-      subtract(P_diffuse, N1_, P, out, true);
-      subtract(P_diffuse, N2_, P_diffuse, out, false);
-    }
-    small::symmetrise(n_, out.data());
-    // Rounding may leave a state that is known exactly with a variance below zero.
-    for (index i = 0; i < n_; ++i)
-      if (!(out[count(i * (n_ + 1))] > 0))
-        for (index j = 0; j < n_; ++j)
-          out[count(i * n_ + j)] = out[count(j * n_ + i)] = 0;
-    return out;
-  }
-
-private:
-  // out -= a N b, and its transpose.
-  void subtract(const buffer &a, const buffer &N, const buffer &b, buffer &out, bool both) {
-    small::multiply(n_, n_, n_, a.data(), N.data(), work_.data());
-    small::multiply(n_, n_, n_, work_.data(), b.data(), other_.data());
-    for (index i = 0; i < n_; ++i)
-      for (index j = 0; j < n_; ++j) {
-        out[count(i * n_ + j)] -= other_[count(i * n_ + j)];
-        if (both)
-          out[count(j * n_ + i)] -= other_[count(i * n_ + j)];
-      }
-  }
-
-  // N <- a' N a.
-  void congruence(const buffer &a, buffer &N) {
-    small::multiply(n_, n_, n_, N.data(), a.data(), work_.data());
-    small::multiply_left_transposed(n_, n_, n_, a.data(), work_.data(), N.data());
-  }
-
-  void transition(const buffer &A, bool diffuse) {
-    small::apply_transposed(n_, n_, A.data(), r0_.data(), row_.data());
-    std::swap(r0_, row_);
-    if (want_cov_)
-      congruence(A, N0_);
-    if (!diffuse)
-      return;
-    small::apply_transposed(n_, n_, A.data(), r1_.data(), row_.data());
-    std::swap(r1_, row_);
-    if (want_cov_) {
-      congruence(A, N1_);
-      congruence(A, N2_);
-    }
-  }
-
-  bool near_limit() const {
-    for (index i = 0; i < n_; ++i)
-      for (index j = 0; j < n_; ++j) {
-        const double unit =
-            std::sqrt(limit_[count(i * (n_ + 1))]) * std::sqrt(limit_[count(j * (n_ + 1))]);
-        if (!(std::abs(N0_[count(i * n_ + j)] - limit_[count(i * n_ + j)]) <=
-              steady_.tolerance * unit))
-          return false;
-      }
-    return true;
-  }
-
-  // I - gain z'.
-  buffer reduction(const buffer &covariance, double variance, const double *z) const {
-    buffer out = small::identity(n_);
-    for (index i = 0; i < n_; ++i)
-      for (index j = 0; j < n_; ++j)
-        out[count(i * n_ + j)] -= covariance[count(i)] / variance * z[j];
-    return out;
-  }
-
-  void back(const buffer &L, buffer &r) {
-    small::apply_transposed(n_, n_, L.data(), r.data(), row_.data());
-    std::swap(r, row_);
-  }
-
-  void condition(const scalar_update &u, const double *z, bool diffuse) {
-    const buffer L = reduction(u.covariance, u.variance, z);
-    back(L, r0_);
-    for (index i = 0; i < n_; ++i)
-      r0_[count(i)] += z[i] * (u.innovation / u.variance);
-    if (diffuse)
-      back(L, r1_);
-    if (!want_cov_)
-      return;
-    congruence(L, N0_);
-    add_outer(n_, 1 / u.variance, z, z, N0_);
-    if (diffuse) {
-      congruence(L, N1_);
-      congruence(L, N2_);
-    }
-  }
-
-  void absorb(const scalar_update &u, const double *z) {
-    const double big = u.diffuse_variance;
-    const buffer L0 = reduction(u.diffuse_covariance, big, z);
-    buffer slope(count(n_)); // L1 = -slope z'
-    for (index i = 0; i < n_; ++i)
-      slope[count(i)] =
-          u.covariance[count(i)] / big - u.diffuse_covariance[count(i)] / big * (u.variance / big);
-    const double along = small::dot(n_, slope.data(), r0_.data());
-    back(L0, r1_);
-    for (index i = 0; i < n_; ++i)
-      r1_[count(i)] += z[i] * (u.innovation / big - along);
-    back(L0, r0_);
-    if (want_cov_)
-      absorb_cov(L0, slope, z, big, u.variance);
-  }
-
-  void absorb_cov(const buffer &L0, const buffer &slope, const double *z, double big,
-                  double finite) {
-    buffer N0_slope(count(n_)), N1_slope(count(n_)), left(count(n_));
-    small::apply(n_, n_, N0_.data(), slope.data(), N0_slope.data());
-    small::apply(n_, n_, N1_.data(), slope.data(), N1_slope.data());
-    const double quadratic = small::dot(n_, slope.data(), N0_slope.data());
-    congruence(L0, N2_);
-    add_outer(n_, quadratic - finite / big / big, z, z, N2_);
-    small::apply_transposed(n_, n_, L0.data(), N1_slope.data(), left.data());
-    add_outer(n_, -1, left.data(), z, N2_);
-    add_outer(n_, -1, z, left.data(), N2_);
-    congruence(L0, N1_);
-    small::apply_transposed(n_, n_, L0.data(), N0_slope.data(), left.data());
-    add_outer(n_, 1 / big, z, z, N1_);
-    add_outer(n_, -1, z, left.data(), N1_);
-    congruence(L0, N0_);
-  }
-
-  const dense_model &system_;
-  const steady_filter &steady_;
-  bool want_cov_, settled_ = false;
-  index n_;
-  buffer r0_, r1_, N0_, N1_, N2_, work_, other_, row_;
-  buffer information_, weights_, limit_;
-  std::vector<scalar_update> trace_;
-};
-
 buffer diffuse_part(index n, const belief &state) {
+  if (state.n_diffuse == 0)
+    return {};
   buffer out(count(n * n));
   small::multiply_right_transposed(n, state.n_diffuse, n, state.diffuse.data(),
                                    state.diffuse.data(), out.data());
-  return out;
-}
-
-struct forward_run {
-  buffer means, innovations;
-  filter_result filtered;
-  filter_trace trace;
-};
-
-forward_run run_forward(model_cursor &s, const steady_filter &steady, const belief &start,
-                        matrix_view<const double> y, const smoother_options &options) {
-  forward_run f;
-  f.means.resize(count(y.rows * s.now().n));
-  f.innovations.resize(count(y.rows * s.now().p));
-  filter_outputs out;
-  out.predicted_mean = row_major(f.means.data(), y.rows, s.now().n);
-  out.innovations = row_major(f.innovations.data(), y.rows, s.now().p);
-  filter_options forward;
-  forward.store_predicted_cov = true;
-  forward.switch_to_steady = options.switch_to_steady;
-  forward.form = options.form;
-  forward.check_finite = options.check_finite;
-  forward.workers = options.workers;
-  f.filtered = filter(s, steady, start, y, out, forward, &f.trace);
-  return f;
-}
-
-// What the forward run knew before step t.
-struct prediction {
-  bool diffuse, constant;
-  const double *mean;
-  belief state;     // left empty under the constant gain
-  buffer P_diffuse; // empty without diffuse directions
-};
-
-prediction prediction_at(const dense_model &s, const forward_run &f, index t) {
-  const index n = s.n;
-  prediction out{
-      t < f.filtered.n_diffuse, f.trace.steady[count(t)] != 0, f.means.data() + t * n, {}, {}};
-  if (out.constant)
-    return out;
-  const covariance_sequence &cov = f.filtered.predicted_cov;
-  const double *P = cov.values.data() + cov.index[count(t)] * n * n;
-  if (out.diffuse)
-    out.state = f.trace.diffuse_steps[count(t)];
-  out.state.mean.assign(out.mean, out.mean + n);
-  out.state.cov.assign(P, P + n * n);
-  if (out.diffuse)
-    out.P_diffuse = diffuse_part(n, out.state);
   return out;
 }
 
@@ -285,19 +29,22 @@ public:
   covariance_store(bool wanted, index n_steps, covariance_sequence &out) : out_(out) {
     out_.index.resize(count(wanted ? n_steps : 0));
   }
-
-  void put(index t, backward_pass &pass, bool settled, const buffer &P, const buffer &P_diffuse) {
-    std::int32_t place = settled ? interior_ : -1;
-    if (place < 0) {
-      const buffer V = pass.covariance(P, P_diffuse);
-      const std::size_t n_values = out_.values.size() / V.size();
-      require(n_values < 0x7fffffff, "y: too many distinct covariances, want store without them");
-      place = static_cast<std::int32_t>(n_values);
-      out_.values.insert(out_.values.end(), V.begin(), V.end());
-      if (settled)
-        interior_ = place;
-    }
+  bool wanted() const { return !out_.index.empty(); }
+  std::int32_t put(index t, const buffer &value) {
+    const std::size_t n_values = out_.values.size() / value.size();
+    require(n_values < 0x7fffffff, "y: too many distinct covariances, want store without them");
+    const auto place = static_cast<std::int32_t>(n_values);
+    out_.values.insert(out_.values.end(), value.begin(), value.end());
     out_.index[count(t)] = place;
+    return place;
+  }
+  // Steps [begin, end) all have the value of the interior.
+  void put_interior(index begin, index end, const buffer &value) {
+    if (begin >= end)
+      return;
+    if (interior_ < 0)
+      interior_ = put(begin, value);
+    std::fill(out_.index.begin() + begin, out_.index.begin() + end, interior_);
   }
 
 private:
@@ -305,69 +52,186 @@ private:
   std::int32_t interior_ = -1;
 };
 
-void check_row_range(const buffer &row, index t) {
-  for (const double x : row)
-    if (!std::isfinite(x))
-      throw argument_error("system: got a smoothed state that leaves the range of double at step " +
-                           std::to_string(t) + ", want other units");
-}
+class series_smoother {
+public:
+  series_smoother(model_cursor &cursor, const steady_filter &steady, matrix_view<const double> y,
+                  const smoother_outputs &out, const smoother_options &options)
+      : cursor_(cursor), s_(cursor.now()), steady_(steady), y_(y), out_(out), options_(options),
+        pass_(s_, steady, options.store_cov, options.store_lag_one_cov),
+        step_(s_, update_form::joseph), rows_(s_),
+        covs_(options.store_cov, y.rows, result_.smoothed_cov),
+        lags_(options.store_lag_one_cov, std::max<index>(y.rows - 1, 0), result_.lag_one_cov),
+        row_(count(s_.n)) {}
 
-void write_mean(matrix_view<double> out, index t, const buffer &row) {
-  for (index i = 0; i < out.cols; ++i)
-    out(t, i) = row[count(i)];
-}
-
-// Steps back through the series; fills the means and covariances.
-void run_backward(model_cursor &cursor, const steady_filter &steady, matrix_view<const double> y,
-                  const forward_run &f, const smoother_options &options,
-                  matrix_view<double> smoothed_mean, covariance_sequence &covs) {
-  const dense_model &s = cursor.now();
-  backward_pass pass(s, steady, options.store_cov);
-  stepper step(s, update_form::joseph);
-  observed_rows rows(s);
-  covariance_store store(options.store_cov, y.rows, covs);
-  buffer row(count(s.n));
-  interrupt_poll poll;
-  for (index t = y.rows - 1; t >= 0; --t) {
-    const prediction before = prediction_at(s, f, t);
-    if (!before.constant || t % 64 == 0)
-      poll();
-    const buffer &P = before.constant ? steady.P : before.state.cov;
-    if (before.constant) {
-      pass.steady_step(f.innovations.data() + t * s.p);
-    } else {
-      cursor.seek(t);
-      rows.read(y.row(t));
-      pass.full_step(step, before.state, rows, before.diffuse);
+  smoother_result run(const belief &start) {
+    struct checkpoint {
+      index at;
+      belief state;
+    };
+    std::vector<checkpoint> blocks{{0, start}};
+    filter_trace trace = forward(0, start, true);
+    while (trace.stopped_at < y_.rows) {
+      blocks.push_back({trace.stopped_at, trace.state});
+      trace = forward(blocks.back().at, blocks.back().state, true);
     }
-    if (smoothed_mean.rows > 0) {
-      pass.mean(before.mean, P, before.P_diffuse, row.data());
-      if (options.check_finite)
-        check_row_range(row, t);
-      write_mean(smoothed_mean, t, row);
+    for (std::size_t k = blocks.size(); k-- > 0;) {
+      if (k + 1 < blocks.size())
+        trace = forward(blocks[k].at, blocks[k].state, false);
+      for (std::size_t i = trace.runs.size(); i-- > 0;)
+        backward(trace, trace.runs[i]);
     }
-    if (options.store_cov)
-      store.put(t, pass, before.constant && pass.settled(), P, before.P_diffuse);
+    return std::move(result_);
   }
+
+private:
+  filter_trace forward(index begin, const belief &state, bool first_time) {
+    filter_trace trace;
+    filter_options options;
+    options.switch_to_steady = options_.switch_to_steady;
+    options.form = options_.form;
+    options.check_finite = options_.check_finite;
+    options.workers = options_.workers;
+    trace.begin = begin;
+    const filter_result part = filter(cursor_, steady_, state, y_, {}, options, &trace);
+    trace.state = part.final_state;
+    if (first_time) {
+      result_.log_likelihood += part.log_likelihood;
+      result_.n_diffuse += part.n_diffuse;
+      if (result_.steady_from < 0)
+        result_.steady_from = part.steady_from;
+    }
+    return trace;
+  }
+
+  void backward(const filter_trace &trace, const filter_trace::run &run) {
+    if (run.steady)
+      steady_run(run);
+    else
+      full_run(trace, run);
+    done_ += run.end - run.begin;
+    if (options_.progress)
+      options_.progress(done_);
+  }
+
+  void steady_run(const filter_trace::run &run) {
+    if (covs_.wanted() || lags_.wanted())
+      steady_covs(run.begin, run.end);
+    const double squares = smooth_steady({cursor_, steady_, y_, options_.workers}, run.begin,
+                                         run.end, run.mean, pass_.weights(), out_.smoothed_mean);
+    const auto steps = static_cast<double>(run.end - run.begin);
+    result_.log_likelihood -=
+        0.5 *
+        (steps * (static_cast<double>(s_.p) * std::log(2 * std::numbers::pi) + steady_.log_det) +
+         squares);
+    check_row_range(pass_.weights(), run.begin);
+  }
+
+  void steady_covs(index begin, index end) {
+    for (index t = end - 1; t >= begin; --t) {
+      const bool settled_before = pass_.settled();
+      pass_.steady_step();
+      const buffer V = pass_.covariance(steady_.P, {});
+      const buffer L = lags_.wanted() ? pass_.lag(V, steady_.P, {}) : buffer{};
+      if (settled_before) { // and so are all before
+        if (covs_.wanted())
+          covs_.put_interior(begin, t + 1, V);
+        if (lags_.wanted())
+          lags_.put_interior(begin, std::min(t + 1, y_.rows - 1), L);
+        return;
+      }
+      put(t, V, L);
+    }
+  }
+
+  void put(index t, const buffer &V, const buffer &L) {
+    if (covs_.wanted())
+      covs_.put(t, V);
+    if (lags_.wanted() && t + 1 < y_.rows)
+      lags_.put(t, L);
+  }
+
+  void full_run(const filter_trace &trace, const filter_trace::run &run) {
+    interrupt_poll poll;
+    for (index t = run.end - 1; t >= run.begin; --t) {
+      poll();
+      const belief &before = trace.steps[run.first + count(t - run.begin)];
+      const bool diffuse = before.n_diffuse > 0;
+      const buffer P_diffuse = diffuse_part(s_.n, before);
+      cursor_.seek(t);
+      rows_.read(y_.row(t));
+      pass_.full_step(step_, before, rows_, diffuse);
+      if (out_.smoothed_mean.rows > 0) {
+        pass_.mean(before.mean.data(), before.cov, P_diffuse, row_.data());
+        check_row_range(row_, t);
+        for (index i = 0; i < s_.n; ++i)
+          out_.smoothed_mean(t, i) = row_[count(i)];
+      }
+      if (!covs_.wanted() && !lags_.wanted())
+        continue;
+      const buffer V = pass_.covariance(before.cov, P_diffuse);
+      put(t, V, lags_.wanted() ? pass_.lag(V, before.cov, P_diffuse) : buffer{});
+    }
+  }
+
+  void check_row_range(const buffer &row, index t) const {
+    if (options_.check_finite)
+      for (const double x : row)
+        if (!std::isfinite(x))
+          throw argument_error(
+              "system: got a smoothed state that leaves the range of double at step " +
+              std::to_string(t) + ", want other units");
+  }
+
+  model_cursor &cursor_;
+  const dense_model &s_;
+  const steady_filter &steady_;
+  matrix_view<const double> y_;
+  const smoother_outputs &out_;
+  const smoother_options &options_;
+  smoother_result result_;
+  backward_pass pass_;
+  stepper step_;
+  observed_rows rows_;
+  covariance_store covs_, lags_;
+  buffer row_;
+  index done_ = 0;
+};
+
+smoother_result smooth_one(const steady_filter *shared, const smoother_problem &one,
+                           const smoother_options &options) {
+  model_cursor s(one.system, one.series.inputs);
+  const matrix_view<const double> y = one.series.y;
+  const matrix_view<double> mean = one.out.smoothed_mean;
+  require(mean.rows == 0 || (mean.rows == y.rows && mean.cols == s.now().n),
+          "smoothed_mean: want one row for each row of y, or none");
+  const steady_filter own =
+      shared != nullptr ? steady_filter{} : steady_for(s, y.rows, options.switch_to_steady);
+  return series_smoother(s, shared != nullptr ? *shared : own, y, one.out, options).run(one.start);
 }
 
 } // namespace
 
 smoother_result smooth(const model &system, const belief &start, const observations &series,
-                       matrix_view<double> smoothed_mean, const smoother_options &options) {
-  model_cursor s(system, series.inputs);
-  const matrix_view<const double> y = series.y;
-  require(smoothed_mean.rows == 0 ||
-              (smoothed_mean.rows == y.rows && smoothed_mean.cols == s.now().n),
-          "smoothed_mean: want one row for each row of y, or none");
-  const steady_filter steady = steady_for(s, y.rows, options.switch_to_steady);
-  const forward_run f = run_forward(s, steady, start, y, options);
-  smoother_result result;
-  run_backward(s, steady, y, f, options, smoothed_mean, result.smoothed_cov);
-  result.log_likelihood = f.filtered.log_likelihood;
-  result.n_diffuse = f.filtered.n_diffuse;
-  result.steady_from = f.filtered.steady_from;
-  return result;
+                       const smoother_outputs &out, const smoother_options &options) {
+  return smooth_one(nullptr, {system, start, series, out}, options);
+}
+
+void smooth(const smoother_batch &series, const smoother_options &options) {
+  if (series.n_series <= 0)
+    return;
+  const smoother_problem first = series.at(0);
+  const index n_steps = first.series.y.rows;
+  steady_filter shared;
+  if (series.shared_system)
+    shared = steady_for(model_cursor(first.system, first.series.inputs), n_steps,
+                        options.switch_to_steady);
+  for_each_series(series.n_series, n_steps, options.workers, [&](index i, int workers) {
+    smoother_options own = options;
+    own.workers = workers;
+    if (series.n_series > 1)
+      own.progress = {};
+    series.done(i, smooth_one(series.shared_system ? &shared : nullptr, series.at(i), own));
+  });
 }
 
 } // namespace eigenflow::lds

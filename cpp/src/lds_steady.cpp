@@ -228,6 +228,13 @@ double distance(const steady_filter &steady, const buffer &P) {
   return scaled_difference(static_cast<index>(steady.scale.size()), P, steady.P, steady.scale);
 }
 
+buffer adjoint_weights(const dense_model &s, const steady_filter &f) {
+  buffer white(count(s.p * s.n)), weights(count(s.n * s.p));
+  small::multiply(s.p, s.p, s.n, f.whiten.data(), s.C.data(), white.data());
+  small::multiply_left_transposed(s.n, s.p, s.p, white.data(), f.whiten.data(), weights.data());
+  return weights;
+}
+
 buffer adjoint_sum(index n, buffer A, buffer N) {
   buffer work(count(n * n)), term(count(n * n));
   for (int k = 0; k < 64; ++k) {

@@ -30,6 +30,9 @@ double distance(const steady_filter &steady, const buffer &P);
 // F in units of `scale`.
 buffer scaled_transition(index n, const steady_filter &f);
 
+// C' S^-1 (n x p): what an innovation says about the state.
+buffer adjoint_weights(const dense_model &system, const steady_filter &f);
+
 // Sum of (A')^k N A^k, for a contraction A.
 buffer adjoint_sum(index n, buffer A, buffer N);
 

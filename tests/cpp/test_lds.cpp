@@ -128,7 +128,7 @@ TEST(smoother_reaches_the_closed_form_inside) {
   lds::smoother_options options;
   options.store_cov = true;
   const auto result = lds::smooth(level.view(), diffuse_level(), row_major(y.data(), 400, 1),
-                                  row_major(smoothed.data(), 400, 1), options);
+                                  {row_major(smoothed.data(), 400, 1)}, options);
   const double rho = lds::steady_state(level.view()).spectral_radius;
   const auto at = static_cast<std::size_t>(result.smoothed_cov.index[200]);
   CHECK_CLOSE(result.smoothed_cov.values[at], (1 - rho) / (1 + rho), 1e-12);

@@ -134,6 +134,7 @@ struct series_error : argument_error {
 
 struct smoother_options {
   bool store_cov = false;
+  bool store_lag_one_cov = false; // Cov(x_t+1, x_t) for each t but the last
   bool switch_to_steady = true;
   update_form form = update_form::automatic;
   bool check_finite = true;
@@ -141,17 +142,38 @@ struct smoother_options {
   progress_hook progress = {};
 };
 
+struct smoother_outputs {
+  matrix_view<double> smoothed_mean; // T x n, or no rows
+};
+
 struct smoother_result {
   double log_likelihood = 0;
   index n_diffuse = 0;
   index steady_from = -1;
-  covariance_sequence smoothed_cov;
+  covariance_sequence smoothed_cov, lag_one_cov;
 };
 
-// Means given all observations, into smoothed_mean (T x n, or no rows). Memory: n + p
-// doubles a step, and the covariances of the steps that are not steady. Throws as filter does.
+// Laws given all observations. Steady runs are smoothed in chunks of time, as in the filter. Memory
+// beyond the result: 32 MB for the laws of steps that are not steady, with checkpoints from which
+// they are made again, and n doubles for each 1000 steps. Throws as filter does.
 smoother_result smooth(const model &system, const belief &start, const observations &series,
-                       matrix_view<double> smoothed_mean, const smoother_options &options);
+                       const smoother_outputs &out, const smoother_options &options);
+
+struct smoother_problem {
+  model system;
+  belief start;
+  observations series;
+  smoother_outputs out = {};
+};
+
+struct smoother_batch {
+  index n_series = 0;
+  bool shared_system = true;
+  std::function<smoother_problem(index)> at;
+  std::function<void(index, smoother_result &&)> done;
+};
+
+void smooth(const smoother_batch &series, const smoother_options &options);
 
 struct steady_result {
   std::vector<double> predicted_cov;  // P, n x n

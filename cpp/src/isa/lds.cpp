@@ -5,6 +5,7 @@
 
 namespace {
 
+using eigenflow::isa::lds_adjoint;
 using eigenflow::isa::lds_gain;
 using eigenflow::isa::lds_lanes;
 using eigenflow::isa::lds_max_dim;
@@ -239,55 +240,248 @@ void observe_any(const lds_gain &g, const double *y, const double *drive, int64_
   }
 }
 
-struct pair {
-  decltype(&advance_any) advance;
-  decltype(&observe_any) observe;
-};
+template <int N, int P>
+void retreat(const lds_adjoint &back, const double *x, const double *v, int64_t steps, double *r,
+             double *out) {
+  // The same recursion as the filter's, with r for the state and v for what drives it.
+  double F[N * N], W[N * P], V[N * N];
+  for (int i = 0; i < N * N; ++i) {
+    F[i] = back.F[i];
+    V[i] = back.P[i];
+  }
+  for (int i = 0; i < N * P; ++i)
+    W[i] = back.W[i];
+  column<N> state[n_vectors];
+  for (int b = 0; b < n_vectors; ++b)
+    load<N>(r, b * width, state[b]);
+  for (int64_t s = steps - 1; s >= 0; --s)
+    EF_UNROLL
+  for (int b = 0; b < n_vectors; ++b) {
+    const int lane = b * width;
+    column<P> row;
+    load<P>(v + s * P * lds_lanes, lane, row);
+    column<N> next;
+    for (int i = 0; i < N; ++i) {
+      vec sum = simd::broadcast(0.0);
+      for (int k = 0; k < P; ++k)
+        sum = simd::fma(simd::broadcast(W[i * P + k]), row.at[k], sum);
+      for (int j = 0; j < N; ++j)
+        sum = simd::fma(simd::broadcast(F[i * N + j]), state[b].at[j], sum);
+      next.at[i] = sum;
+    }
+    state[b] = next;
+    if (out == nullptr)
+      continue;
+    column<N> smoothed;
+    load<N>(x + s * N * lds_lanes, lane, smoothed);
+    for (int i = 0; i < N; ++i)
+      for (int j = 0; j < N; ++j)
+        smoothed.at[i] = simd::fma(simd::broadcast(V[i * N + j]), next.at[j], smoothed.at[i]);
+    store<N>(smoothed, out + s * N * lds_lanes, lane);
+  }
+  for (int b = 0; b < n_vectors; ++b)
+    store<N>(state[b], r, b * width);
+}
 
-template <int P> pair choose(int64_t n) {
-  switch (n) {
-  case 1:
-    return {advance<1, P>, observe<1, P>};
-  case 2:
-    return {advance<2, P>, observe<2, P>};
-  case 3:
-    return {advance<3, P>, observe<3, P>};
-  case 4:
-    return {advance<4, P>, observe<4, P>};
-  case 5:
-    return {advance<5, P>, observe<5, P>};
-  case 6:
-    return {advance<6, P>, observe<6, P>};
-  case 7:
-    return {advance<7, P>, observe<7, P>};
-  case 8:
-    return {advance<8, P>, observe<8, P>};
-  default:
-    return {advance_any, observe_any};
+void retreat_any(const lds_adjoint &back, const double *x, const double *v, int64_t steps,
+                 double *r, double *out) {
+  double next[lds_max_dim * lds_lanes];
+  for (int64_t s = steps - 1; s >= 0; --s) {
+    for (int64_t i = 0; i < back.n * lds_lanes; ++i)
+      next[i] = 0;
+    add_product(back.n, back.p, back.W, back.p, 1, v + s * back.p * lds_lanes, next);
+    add_product(back.n, back.n, back.F, back.n, 1, r, next);
+    copy_lanes(back.n, next, r);
+    if (out == nullptr)
+      continue;
+    double *row = out + s * back.n * lds_lanes;
+    copy_lanes(back.n, x + s * back.n * lds_lanes, row);
+    add_product(back.n, back.n, back.P, back.n, 1, r, row);
   }
 }
 
-pair choose(const lds_gain &g) {
-  switch (g.p) {
+#if defined(__AVX512F__)
+// Rows become columns: three rounds of exchanges, of neighbours, pairs and fours.
+EF_HD void transpose(const __m512d (&r)[8], __m512d (&out)[8]) {
+  __m512d t[8], u[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm512_unpacklo_pd(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_pd(r[i], r[i + 1]);
+  }
+  for (int half = 0; half < 8; half += 4)
+    for (int i = 0; i < 2; ++i) {
+      u[half + i] = _mm512_shuffle_f64x2(t[half + i], t[half + 2 + i], 0x88);
+      u[half + 2 + i] = _mm512_shuffle_f64x2(t[half + i], t[half + 2 + i], 0xdd);
+    }
+  for (int i = 0; i < 4; ++i) {
+    out[i] = _mm512_shuffle_f64x2(u[i], u[i + 4], 0x88);
+    out[i + 4] = _mm512_shuffle_f64x2(u[i], u[i + 4], 0xdd);
+  }
+}
+
+int64_t interleave_blocks(const double *const *from, int64_t count, double *tile) {
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    __m512d rows[8], columns[8];
+    for (int lane = 0; lane < 8; ++lane)
+      rows[lane] = _mm512_loadu_pd(from[lane] + i);
+    transpose(rows, columns);
+    for (int k = 0; k < 8; ++k)
+      _mm512_storeu_pd(tile + (i + k) * 8, columns[k]);
+  }
+  return i;
+}
+
+int64_t deinterleave_blocks(const double *tile, int64_t count, double *const *to, bool around) {
+  for (int lane = 0; lane < 8; ++lane)
+    around = around && reinterpret_cast<std::uintptr_t>(to[lane]) % 64 == 0;
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    __m512d rows[8], columns[8];
+    for (int k = 0; k < 8; ++k)
+      rows[k] = _mm512_loadu_pd(tile + (i + k) * 8);
+    transpose(rows, columns);
+    for (int lane = 0; lane < 8; ++lane)
+      if (around)
+        _mm512_stream_pd(to[lane] + i, columns[lane]);
+      else
+        _mm512_storeu_pd(to[lane] + i, columns[lane]);
+  }
+  if (around)
+    _mm_sfence();
+  return i;
+}
+#elif defined(__AVX2__)
+EF_HD void transpose(const __m256d (&r)[4], __m256d (&out)[4]) {
+  const __m256d a = _mm256_unpacklo_pd(r[0], r[1]), b = _mm256_unpackhi_pd(r[0], r[1]);
+  const __m256d c = _mm256_unpacklo_pd(r[2], r[3]), d = _mm256_unpackhi_pd(r[2], r[3]);
+  out[0] = _mm256_permute2f128_pd(a, c, 0x20);
+  out[1] = _mm256_permute2f128_pd(b, d, 0x20);
+  out[2] = _mm256_permute2f128_pd(a, c, 0x31);
+  out[3] = _mm256_permute2f128_pd(b, d, 0x31);
+}
+
+int64_t interleave_blocks(const double *const *from, int64_t count, double *tile) {
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4)
+    for (int half = 0; half < 8; half += 4) {
+      __m256d rows[4], columns[4];
+      for (int lane = 0; lane < 4; ++lane)
+        rows[lane] = _mm256_loadu_pd(from[half + lane] + i);
+      transpose(rows, columns);
+      for (int k = 0; k < 4; ++k)
+        _mm256_storeu_pd(tile + (i + k) * 8 + half, columns[k]);
+    }
+  return i;
+}
+
+int64_t deinterleave_blocks(const double *tile, int64_t count, double *const *to, bool around) {
+  for (int lane = 0; lane < 8; ++lane)
+    around = around && reinterpret_cast<std::uintptr_t>(to[lane]) % 32 == 0;
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4)
+    for (int half = 0; half < 8; half += 4) {
+      __m256d rows[4], columns[4];
+      for (int k = 0; k < 4; ++k)
+        rows[k] = _mm256_loadu_pd(tile + (i + k) * 8 + half);
+      transpose(rows, columns);
+      for (int lane = 0; lane < 4; ++lane)
+        if (around)
+          _mm256_stream_pd(to[half + lane] + i, columns[lane]);
+        else
+          _mm256_storeu_pd(to[half + lane] + i, columns[lane]);
+    }
+  if (around)
+    _mm_sfence();
+  return i;
+}
+#else
+int64_t interleave_blocks(const double *const *, int64_t, double *) { return 0; }
+int64_t deinterleave_blocks(const double *, int64_t, double *const *, bool) { return 0; }
+#endif
+
+void interleave(const double *const *from, int64_t count, double *tile) {
+  for (int64_t i = interleave_blocks(from, count, tile); i < count; ++i)
+    for (int lane = 0; lane < lds_lanes; ++lane)
+      tile[i * lds_lanes + lane] = from[lane][i];
+}
+
+void deinterleave(const double *tile, int64_t count, double *const *to, bool around) {
+  for (int64_t i = deinterleave_blocks(tile, count, to, around); i < count; ++i)
+    for (int lane = 0; lane < lds_lanes; ++lane)
+      to[lane][i] = tile[i * lds_lanes + lane];
+}
+
+struct kernels {
+  decltype(&advance_any) advance;
+  decltype(&observe_any) observe;
+  decltype(&retreat_any) retreat;
+};
+
+template <int P> kernels choose(int64_t n) {
+  switch (n) {
   case 1:
-    return choose<1>(g.n);
+    return {advance<1, P>, observe<1, P>, retreat<1, P>};
   case 2:
-    return choose<2>(g.n);
+    return {advance<2, P>, observe<2, P>, retreat<2, P>};
+  case 3:
+    return {advance<3, P>, observe<3, P>, retreat<3, P>};
+  case 4:
+    return {advance<4, P>, observe<4, P>, retreat<4, P>};
+  case 5:
+    return {advance<5, P>, observe<5, P>, retreat<5, P>};
+  case 6:
+    return {advance<6, P>, observe<6, P>, retreat<6, P>};
+  case 7:
+    return {advance<7, P>, observe<7, P>, retreat<7, P>};
+  case 8:
+    return {advance<8, P>, observe<8, P>, retreat<8, P>};
   default:
-    return {advance_any, observe_any};
+    return {advance_any, observe_any, retreat_any};
+  }
+}
+
+kernels choose(int64_t n, int64_t p) {
+  switch (p) {
+  case 1:
+    return choose<1>(n);
+  case 2:
+    return choose<2>(n);
+  default:
+    return {advance_any, observe_any, retreat_any};
   }
 }
 
 void advance_lanes(const lds_gain &g, const double *y, const double *drive, int64_t steps,
                    double *x) {
-  choose(g).advance(g, y, drive, steps, x);
+  choose(g.n, g.p).advance(g, y, drive, steps, x);
 }
 
 void observe_lanes(const lds_gain &g, const double *y, const double *drive, int64_t steps,
                    double *x, const lds_tile &out, double *sums) {
-  choose(g).observe(g, y, drive, steps, x, out, sums);
+  choose(g.n, g.p).observe(g, y, drive, steps, x, out, sums);
+}
+
+// A sum of x - x (zero for finite x, NaN for others) needs no branch.
+bool finite(const double *x, int64_t count) {
+  double sums[16] = {};
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16)
+    for (int l = 0; l < 16; ++l)
+      sums[l] += x[i + l] - x[i + l];
+  double sum = 0;
+  for (; i < count; ++i)
+    sum += x[i] - x[i];
+  for (const double part : sums)
+    sum += part;
+  return sum == 0;
+}
+
+void retreat_lanes(const lds_adjoint &back, const double *x, const double *v, int64_t steps,
+                   double *r, double *out) {
+  choose(back.n, back.p).retreat(back, x, v, steps, r, out);
 }
 
 } // namespace
 
-EF_ISA_DEFINE(lds, {advance_lanes, observe_lanes})
+EF_ISA_DEFINE(lds, {advance_lanes, observe_lanes, retreat_lanes, interleave, deinterleave, finite})

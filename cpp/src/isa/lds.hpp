@@ -23,6 +23,13 @@ struct lds_tile {
   double *predicted, *filtered, *innovations, *squares;
 };
 
+// The steady smoother, row-major: r <- F r + W v backward in time, smoothed mean x + P r. F is that
+// of the filter transposed.
+struct lds_adjoint {
+  std::int64_t n, p;
+  const double *F, *W, *P;
+};
+
 // n and p are at most lds_max_dim. y is [step][p][lane], x is [n][lane]. `drive` is [step][n][lane]
 // and takes the place of c, or null.
 struct lds_kernels {
@@ -31,6 +38,14 @@ struct lds_kernels {
   // Also adds the squared standardised innovations to `sums`, one a lane.
   void (*observe)(const lds_gain &gain, const double *y, const double *drive, std::int64_t steps,
                   double *x, const lds_tile &out, double *sums);
+  // From the last step to the first: x and v are the tiles that `observe` made, r is [n][lane].
+  // `out` gets the smoothed means, or is null.
+  void (*retreat)(const lds_adjoint &back, const double *x, const double *v, std::int64_t steps,
+                  double *r, double *out);
+  // tile[i][lane] = from[lane][i] for i < count, and back. `around` writes past the cache.
+  void (*interleave)(const double *const *from, std::int64_t count, double *tile);
+  void (*deinterleave)(const double *tile, std::int64_t count, double *const *to, bool around);
+  bool (*finite)(const double *x, std::int64_t count); // all of x
 };
 
 } // namespace eigenflow::isa

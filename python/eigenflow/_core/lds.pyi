@@ -21,7 +21,9 @@ def smooth(
     inputs: NDArray[Any] | None,
     smoothed_mean: NDArray[Any] | None,
     store_cov: bool,
+    store_lag_one_cov: bool,
     settings: tuple[bool, str, bool, int, Any],
+    batch_shape: tuple[int, ...],
 ) -> dict[str, Any]: ...
 def steady_state(
     system: _Arrays,

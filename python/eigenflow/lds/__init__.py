@@ -1,5 +1,6 @@
 """Linear dynamical systems: filtering, and how many parameters keep predictions stable."""
 
+from eigenflow.lds.diagnostics import Diagnostics, TestResult, diagnose, standardized_residuals
 from eigenflow.lds.divergence import DivergenceResult, kl_divergence
 from eigenflow.lds.estimation.fitting import FitResult, fit
 from eigenflow.lds.estimation.identification import Identification, identify
@@ -19,6 +20,7 @@ from eigenflow.lds.filtering import (
     filter_blocks,
     log_likelihood,
 )
+from eigenflow.lds.forecasting import Forecast, forecast
 from eigenflow.lds.learners import (
     FirstColumns,
     FittedTransition,
@@ -67,6 +69,9 @@ __all__ = [
     "filter_blocks",
     "log_likelihood",
     "smooth",
+    "forecast",
+    "diagnose",
+    "standardized_residuals",
     "steady_state",
     "simulate",
     "score",
@@ -99,6 +104,9 @@ __all__ = [
     "FilterResult",
     "FilterState",
     "SmoothResult",
+    "Forecast",
+    "Diagnostics",
+    "TestResult",
     "SteadyState",
     "Simulation",
     "CovarianceSequence",
