@@ -88,7 +88,7 @@ def standardized_residuals(
     >>> from eigenflow.lds import LinearSystem, standardized_residuals
     >>> e = standardized_residuals(LinearSystem(1.0, 1.0, 1469.1, 15099.0), FLOW)
     >>> e.shape, round(float(e[1:].var()), 2)
-    ((100, 1), 1.0)
+    ((100, 1), 0.99)
     """
     result = kalman_filter(
         system,
