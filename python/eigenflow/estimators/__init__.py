@@ -1,4 +1,4 @@
-"""scikit-learn estimators: flows and decompositions (the extra ``eigenflow[sklearn]``)."""
+"""scikit-learn estimators: flows, decompositions, forecasts (the extra ``eigenflow[sklearn]``)."""
 
 try:
     import sklearn  # noqa: F401
@@ -8,6 +8,13 @@ except ImportError:
 
 from eigenflow.estimators.decomposition import RandomizedSVD
 from eigenflow.estimators.denoising import Denoising, FlowDenoiser
+from eigenflow.estimators.forecasting import KalmanForecaster
 from eigenflow.estimators.regression import FlowRegressor
 
-__all__ = ["Denoising", "FlowDenoiser", "FlowRegressor", "RandomizedSVD"]
+__all__ = [
+    "Denoising",
+    "FlowDenoiser",
+    "FlowRegressor",
+    "KalmanForecaster",
+    "RandomizedSVD",
+]

@@ -1,29 +1,14 @@
-"""Plots of flows and spectra with matplotlib (the extra ``eigenflow[plot]``).
-
-Every function draws into `ax`, or into a new figure, and returns the axes: titles, labels and
-limits stay in the user's hands.
-"""
+"""Plots of flows and spectra."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eigenflow._arrays import Array, as_float_array
+from eigenflow.plot._axes import COLOURS, axes
 
 if TYPE_CHECKING:
     from eigenflow.flow import MisalignmentReport
-
-__all__ = ["learned_eigenvalues", "misalignment", "path", "spectrum"]
-
-# One colour a method across all figures; readable in print and with the common colour blindnesses.
-COLOURS = {
-    "blue": "#2563a8",
-    "orange": "#d9730d",
-    "green": "#2e8b57",
-    "red": "#b8324a",
-    "purple": "#6b4ea0",
-    "grey": "#7a7f87",
-}
 
 
 def path(
@@ -59,7 +44,7 @@ def path(
     """
     t = as_float_array(times, "times", ndim=1, dtype=np.float64)
     estimated = _same_length(risk, "risk", t)
-    ax = _axes(ax)
+    ax = axes(ax)
     if loss is not None:
         known = _same_length(loss, "loss", t)
         ax.plot(t, known, color=COLOURS["grey"], lw=4, alpha=0.5, label="true loss")
@@ -108,7 +93,7 @@ def learned_eigenvalues(initial: Any, learned: Any, *, signal: Any = None, ax: A
     before, after = before.ravel(), after.ravel()
     marked = _mask(signal, before.size)
     shown = (before > 0) & (after > 0)
-    ax = _axes(ax)
+    ax = axes(ax)
     ends = [before[shown].min(initial=1.0), before[shown].max(initial=0.0)] if shown.any() else []
     ax.plot(ends, ends, color="black", lw=1, label="unchanged")
     for mask, name, label in ((~marked, "grey", "others"), (marked, "red", "signal")):
@@ -156,7 +141,7 @@ def spectrum(
         sizes = sizes.ravel()[eigenvalue_order(eigenvalues, sizes.shape)]
     place = np.arange(1, sizes.size + 1)
     signal = sizes >= level if level is not None else np.zeros(sizes.size, bool)
-    ax = _axes(ax)
+    ax = axes(ax)
     for mask, name in ((~signal, "grey"), (signal, "red")):
         mask = mask & (sizes > 0)
         label = "signal" if name == "red" else ("below" if level is not None else None)
@@ -207,7 +192,7 @@ def misalignment(report: "MisalignmentReport", ax: Any = None) -> Any:
         "keep k, order of the eigenvalues": (sizes, "orange"),
         "keep k, order of the signal": (np.sort(sizes)[::-1], "blue"),
     }
-    ax = _axes(ax)
+    ax = axes(ax)
     k = np.arange(1, sizes.size + 1)
     for label, (ordered, name) in orders.items():
         risks = truncation_risks(ordered, variance)[1:]
@@ -225,17 +210,6 @@ def misalignment(report: "MisalignmentReport", ax: Any = None) -> Any:
     ax.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend above the curves
     ax.legend(loc="upper center", fontsize="small", ncols=2)
     return ax
-
-
-def _axes(ax: Any) -> Any:
-    if ax is not None:
-        return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError:
-        msg = "eigenflow.plot needs matplotlib: pip install eigenflow[plot]"
-        raise ImportError(msg) from None
-    return plt.subplots(layout="constrained")[1]
 
 
 def _same_length(values: Any, name: str, times: Array) -> Array:

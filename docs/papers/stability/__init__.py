@@ -1,0 +1,1 @@
+"""Ziemann, Matni and Pappas (arXiv 2409.13421), computed exactly."""
