@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import scipy.stats  # noqa: F401 - before PyTorch is mocked: SciPy's import asks for its classes
+
 import eigenflow
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))

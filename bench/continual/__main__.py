@@ -132,11 +132,13 @@ def read(path, wanted):
 
 
 def write(path, results):
-    """Replace the file in one step."""
+    """Replace the file in one step; each run has one line."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}.part")
     rounded = json.loads(json.dumps(results), parse_float=lambda s: round(float(s), 6))
-    beside.write_text(json.dumps(rounded, indent=1) + "\n")
+    runs = (f"{json.dumps(key)}: {json.dumps(run)}" for key, run in rounded["runs"].items())
+    about = json.dumps(rounded["about"])
+    beside = path.with_suffix(f".{os.getpid()}.part")
+    beside.write_text(f'{{"about": {about},\n"runs": {{\n' + ",\n".join(runs) + "\n}}\n")
     beside.replace(path)
 
 
