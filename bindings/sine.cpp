@@ -34,6 +34,37 @@ void apply(const py::array &U, const py::array &V, const py::array &X, const py:
   });
 }
 
+sine::packed_factor packed_of(const char *name, const py::array &codes, const py::array &table,
+                              index rows, index cols, int bits) {
+  const auto bytes = vector_of<const std::uint8_t>(codes, name);
+  const auto values = vector_of<const float>(table, name);
+  require(rows >= 0 && cols >= 0 && bits >= 1 && bits <= 8,
+          std::string(name) + ": want sizes of at least 0 and 1 to 8 bits");
+  require((bytes.stride == 1 || bytes.size == 0) && values.stride == 1,
+          std::string(name) + ": want contiguous arrays");
+  require(values.size == (index{1} << bits) && bytes.size >= (rows * cols * bits + 7) / 8,
+          std::string(name) + ": too few codes or values");
+  return {bytes.data, values.data, rows, cols, bits};
+}
+
+void apply_packed(const py::tuple &U, const py::tuple &V, const py::array &X, const py::array &out,
+                  double omega, double gain, bool transposed, int workers) {
+  const auto packed = [](const char *name, const py::tuple &a) {
+    return packed_of(name, a[0].cast<py::array>(), a[1].cast<py::array>(), a[2].cast<index>(),
+                     a[3].cast<index>(), a[4].cast<int>());
+  };
+  const auto u = packed("U", U), v = packed("V", V);
+  with_float_type(X, [&](auto zero) {
+    using real = decltype(zero);
+    const auto x = matrix_of<const real>(X, "X");
+    const auto y = matrix_of<real>(out, "out");
+    const sine::options opts{.omega = omega, .gain = gain, .workers = workers};
+    const py::gil_scoped_release release;
+    transposed ? sine::apply_transposed<real>(u, v, x, y, opts)
+               : sine::apply<real>(u, v, x, y, opts);
+  });
+}
+
 void entries(const py::array &U, const py::array &V, const py::array &out, double omega,
              double gain, bool exact_phase, int workers) {
   with_float_type(U, [&](auto zero) {
@@ -122,6 +153,8 @@ void register_sine(py::module_ &m) {
         py::arg("exact_phase"));
   m.def("apply", &apply, py::arg("U"), py::arg("V"), py::arg("X"), py::arg("out"), py::arg("omega"),
         py::arg("gain"), py::arg("exact_phase"), py::arg("transposed"), py::arg("workers"));
+  m.def("apply_packed", &apply_packed, py::arg("U"), py::arg("V"), py::arg("X"), py::arg("out"),
+        py::arg("omega"), py::arg("gain"), py::arg("transposed"), py::arg("workers"));
   m.def("entries", &entries, py::arg("U"), py::arg("V"), py::arg("out"), py::arg("omega"),
         py::arg("gain"), py::arg("exact_phase"), py::arg("workers"));
   m.def("vjp", &vjp, py::arg("U"), py::arg("V"), py::arg("X"), py::arg("grad_output"),

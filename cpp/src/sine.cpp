@@ -132,6 +132,13 @@ private:
   tile_stop stop_;
 };
 
+// A view of a packed factor's sizes, for the checks and the loops.
+template <class Real> matrix_view<const Real> sizes_of(const char *name, const packed_factor &a) {
+  require(a.bits >= 1 && a.bits <= 8,
+          std::string(name) + ": got " + std::to_string(a.bits) + " bits, want 1 to 8");
+  return {nullptr, a.rows, a.cols, a.cols, 1};
+}
+
 } // namespace
 
 template <class Real>
@@ -170,6 +177,26 @@ void apply_transposed(matrix_view<const Real> U, matrix_view<const Real> V,
   check_shape("Y", Y, U.rows, Y.cols);
   check_shape("X", X, V.rows, Y.cols);
   product<Real>({V, false}, {U, true}, Y, X, opts).run();
+}
+
+template <class Real>
+void apply(const packed_factor &U, const packed_factor &V, matrix_view<const Real> X,
+           matrix_view<Real> Y, const options &opts) {
+  const auto u = sizes_of<Real>("U", U), v = sizes_of<Real>("V", V);
+  check_factors(u, v, opts);
+  check_shape("X", X, V.rows, X.cols);
+  check_shape("Y", Y, U.rows, X.cols);
+  product<Real>({u, true, &U}, {v, false, &V}, X, Y, opts).run();
+}
+
+template <class Real>
+void apply_transposed(const packed_factor &U, const packed_factor &V, matrix_view<const Real> Y,
+                      matrix_view<Real> X, const options &opts) {
+  const auto u = sizes_of<Real>("U", U), v = sizes_of<Real>("V", V);
+  check_factors(u, v, opts);
+  check_shape("Y", Y, U.rows, Y.cols);
+  check_shape("X", X, V.rows, Y.cols);
+  product<Real>({v, false, &V}, {u, true, &U}, Y, X, opts).run();
 }
 
 template <class Real>
@@ -225,6 +252,10 @@ template <class Real> double register_loop(index depth, index n_rhs, index n) {
   template void apply(matrix_view<const Real>, matrix_view<const Real>, matrix_view<const Real>,   \
                       matrix_view<Real>, const options &);                                         \
   template void apply_transposed(matrix_view<const Real>, matrix_view<const Real>,                 \
+                                 matrix_view<const Real>, matrix_view<Real>, const options &);     \
+  template void apply(const packed_factor &, const packed_factor &, matrix_view<const Real>,       \
+                      matrix_view<Real>, const options &);                                         \
+  template void apply_transposed(const packed_factor &, const packed_factor &,                     \
                                  matrix_view<const Real>, matrix_view<Real>, const options &);     \
   template void entries(matrix_view<const Real>, matrix_view<const Real>, matrix_view<Real>,       \
                         const options &);                                                          \

@@ -50,10 +50,26 @@ private:
   double high_, low_;
 };
 
-// One of the two factors, and whether it is the one that carries omega / pi.
+// One of the two factors, and whether it is the one that carries omega / pi. A packed factor has
+// its sizes in `rows`, which then has no data.
 template <class Real> struct factor {
   matrix_view<const Real> rows;
   bool scaled;
+  const packed_factor *packed = nullptr;
+
+  Real entry(index r, index l) const {
+    return packed == nullptr ? rows(r, l) : static_cast<Real>(decoded(r * packed->cols + l));
+  }
+
+private:
+  float decoded(index i) const {
+    const index bit = i * packed->bits, byte = bit / 8;
+    const unsigned shift = static_cast<unsigned>(bit % 8);
+    unsigned code = static_cast<unsigned>(packed->codes[byte]) >> shift;
+    if (shift + static_cast<unsigned>(packed->bits) > 8)
+      code |= static_cast<unsigned>(packed->codes[byte + 1]) << (8 - shift);
+    return packed->table[code & ((1U << packed->bits) - 1U)];
+  }
 };
 
 // Copies rows [first, first + count) and columns [depth_begin, depth_begin + depth) to
@@ -63,7 +79,7 @@ void pack(const factor<Real> &from, const half_turn_scale &scale, index first, i
           index depth_begin, index depth, Real *to, Real *low, index row_step, index depth_step) {
   for (index r = 0; r < count; ++r)
     for (index l = 0; l < depth; ++l) {
-      const Real u = from.rows(first + r, depth_begin + l);
+      const Real u = from.entry(first + r, depth_begin + l);
       const index place = r * row_step + l * depth_step;
       to[place] = from.scaled ? scale.round(u) : u;
       if (low != nullptr && from.scaled)
@@ -145,10 +161,11 @@ private:
 
   // Rows of the block side where the kernels can read them: in place, or scaled and packed.
   void take_block(index first, index count, index depth_begin, index depth) {
-    const auto from = block_side_.rows.block(first, depth_begin, count, depth);
-    const bool in_place = !exact_ && !block_side_.scaled && from.col_stride == 1;
-    rows_ = in_place ? from.data : block_.get();
-    row_stride_ = in_place ? from.row_stride : depth;
+    const auto &all = block_side_.rows;
+    const bool in_place =
+        !exact_ && !block_side_.scaled && block_side_.packed == nullptr && all.col_stride == 1;
+    rows_ = in_place ? all.block(first, depth_begin, count, depth).data : block_.get();
+    row_stride_ = in_place ? all.row_stride : depth;
     if (!in_place)
       pack(block_side_, scale_, first, count, depth_begin, depth, block_.get(), block_low_.get(),
            depth, index{1});

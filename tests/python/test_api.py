@@ -89,6 +89,8 @@ FUNCTIONS = {
     "sine.SineLowRank.numerical_rank": ("self rtol", "rng workers"),
     "sine.SineLowRank.vjp": ("self X grad_output", "wrt workers check_finite"),
     "sine.SineLowRank.jvp": ("self X tangents", "workers check_finite"),
+    "sine.quantize": ("factor bits", "check_finite"),
+    "sine.QuantizedSine": ("U V omega", "gain workers"),
     "lds.LinearSystem": (
         "A C Q R",
         "B D state_offset obs_offset cross_cov mean0 cov0 diffuse time_varying",
@@ -151,6 +153,7 @@ RESULTS = {
     "lowrank.Allocation": "ranks cost kept_share",
     "lowrank.Perturbation": "row_scale col_scale left right s residual_squared",
     "lowrank.LayerPerturbations": "layers ranks kept_share cost",
+    "sine.QuantizedFactor": "codes table shape bits",
     "lds.FilterResult": (
         "filtered_mean filtered_cov predicted_mean predicted_cov innovations innovation_cov "
         "log_likelihood log_likelihood_terms n_diffuse diffuse_convention steady_from error_bound "

@@ -245,7 +245,7 @@ def test_a_failed_save_keeps_the_old_file(learner, tmp_path, monkeypatch):
         msg = "disk full"
         raise OSError(msg)
 
-    monkeypatch.setattr("eigenflow.nn.files.save_file", fail)
+    monkeypatch.setattr("eigenflow.nn.archive.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         learner.save(path)
     assert path.read_bytes() == before

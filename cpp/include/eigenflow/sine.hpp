@@ -14,6 +14,8 @@
 
 #include <eigenflow/views.hpp>
 
+#include <cstdint>
+
 namespace eigenflow::sine {
 
 struct options {
@@ -51,6 +53,25 @@ void apply_transposed(matrix_view<const Real> U, matrix_view<const Real> V,
 template <class Real>
 void entries(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<Real> out,
              const options &opts);
+
+// A factor whose entries are numbers of a table: entry i, row by row, is table[code i], and code i
+// are the bits [i bits, (i + 1) bits) of `codes`, lowest bit of a byte first.
+struct packed_factor {
+  const std::uint8_t *codes = nullptr; // at least (rows cols bits + 7) / 8 bytes
+  const float *table = nullptr;        // 2^bits entries
+  index rows = 0, cols = 0;
+  int bits = 1; // 1 to 8
+};
+
+// `apply` and `apply_transposed` for packed factors: entries are decoded where a tile needs them,
+// and the factors never exist in full. The bytes are those of the decoded factors.
+template <class Real>
+void apply(const packed_factor &U, const packed_factor &V, matrix_view<const Real> X,
+           matrix_view<Real> Y, const options &opts);
+
+template <class Real>
+void apply_transposed(const packed_factor &U, const packed_factor &V, matrix_view<const Real> Y,
+                      matrix_view<Real> X, const options &opts);
 
 // What `vjp` fills: U m x k, V n x k, X n x T, each row contiguous. A view without data is skipped.
 template <class Real> struct gradient_views {

@@ -16,6 +16,16 @@ def apply(
     transposed: bool,
     workers: int,
 ) -> None: ...
+def apply_packed(
+    U: tuple[NDArray[Any], NDArray[Any], int, int, int],
+    V: tuple[NDArray[Any], NDArray[Any], int, int, int],
+    X: NDArray[Any],
+    out: NDArray[Any],
+    omega: float,
+    gain: float,
+    transposed: bool,
+    workers: int,
+) -> None: ...
 def entries(
     U: NDArray[Any],
     V: NDArray[Any],

@@ -23,8 +23,10 @@ from eigenflow.nn.sine_attach import (
     merge_adapters,
     unmerge_adapters,
 )
+from eigenflow.nn.sine_files import load_adapters, save_adapters
 from eigenflow.nn.sine_layers import SineConv2d, SineEmbedding, SineLinear
 from eigenflow.nn.sine_lora import AdapterSettings, SineDoRA, SineLoRA
+from eigenflow.nn.sine_peft import register_peft
 from eigenflow.nn.size import ModelSize, TaskSize
 from eigenflow.nn.tasks import TaskReport
 
@@ -52,6 +54,9 @@ __all__ = [
     "detach_adapters",
     "disabled_adapters",
     "hessian_trace",
+    "load_adapters",
     "merge_adapters",
+    "register_peft",
+    "save_adapters",
     "unmerge_adapters",
 ]

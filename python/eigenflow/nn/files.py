@@ -1,19 +1,17 @@
 """Learners as safetensors files; nothing is ever unpickled."""
 
 import dataclasses
-import json
 import math
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from eigenflow.nn import archive
+from eigenflow.nn.archive import json_object
 from eigenflow.nn.settings import HALRPSettings
 from eigenflow.nn.size import factor_bytes
 from eigenflow.nn.tasks import Task, check_task
@@ -32,50 +30,23 @@ class About:
 
 
 def save(path: str | os.PathLike[str], state: dict[str, Tensor], about: About) -> None:
-    """Write to a file beside it, then rename: a reader never sees half a file."""
+    """Write arrays and settings."""
     arrays, shapes = _packed(state)
-    said = json.dumps({"format": FORMAT, **dataclasses.asdict(about)})
-    target = Path(path)
-    beside = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        save_file(arrays, beside, {"eigenflow": said, "packed": json.dumps(shapes)})
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    said = {"format": FORMAT, **dataclasses.asdict(about)}
+    archive.write(path, arrays, {"eigenflow": said, "packed": shapes})
 
 
 def load(path: str | os.PathLike[str], place: torch.device) -> tuple[dict[str, Tensor], About]:
     """Read arrays and settings, and check what is read."""
-    if not Path(path).is_file():
-        msg = f"path: got {os.fspath(path)!r}, want a file that HALRP.save wrote"
-        raise FileNotFoundError(msg)
+    arrays, header = archive.read(path, "HALRP.save", place)
     try:
-        with safe_open(path, framework="pt", device=str(place)) as file:
-            metadata = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        msg = f"path: got {os.fspath(path)!r}, which is no safetensors file ({error})"
-        raise ValueError(msg) from None
-    try:
-        about = _about(_object(metadata, "eigenflow"))
-        return _unpacked(arrays, _object(metadata, "packed")), about
+        about = _about(json_object(header, "eigenflow"))
+        return _unpacked(arrays, json_object(header, "packed")), about
     except (TypeError, ValueError) as error:
-        msg = f"path: got {os.fspath(path)!r}, which HALRP.save did not write ({error})"
-        raise ValueError(msg) from None
+        raise archive.not_written_by(path, "HALRP.save", error) from None
 
 
 # ---- what a file says
-
-
-def _object(metadata: dict[str, str], key: str) -> dict[str, Any]:
-    try:
-        found = json.loads(metadata.get(key, ""))
-    except RecursionError:
-        found = None
-    if not isinstance(found, dict):
-        msg = f"{key!r} in its header is no JSON object"
-        raise ValueError(msg)
-    return found
 
 
 def _about(said: dict[str, Any]) -> About:

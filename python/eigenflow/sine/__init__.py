@@ -5,6 +5,7 @@ spreads the phases, the stable rank of a dense random matrix (Ji et al., "Sine a
 matrices for parameter efficient learning", arXiv 2403.19243).
 """
 
+from eigenflow.sine.codec import QuantizedFactor, QuantizedSine, quantize
 from eigenflow.sine.diagnostics import PhaseHistogram, choose_frequency
 from eigenflow.sine.fitting import SineFit, fit
 from eigenflow.sine.gradients import SineGradients
@@ -14,10 +15,13 @@ from eigenflow.sine.operator import PhaseWarning, SineLowRank
 __all__ = [
     "PhaseHistogram",
     "PhaseWarning",
+    "QuantizedFactor",
+    "QuantizedSine",
     "SineFit",
     "SineGradients",
     "SineInfo",
     "SineLowRank",
     "choose_frequency",
     "fit",
+    "quantize",
 ]
