@@ -16,6 +16,14 @@ constexpr double diffuse_tolerance = 1e-11;
 constexpr double epsilon = 0x1p-52;
 const double log_two_pi = std::log(2 * std::numbers::pi);
 
+// Only a number without noise may turn out to have been known.
+bool has_exact_row(const observed_rows &rows) {
+  for (const double noise : rows.noise)
+    if (noise == 0)
+      return true;
+  return false;
+}
+
 } // namespace
 
 observed_rows::observed_rows(const dense_model &system)
@@ -116,7 +124,8 @@ double stepper::update(belief &state, const observed_rows &rows,
     root_ = semidefinite_root(n, state.cov);
   // Largest variance that each row could have had before this step: what is smaller than its
   // rounding error is zero, as for the second of two equal rows without noise.
-  for (index j = 0; j < n; ++j)
+  const bool exact = has_exact_row(rows);
+  for (index j = 0; j < n && exact; ++j)
     spread_[count(j)] = std::sqrt(std::max(0.0, state.cov[count(j * n + j)]));
   if (trace != nullptr)
     trace->assign(count(rows.n_rows), scalar_update{});
@@ -132,7 +141,7 @@ double stepper::update(belief &state, const observed_rows &rows,
     entry.used = false;
     in_range_ = in_range_ && std::isfinite(entry.variance);
     double reference = 0;
-    for (index j = 0; j < n; ++j)
+    for (index j = 0; j < n && exact; ++j)
       reference += std::abs(z[j]) * spread_[count(j)];
     if (state.n_diffuse > 0)
       log_likelihood += absorb(state, z, rows.noise[count(i)], innovation, entry);

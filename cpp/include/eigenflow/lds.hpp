@@ -183,8 +183,9 @@ struct steady_result {
   double residual = 0; // largest change of one Riccati step, relative to standard deviations
 };
 
-// The stabilising solution of the Riccati equation, by structured doubling. Its relative error
-// grows like eps / (1 - spectral_radius). Throws convergence_error when there is none.
+// The stabilising solution of the Riccati equation, by structured doubling, in twice the digits
+// where spectral_radius is above 0.98, so that its relative error stays at a few eps. Throws
+// convergence_error when there is none.
 steady_result steady_state(const model &system);
 
 // In place: row t + 1 becomes A row t + B u + c + row t + 1, for the rows of noise in `states`; row

@@ -42,7 +42,8 @@ template <int N> EF_HD void store(const column<N> &r, double *x, int lane) {
     simd::store(x + i * lds_lanes + lane, r.at[i]);
 }
 
-// What y adds comes first: it does not wait for the step before.
+// What y adds comes first: it does not wait for the step before. The state comes in two sums, since
+// a chain of additions would be what the next step waits for.
 template <int N, int P>
 EF_HD void move_state(const lds_gain &g, const column<P> &y, const double *drive, column<N> &x) {
   column<N> next;
@@ -50,8 +51,15 @@ EF_HD void move_state(const lds_gain &g, const column<P> &y, const double *drive
     vec sum = drive == nullptr ? simd::broadcast(g.c[i]) : simd::load(drive + i * lds_lanes);
     for (int k = 0; k < P; ++k)
       sum = simd::fma(simd::broadcast(g.L[i * P + k]), y.at[k], sum);
-    for (int j = 0; j < N; ++j)
+    constexpr int half = N < 4 ? N : (N + 1) / 2;
+    for (int j = 0; j < half; ++j)
       sum = simd::fma(simd::broadcast(g.F[i * N + j]), x.at[j], sum);
+    if (half < N) {
+      vec rest = simd::broadcast(0.0);
+      for (int j = half; j < N; ++j)
+        rest = simd::fma(simd::broadcast(g.F[i * N + j]), x.at[j], rest);
+      sum = simd::add(sum, rest);
+    }
     next.at[i] = sum;
   }
   x = next;

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eigenflow._arrays import like
+from eigenflow._arrays import kind_of, like
 from eigenflow._core import lds as _kernels
 from eigenflow._threads import resolve_workers
 from eigenflow.lds.series import (
@@ -24,6 +24,7 @@ from eigenflow.lds.series import (
     per_series,
     read_inputs,
     read_observations,
+    refuse_on_device,
     reporting,
     require_system,
     settings,
@@ -106,7 +107,8 @@ def filter(  # noqa: A001
         One system, or a batch of them that broadcasts with that of `y`.
     y : array_like, shape ``(*batch, T, p)``, or (T,) when p = 1
         Observations; NaN marks a missing number, and a row may be missing in part. A memory-mapped
-        array is read as it goes.
+        array is read as it goes. A CuPy array is filtered on its device: one system with a proper
+        start, without inputs, correlated noises or time axes, at most 16 states; means only.
     inputs : array_like, shape ``(*batch, T, m)`` or (T, m), or (T,) when m = 1
         The known inputs, for a system that has some.
     state : FilterState, optional
@@ -164,11 +166,13 @@ def filter(  # noqa: A001
     array([1120.  , 1140.93, 1140.93, 1169.79])
     """
     require_system(system)
+    fields = wanted_fields(store, _MEANS + _COVS)
+    settings(method, check_finite, 1)
+    if kind_of(y) == "cupy":
+        return _on_device(system, y, state, fields, method, inputs=inputs, out=out)
     observations, dtype = read_observations(system, y)
     batch, n_steps = observations.shape[:-2], observations.shape[-2]
     known = read_inputs(system, inputs, batch, n_steps)
-    fields = wanted_fields(store, _MEANS + _COVS)
-    settings(method, check_finite, 1)
     threads = resolve_workers(workers)
     means = outputs(fields, _shapes(system, (*batch, n_steps)), out)
     rows = [_rows(means.get(name), batch) for name in _MEANS]
@@ -198,6 +202,25 @@ def filter(  # noqa: A001
         error_bound=per_series(parts["error_bound"], batch),
         final_state=joined_state(parts["final_state"], batch),
     )
+
+
+def _on_device(
+    system: LinearSystem,
+    y: Any,
+    state: FilterState | None,
+    fields: frozenset[str],
+    method: str,
+    **unknown: Any,
+) -> FilterResult:
+    """Filter a CuPy array on its device."""
+    from eigenflow._gpu import lds as device
+
+    refuse_on_device(**unknown)
+    found = device.filter_series(system, y, state, fields, method)
+    for name in _MEANS:
+        if found.get(name) is not None and y.dtype == np.float32:
+            found[name] = found[name].astype(np.float32)
+    return FilterResult(**{**dict.fromkeys(_MEANS + _COVS), **found})
 
 
 def _shapes(system: LinearSystem, steps: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

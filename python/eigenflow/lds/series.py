@@ -225,6 +225,14 @@ def aligned(shape: tuple[int, ...]) -> Array:
     return room[offset : offset + size].reshape(shape)
 
 
+def refuse_on_device(**given: Any) -> None:
+    """Arguments that go with NumPy arrays only."""
+    for name, value in given.items():
+        if value is not None:
+            msg = f"{name}: got a value, want None for CuPy arrays"
+            raise ValueError(msg)
+
+
 @contextmanager
 def reporting(progress: bool, n_steps: int) -> Iterator[Callable[[int], None] | None]:
     """A tqdm bar over the steps, as a function of the number done; None without progress."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eigenflow._arrays import like
+from eigenflow._arrays import kind_of, like
 from eigenflow._core import lds as _kernels
 from eigenflow._threads import resolve_workers
 from eigenflow.lds.series import (
@@ -22,6 +22,7 @@ from eigenflow.lds.series import (
     per_series,
     read_inputs,
     read_observations,
+    refuse_on_device,
     reporting,
     require_system,
     settings,
@@ -118,11 +119,13 @@ def smooth(
     (834.763, 2326.757)
     """
     require_system(system)
+    fields = wanted_fields(store, _FIELDS)
+    settings(method, check_finite, 1)
+    if kind_of(y) == "cupy":
+        return _on_device(system, y, fields, inputs=inputs, out=out)
     observations, dtype = read_observations(system, y)
     batch, n_steps = observations.shape[:-2], observations.shape[-2]
     known = read_inputs(system, inputs, batch, n_steps)
-    fields = wanted_fields(store, _FIELDS)
-    settings(method, check_finite, 1)
     threads = resolve_workers(workers)
     n, shape = system.state_dim, (*batch, n_steps, system.state_dim)
     mean = outputs(fields, {"smoothed_mean": shape}, out).get("smoothed_mean")
@@ -153,3 +156,19 @@ def smooth(
         diffuse_convention=EXACT_DIFFUSE if system.diffuse_directions.size else PROPER,
         steady_from=steady_steps(parts["steady_from"], batch),
     )
+
+
+def _on_device(
+    system: LinearSystem, y: Any, fields: frozenset[str], **unknown: Any
+) -> SmoothResult:
+    """Smooth a CuPy array on its device."""
+    from eigenflow._gpu import lds as device
+
+    refuse_on_device(**unknown)
+    if fields - {"smoothed_mean"}:
+        msg = f"store: got {sorted(fields)}, want 'smoothed_mean' for CuPy arrays"
+        raise ValueError(msg)
+    mean, total = device.smooth_series(system, y)
+    if y.dtype == np.float32:
+        mean = mean.astype(np.float32)
+    return SmoothResult(mean if fields else None, None, None, total, 0, PROPER, None)

@@ -1,0 +1,111 @@
+"""Filter and smoother on CuPy arrays are those on NumPy arrays."""
+
+import numpy as np
+import pytest
+
+from eigenflow import lds
+from eigenflow.lds import LinearSystem
+
+
+def system_of(n, p, seed=0):
+    rng = np.random.default_rng(seed)
+    A = 0.8 * rng.standard_normal((n, n)) / np.sqrt(n)
+    root = rng.standard_normal((n, n))
+    return LinearSystem(
+        A,
+        rng.standard_normal((p, n)),
+        root @ root.T,
+        np.diag(rng.uniform(0.5, 2, p)),
+        state_offset=rng.standard_normal(n),
+        obs_offset=rng.standard_normal(p),
+        mean0=rng.standard_normal(n),
+        cov0=np.eye(n),
+    )
+
+
+def observations(system, n_steps, n_series=None):
+    y = lds.simulate(system, n_steps, n_series=n_series, rng=1).observations
+    y[np.random.default_rng(0).random(y.shape) < 0.1] = np.nan
+    return y
+
+
+def close(cupy, got, want, digits=1e-11):
+    assert isinstance(got, cupy.ndarray)
+    np.testing.assert_allclose(got.get(), want, rtol=digits, atol=digits)
+
+
+@pytest.mark.parametrize(("n", "p"), [(1, 1), (2, 3), (3, 1), (4, 2), (7, 2)])
+def test_many_series(cupy, n, p):
+    system = system_of(n, p)
+    y = observations(system, 30, 70).reshape(7, 10, 30, p)
+    store = ("filtered_mean", "predicted_mean")
+    want = lds.filter(system, y, store=store)
+    got = lds.filter(system, cupy.asarray(y), store=store)
+    for name in store:
+        close(cupy, getattr(got, name), getattr(want, name))
+    close(cupy, got.log_likelihood, want.log_likelihood)
+    close(cupy, got.final_state.mean, want.final_state.mean)
+    close(cupy, got.final_state.cov, want.final_state.cov)
+    assert "proper" in got.diffuse_convention
+    smoothed = lds.smooth(system, cupy.asarray(y))
+    close(cupy, smoothed.smoothed_mean, lds.smooth(system, y).smoothed_mean, 1e-9)
+    close(cupy, smoothed.log_likelihood, want.log_likelihood)
+
+
+def test_one_series_float32_and_strides(cupy):
+    system = system_of(2, 1)
+    y = observations(system, 50).astype(np.float32)
+    got = lds.filter(system, cupy.asarray(y))
+    assert got.filtered_mean.dtype == np.float32
+    np.testing.assert_allclose(got.filtered_mean.get(), lds.filter(system, y).filtered_mean, 1e-5)
+    assert isinstance(got.log_likelihood, float)
+    wide = cupy.asarray(np.repeat(y, 2, axis=0))[::2]
+    np.testing.assert_array_equal(
+        lds.filter(system, wide[:, 0]).filtered_mean.get(), got.filtered_mean.get()
+    )
+
+
+@pytest.mark.parametrize("n_steps", [2048 + 1024, 20_011])
+@pytest.mark.parametrize(("n", "p"), [(1, 1), (4, 1), (3, 2)])
+def test_a_long_series_goes_in_chunks_of_time(cupy, n, p, n_steps):
+    system = system_of(n, p)
+    y = lds.simulate(system, n_steps, rng=0).observations
+    want, got = lds.filter(system, y), lds.filter(system, cupy.asarray(y))
+    assert got.steady_from == want.steady_from
+    close(cupy, got.filtered_mean, want.filtered_mean)
+    np.testing.assert_allclose(got.log_likelihood, want.log_likelihood, rtol=1e-12)
+    np.testing.assert_allclose(got.final_state.mean, want.final_state.mean, rtol=1e-10)
+    gap = y.copy()
+    gap[2500] = np.nan
+    close(
+        cupy,
+        lds.filter(system, cupy.asarray(gap)).filtered_mean,
+        lds.filter(system, gap).filtered_mean,
+    )
+    total = lds.log_likelihood(system, cupy.asarray(y))
+    np.testing.assert_allclose(total, want.log_likelihood, rtol=1e-12)
+
+
+def test_no_series_and_no_steps(cupy):
+    system = system_of(2, 1)
+    assert lds.filter(system, cupy.asarray(np.zeros((0, 5, 1)))).filtered_mean.shape == (0, 5, 2)
+    empty = lds.filter(system, cupy.asarray(np.zeros((3, 0, 1))))
+    assert empty.filtered_mean.shape == (3, 0, 2)
+    np.testing.assert_array_equal(empty.log_likelihood.get(), np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("system", "options", "message"),
+    [
+        (LinearSystem(1, 1, 1, 1), {}, r"^system: got a diffuse start, want none for CuPy"),
+        (LinearSystem(0.5, 1, 1, 1, cross_cov=0.5), {}, r"^system: got cross_cov"),
+        (LinearSystem(0.5, 1, 1, 1, B=[[1.0]]), {"inputs": [1.0]}, r"^inputs: got a value"),
+        (LinearSystem(0.5, 1, 1, 1), {"store": "filtered_cov"}, r"^store: got \['filtered_cov'\]"),
+        (LinearSystem(0.5, 1, 1, 1), {"out": {"filtered_mean": 1}}, r"^out: got a value"),
+        (LinearSystem([[[0.5]], [[0.6]]], 1, 1, 1), {}, r"^system: got .*want one system"),
+        (system_of(2, 2), {}, r"^y: got shape \(1,\), want"),
+    ],
+)
+def test_what_has_no_kernels_is_refused_by_name(cupy, system, options, message):
+    with pytest.raises(ValueError, match=message):
+        lds.filter(system, cupy.asarray([1.0]), **options)
