@@ -39,13 +39,12 @@ bool target::exact_is_cheaper() const {
 }
 
 // The operations of Krylov are those of two products with A and of the projections. Those of the
-// other way are a Gram matrix, half of which is mirrored, eigenvectors at a fifteenth of the speed
-// of a product, and one product.
+// other way are a Gram matrix, half of which is mirrored, its eigenvectors, and one product.
 bool target::gram_is_cheaper(index long_side) const {
   const double n = static_cast<double>(short_side), m = static_cast<double>(long_side);
   const double basis = krylov_columns(*this), k = by_rank() ? static_cast<double>(rank) : 0;
   const double krylov = 4 * m * n * basis + 6 * n * basis * basis + 10 * basis * basis * basis;
-  return m * n * (n + 64) + 15 * n * n * n + 2 * m * n * k < krylov;
+  return m * n * (n + 64) + 8 * n * n * n + 2 * m * n * k < krylov;
 }
 
 template <class T> target target_of(const linear_operator<T> &a, const options &options) {

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import operator
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,8 +56,36 @@ def single_blas_thread(workers: int | None) -> Iterator[int]:
     """Limit BLAS to one thread, for the whole process, while the block runs.
 
     For drivers that run their products on threads of their own: those of BLAS would wait for their
-    next task by spinning, on the cores that the driver's threads need.
+    next task by spinning, on the cores that the driver's threads need. Calls from several threads
+    share one limit: the first one sets it and the last one takes it away.
     """
     count = resolve_workers(workers)
-    with _controller().limit(limits=1, user_api="blas"):
+    _single.enter()
+    try:
         yield count
+    finally:
+        _single.leave()
+
+
+class _SharedLimit:
+    """One BLAS thread while anyone is inside."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limit = contextlib.ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limit.enter_context(_controller().limit(limits=1, user_api="blas"))
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.close()
+
+
+_single = _SharedLimit()

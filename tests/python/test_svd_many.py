@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 import eigenflow as ef
+from eigenflow import _rng
 from reference import lowrank as truth
 
 SHAPES = [(40, 30), (300, 260), (5, 90), (1, 1), (260, 300)]
@@ -38,6 +39,21 @@ def test_results_do_not_depend_on_the_other_matrices_and_repeat():
     again = ef.lowrank.svd_many([LAYERS[0], LAYERS[1], LAYERS[3]], 4, rng=5, workers=1)
     for x, y in zip(first[:2], again[:2], strict=True):
         assert x.U.tobytes() == y.U.tobytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_many_are_the_single_calls_to_the_byte(workers):
+    large = np.random.default_rng(0).normal(
+        size=(1500, 900)
+    )  # by all workers, the rest side by side
+    matrices = [large, *LAYERS * 3]
+    seeds = np.random.default_rng(_rng.key_from(7)).integers(0, 2**63, len(matrices))
+    got = ef.lowrank.svd_many(matrices, 4, rng=7, workers=workers)
+    for result, A, seed in zip(got, matrices, seeds, strict=True):
+        want = ef.lowrank.svd(A, min(4, *A.shape), rng=int(seed), workers=1)
+        assert result.U.tobytes() == want.U.tobytes()
+        assert result.Vh.tobytes() == want.Vh.tobytes()
+        assert (result.error, result.method) == (want.error, want.method)
 
 
 def test_kinds_may_differ_and_progress_is_shown(capsys):

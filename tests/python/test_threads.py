@@ -112,3 +112,19 @@ except KeyboardInterrupt:
         check=False,
     )
     assert run.stdout.strip() == "stopped", run.stderr
+
+
+def test_a_shared_limit_lasts_until_the_last_one_leaves():
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def blas_threads():
+        return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        first, second = (_threads.single_blas_thread(2) for _ in range(2))
+        assert first.__enter__() == second.__enter__() == 2
+        assert blas_threads() == {1}
+        first.__exit__(None, None, None)
+        assert blas_threads() == {1}
+        second.__exit__(None, None, None)
+        assert blas_threads() == {2}

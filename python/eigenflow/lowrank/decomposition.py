@@ -147,8 +147,8 @@ def svd(
     rng : int or numpy.random.Generator, optional
         Equal seeds give equal results.
     workers : int, optional
-        Threads; also limits BLAS for the whole process while the call runs. None: BLAS keeps the
-        number it has.
+        Threads of the products with A. BLAS, which does the small rest, is limited to one for the
+        whole process while the call runs.
     check_finite : bool
         False skips the search for the position of a NaN or infinity; such input is refused anyway.
 
@@ -169,8 +169,8 @@ def svd(
     -----
     The Krylov way costs about ``4 m n d`` operations with a basis of d columns, typically 1.4 rank
     + 100, and ``(m + n) d`` numbers of memory; the exact way costs about ``10 m n min(m, n)``.
-    Results are the same bytes for one BLAS build and one number of BLAS threads; otherwise they
-    agree within a small multiple of ``eps ||A||``. Of a mapped file, neither the matrix nor its
+    Results are the same bytes for one BLAS build and any `workers`; otherwise they agree within a
+    small multiple of ``eps ||A||``. Of a mapped file, neither the matrix nor its
     image on the basis is kept: the memory is that of the results, and the image is computed again
     at the end (two more reads). A single LAPACK factorisation cannot be
     interrupted: on the exact way Ctrl-C may wait for it.

@@ -1,12 +1,16 @@
 """Decompositions of many matrices in one call."""
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, SupportsIndex
 
 import numpy as np
 
 from eigenflow._rng import RNGLike, key_from
+from eigenflow._threads import single_blas_thread
 from eigenflow.lowrank.decomposition import SVDResult, svd
+from eigenflow.lowrank.operands import is_mapped
 
 
 def svd_many(
@@ -53,7 +57,9 @@ def svd_many(
 
     Notes
     -----
-    Costs what the calls of `svd` cost, one after the other: each of them uses all workers.
+    Large matrices, files and operators are decomposed one after the other, each by all workers;
+    then the small arrays, each by one worker. The results are those of `svd` in either case. An
+    error or Ctrl-C waits for the small matrices that are being decomposed.
 
     Examples
     --------
@@ -66,10 +72,10 @@ def svd_many(
     matrices = list(matrices)
     wanted = _ranks(matrices, ranks)
     seeds = np.random.default_rng(key_from(rng)).integers(0, 2**63, len(matrices))
-    results = []
-    for i in _shown(range(len(matrices)), progress=progress):
+
+    def decompose(i: int, threads: int) -> SVDResult:
         try:
-            result = svd(
+            return svd(
                 matrices[i],
                 wanted[i],
                 rtol=rtol,
@@ -78,14 +84,45 @@ def svd_many(
                 oversampling=oversampling,
                 power_iterations=power_iterations,
                 rng=int(seeds[i]),
-                workers=workers,
+                workers=threads,
                 check_finite=check_finite,
             )
         except (TypeError, ValueError) as error:
             msg = f"matrices[{i}]: {error}"
             raise type(error)(msg) from error
-        results.append(result)
-    return results
+
+    return _run(decompose, matrices, workers, progress=progress)
+
+
+def _run(
+    decompose: Callable[[int, int], SVDResult],
+    matrices: list[Any],
+    workers: int | None,
+    *,
+    progress: bool,
+) -> list[SVDResult]:
+    small = [i for i, matrix in enumerate(matrices) if _is_small(matrix)]
+    results: dict[int, SVDResult] = {}
+    with single_blas_thread(workers) as count, _bar(len(matrices), progress=progress) as step:
+        for i in sorted(set(range(len(matrices))) - set(small)):
+            results[i] = decompose(i, count)
+            step()
+        pool = ThreadPoolExecutor(count)
+        try:
+            running = {i: pool.submit(decompose, i, 1) for i in small}
+            for i, future in running.items():
+                results[i] = future.result()
+                step()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return [results[i] for i in range(len(matrices))]
+
+
+def _is_small(matrix: Any) -> bool:
+    """Tell whether a matrix is an array in memory that one thread decomposes in under a second."""
+    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or is_mapped(matrix):
+        return False
+    return bool(matrix.size * min(matrix.shape) <= 5e8)
 
 
 def _ranks(matrices: list[Any], ranks: Any) -> list[SupportsIndex | None]:
@@ -109,10 +146,13 @@ def _at_most(rank: SupportsIndex, matrix: Any) -> SupportsIndex:
         return rank
 
 
-def _shown(steps: range, *, progress: bool) -> Iterable[int]:
+@contextlib.contextmanager
+def _bar(total: int, *, progress: bool) -> Iterator[Callable[[], object]]:
+    """Yield what to call after each matrix."""
     if not progress:
-        return steps
+        yield lambda: None
+        return
     from tqdm.auto import tqdm
 
-    bar: Iterable[int] = tqdm(steps, desc="svd", unit="matrix")
-    return bar
+    with tqdm(total=total, desc="svd", unit="matrix") as bar:
+        yield bar.update
