@@ -45,18 +45,18 @@ class RandomizedSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     Attributes
     ----------
-    components_ : ndarray of shape (n_components_, n_features)
+    components_ : ndarray of shape (k, n_features)
         Right singular vectors; the entry of largest modulus of each is positive.
-    singular_values_ : ndarray of shape (n_components_,)
+    singular_values_ : ndarray of shape (k,)
         In descending order.
-    explained_variance_, explained_variance_ratio_ : ndarray of shape (n_components_,)
+    explained_variance_, explained_variance_ratio_ : ndarray of shape (k,)
         When centred, as PCA has them: squared singular values over ``n_samples - 1``. Else as
         TruncatedSVD has them: the variances of the transformed data. The ratio is that to the
         variance of X.
     mean_ : ndarray of shape (n_features,) or None
         What was taken out.
     n_components_ : int
-        How many components there are.
+        How many components there are: k.
     error_, relative_error_ : float
         Frobenius norm of what the components leave of X (centred), and its ratio to the norm of X.
     n_features_in_ : int
@@ -125,7 +125,7 @@ class RandomizedSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Returns
         -------
-        ndarray of shape (n_samples, n_components_)
+        ndarray of shape (n_samples, k)
             The same as `transform` gives.
         """
         least = 2 if self.center else 1
@@ -150,7 +150,7 @@ class RandomizedSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Returns
         -------
-        ndarray of shape (n_samples, n_components_)
+        ndarray of shape (n_samples, k)
         """
         check_is_fitted(self)
         return self._project(self._validated(X, reset=False))
@@ -160,7 +160,7 @@ class RandomizedSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_components_)
+        X : array_like of shape (n_samples, k)
             Data in the components.
 
         Returns

@@ -48,10 +48,11 @@ class SVDResult:
         basis was not made of; this estimate is unbiased for the squared error. It is used where
         the energy is below rounding, and for operators, whose norm is not known.
         "leave-one-out": for operators with ``power_iterations=0``, from the sketch itself, each of
-        its columns against the others [3]_. In the spectral norm: "next-value", the first
-        discarded singular value, where all of them are known; else "power-bound", an upper bound
-        from power steps on 10 Gaussian vectors ([1]_, lemma 4.1), at most
-        ``(8 sqrt(min(m, n)))^(1/9)`` times the truth but for unlikely draws.
+        its columns against the others (Epperly and Tropp, arXiv:2207.06342). In the spectral norm:
+        "next-value", the first discarded singular value, where all of them are known; else
+        "power-bound", an upper bound from power steps on 10 Gaussian vectors (Halko, Martinsson
+        and Tropp 2011, lemma 4.1), at most ``(8 sqrt(min(m, n)))^(1/9)`` times the truth but for
+        unlikely draws.
     failure_probability : float
         A bound on the probability that the true error is more than twice ``error``: 0 for
         "tail-energy" and "next-value", 2e-6 for each look at a "hold-out", 1e-10 for each
@@ -135,7 +136,7 @@ def svd(
         tolerance the columns double until it is met.
     passes : {1}, optional
         1 reads A a single time, for streams and files too large to read again: sketches of the
-        range, the co-range and a core with ``2 rank + oversampling`` columns [4]_. By rank and in
+        range, the co-range and a core with ``2 rank + oversampling`` columns [3]_. By rank and in
         the Frobenius norm only; the error is larger, and single residuals are not known (NaN).
     center : bool
         Decompose ``A - 1 mean`` with the means of the columns, which the result carries; nothing
@@ -181,6 +182,9 @@ def svd(
        Review 53 (2011).
     .. [2] C. Musco, C. Musco, "Randomized block Krylov methods for stronger and faster approximate
        singular value decomposition", NeurIPS 2015.
+    .. [3] J. A. Tropp, A. Yurtsever, M. Udell, V. Cevher, "Streaming low-rank matrix approximation
+       with an application to scientific simulation", SIAM Journal on Scientific Computing 41
+       (2019).
 
     Examples
     --------
