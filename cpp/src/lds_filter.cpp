@@ -85,10 +85,14 @@ index next_gap(matrix_view<const double> y, index begin, index end, int workers)
 }
 
 bool all_finite(const buffer &a) {
-  double sum = 0; // x - x is zero for finite x and NaN for others
-  for (const double x : a)
-    sum += x - x;
-  return sum == 0;
+  double sums[4] = {}; // x - x is zero for finite x and NaN for others
+  std::size_t i = 0;
+  for (; i + 4 <= a.size(); i += 4)
+    for (std::size_t l = 0; l < 4; ++l)
+      sums[l] += a[i + l] - a[i + l];
+  for (; i < a.size(); ++i)
+    sums[0] += a[i] - a[i];
+  return sums[0] + sums[1] + sums[2] + sums[3] == 0;
 }
 
 class recorder {
@@ -190,21 +194,19 @@ public:
     interrupt_poll poll;
     index t = begin;
     while (t < y_.rows && (trace_ == nullptr || !trace_->full())) {
-      poll();
       const bool settled = settle(t);
+      if (settled || t % 16 == 0) // a clock costs as much as a small step
+        poll();
       if (settled) {
-        const index end = next_gap(y_, t, std::min(y_.rows, t + look_), options_.workers);
-        constant_gain(t, end);
-        const bool clean = end == t + look_;
-        look_ = clean ? std::min(4 * look_, longest_look) : shortest_look;
+        const index look = std::min(y_.rows, t + look_);
+        const index end = steady_stretch(t, look);
+        look_ = end == look ? std::min(16 * look_, longest_look) : shortest_look;
         t = end;
-        if (clean) {
-          report(t);
+        report(t);
+        if (end == look)
           continue;
-        }
       }
-      if (t < y_.rows)
-        full_step(t++, settled);
+      full_step(t++, settled);
       if (t % 4096 == 0)
         report(t);
     }
@@ -241,26 +243,46 @@ private:
     return true;
   }
 
-  void constant_gain(index begin, index end) {
+  // Goes on from `begin` to the first gap, or to `look`; returns where.
+  index steady_stretch(index begin, index look) {
+    if (trace_ == nullptr && hopeful_ && look - begin > shortest_look) {
+      // Without gaps so far there may be none: a missing number makes the sum of squares NaN, and
+      // looking for it beforehand would cost a pass over y.
+      const buffer mean = state_.mean;
+      if (constant_gain(begin, look, false))
+        return look;
+      state_.mean = mean;
+      hopeful_ = false;
+    }
+    const index end = next_gap(y_, begin, look, options_.workers);
+    hopeful_ = hopeful_ && end == look;
+    if (!constant_gain(begin, end, true) && options_.check_finite)
+      refuse_mean(end - 1);
+    return end;
+  }
+
+  // False where a number is not finite; then, unless it must be taken as it is, nothing but outputs
+  // and the mean has changed.
+  bool constant_gain(index begin, index end, bool must) {
     if (begin == end)
-      return;
+      return true;
     if (trace_ != nullptr) {
       trace_->runs.push_back({begin, end, true, state_.mean, 0});
       skip_steady({cursor_, steady_, y_, options_.workers}, begin, end, state_.mean);
-      if (options_.check_finite && !all_finite(state_.mean))
-        refuse_mean(end - 1);
-      return;
+      return all_finite(state_.mean);
     }
     double mismatch = 0;
     const double squares = run_steady({cursor_, steady_, y_, options_.workers}, begin, end, out_,
                                       state_.mean, mismatch);
+    const bool finite = !std::isnan(squares) && all_finite(state_.mean);
+    if (!finite && !must)
+      return false;
     error_ = std::max(error_, mismatch);
-    if (options_.check_finite && (std::isnan(squares) || !all_finite(state_.mean)))
-      refuse_mean(end - 1);
     const double steps = static_cast<double>(end - begin);
     result_.log_likelihood -=
         0.5 * (steps * (static_cast<double>(system_.p) * log_two_pi + steady_.log_det) + squares);
     record_.steady(steady_, end - begin);
+    return finite;
   }
 
   void full_step(index t, bool settled) {
@@ -324,6 +346,7 @@ private:
   belief state_;
   double error_ = 0;
   index look_ = shortest_look; // how far ahead gaps are looked for
+  bool hopeful_ = true;        // no gap was met in a steady stretch
 };
 
 void check_start(const dense_model &s, const belief &start) {

@@ -145,14 +145,19 @@ double run_steady(const steady_series &series, index begin, index end, const fil
   if (!series.fits_lanes())
     return filter_serial(j, begin, end, mean);
   double total = 0;
-  for (index t = begin; t < end; t += stretch)
+  interrupt_poll poll; // one for all stretches, each of which is too short to look
+  for (index t = begin; t < end; t += stretch) {
+    poll();
     total += run_stretch(j, t, std::min(end, t + stretch), mean, mismatch);
+  }
   return total;
 }
 
 void skip_steady(const steady_series &series, index begin, index end, buffer &mean) {
   serial_steps step(series);
+  interrupt_poll poll;
   for (index t = begin; t < end;) {
+    poll();
     const index stop = std::min(end, t + stretch);
     if (series.fits_lanes()) {
       const std::vector<group> groups = cut(t, stop, chunk_length);
@@ -161,7 +166,6 @@ void skip_steady(const steady_series &series, index begin, index end, buffer &me
         t = groups.back().start_of(lanes);
       }
     }
-    interrupt_poll poll;
     for (; t < stop; ++t) {
       if (t % 64 == 0)
         poll();

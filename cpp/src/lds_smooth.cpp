@@ -153,7 +153,8 @@ private:
   void full_run(const filter_trace &trace, const filter_trace::run &run) {
     interrupt_poll poll;
     for (index t = run.end - 1; t >= run.begin; --t) {
-      poll();
+      if (t % 16 == 0)
+        poll();
       const belief &before = trace.steps[run.first + count(t - run.begin)];
       const bool diffuse = before.n_diffuse > 0;
       const buffer P_diffuse = diffuse_part(s_.n, before);

@@ -217,13 +217,16 @@ double smooth_steady(const steady_series &series, index begin, index end, buffer
   const backward_gain back(series);
   // Where each stretch starts, then the stretches from the last.
   std::vector<buffer> starts;
+  interrupt_poll poll; // one for all stretches, each of which is too short to look
   for (index t = begin; t < end; t += stretch) {
+    poll();
     starts.push_back(mean);
     if (t + stretch < end)
       skip_steady(series, t, t + stretch, mean);
   }
   double total = 0;
   for (index k = static_cast<index>(starts.size()) - 1; k >= 0; --k) {
+    poll();
     const index first = begin + k * stretch;
     total += stretch_smoother(series, back, first, std::min(end, first + stretch), out)
                  .run(starts[count(k)], r);

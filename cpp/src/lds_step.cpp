@@ -31,7 +31,34 @@ observed_rows::observed_rows(const dense_model &system)
   values.reserve(count(system.p));
 }
 
+// One series needs no rotation, and no pattern but there or not.
+bool observed_rows::read_one(double y) {
+  if (std::isnan(y)) {
+    n_rows = 0;
+    noise.clear();
+    correlated_ = false;
+    version_ = -1;
+    return false;
+  }
+  if (version_ != system_.version) {
+    version_ = system_.version;
+    n_rows = 1;
+    rows_.assign(1, 0);
+    lower_.assign(1, 1.0);
+    values.resize(1);
+    noise.assign(1, system_.R[0]);
+    loadings = system_.C;
+    correlated_ = !system_.S.empty();
+    if (correlated_)
+      decorrelate();
+  }
+  values[0] = y - system_.d[0];
+  return true;
+}
+
 bool observed_rows::read(vector_view<const double> y) {
+  if (system_.p == 1)
+    return read_one(y[0]);
   for (index k = 0; k < system_.p; ++k)
     seen_[count(k)] = std::isnan(y[k]) ? 0 : 1;
   if (version_ != system_.version || seen_ != pattern_) {

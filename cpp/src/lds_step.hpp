@@ -29,6 +29,7 @@ public:
   void add_carried(double *mean) const;
 
 private:
+  bool read_one(double y);
   void factor();
   void decorrelate();
   const dense_model &system_;

@@ -159,8 +159,10 @@ buffer chunk_starts(const steady_series &series, const std::vector<group> &group
   const isa::lds_gain gain = series.gain();
   const index needed = warm_up(n, series.steady, chunk_length);
   buffer states(count(n_groups * n * lanes));
+  // As much work for each worker as starting it is worth.
+  const index grain = std::max<index>(8, (index{1} << 15) / needed);
   parallel_for(
-      n_groups, 8,
+      n_groups, grain,
       [&](index first, index last, int) {
         for (index g = first; g < last; ++g)
           chunk_ends(series, gain, groups[count(g)], std::min(needed, groups[count(g)].length),

@@ -80,6 +80,7 @@ def test_what_to_store_is_named(function, store, error):
         "lds.log_likelihood(LinearSystem(np.eye(40) / 2, np.ones((1, 40)), np.eye(40), 1), long)",
         # Long before the first gap is found.
         "lds.log_likelihood(LinearSystem(0.5, 1, 1, 1), long)",
+        "lds.smooth(LinearSystem(0.5, 1, 1, 1), long[: 1 << 36], store=())",
         "lds.simulate(LinearSystem(half, np.ones((1, 12)), half, 1), 2_000_000, n_series=3)",
         "lds.smooth(LinearSystem(half, np.ones((1, 12)), half, 1), long[:300_000], method='full')",
     ],
