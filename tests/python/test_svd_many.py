@@ -43,9 +43,7 @@ def test_results_do_not_depend_on_the_other_matrices_and_repeat():
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_many_are_the_single_calls_to_the_byte(workers):
-    large = np.random.default_rng(0).normal(
-        size=(1500, 900)
-    )  # by all workers, the rest side by side
+    large = np.random.default_rng(0).normal(size=(1500, 900))  # by all workers, unlike the rest
     matrices = [large, *LAYERS * 3]
     seeds = np.random.default_rng(_rng.key_from(7)).integers(0, 2**63, len(matrices))
     got = ef.lowrank.svd_many(matrices, 4, rng=7, workers=workers)
