@@ -44,7 +44,7 @@ def assert_close(found, true, rtol):
     torch.testing.assert_close(found, true, rtol=rtol, atol=rtol * (scale + 1e-30))
 
 
-@pytest.mark.parametrize("rows", [0, 1, 5, 40])  # fused kernel, and blocks of weights
+@pytest.mark.parametrize("rows", [0, 1, 5, 40, 70])  # fused kernels, and blocks of weights
 @pytest.mark.parametrize("with_base", [False, True])
 def test_linear(rows, with_base):
     factors = drawn(7, 5, 3, base=with_base)
@@ -60,7 +60,7 @@ def test_linear_of_small_shapes(shape):
 
 def test_several_blocks_give_what_one_gives(monkeypatch):
     factors = drawn(50, 30, 2)
-    x = torch.randn(40, 30, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(80, 30, dtype=torch.float64, requires_grad=True)
     monkeypatch.setattr(sine_tiles, "_BLOCK", 7 * 30)
     assert_like_reference(sine_ops.sine_linear, reference.linear, (x, *factors), 1e-11)
     assert_like_reference(sine_ops.sine_matrix, reference.matrix, factors, 1e-11)
@@ -103,9 +103,10 @@ def test_row_norms():
     assert not norms.requires_grad
 
 
-def test_float32_against_float64():
+@pytest.mark.parametrize("rows", [32, 96])
+def test_float32_against_float64(rows):
     factors = drawn(64, 48, 4, torch.float32, omega=10.0)
-    x = torch.randn(32, 48, requires_grad=True)
+    x = torch.randn(rows, 48, requires_grad=True)
     wide = [t.detach().double().requires_grad_() for t in (x, *factors)]
     y, truth = sine_ops.sine_linear(x, *factors), reference.linear(*wide)
     weights = torch.randn(y.shape)
@@ -118,14 +119,15 @@ def test_float32_against_float64():
         assert ((found - true).detach().norm() / true.detach().norm()).item() < 1e-5
 
 
-def test_bfloat16_factors_have_phases_in_float32():
+@pytest.mark.parametrize("rows", [10, 100])
+def test_bfloat16_factors_have_phases_in_float32(rows):
     factors = drawn(64, 48, 4, torch.bfloat16, omega=30.0, base=False)
     exact = reference.matrix(*(t.detach().double() for t in factors[:4]))
     made = sine_ops.sine_matrix(*factors)
     assert made.dtype == torch.bfloat16
     # Only the result is rounded: the phases, up to hundreds of radians, are not.
     assert (made.detach().double() - exact).abs().max().item() < 2**-8 / 1.7
-    x = torch.randn(20, 48).bfloat16()
+    x = torch.randn(rows, 48).bfloat16()
     grad_u, grad_omega = torch.autograd.grad(
         sine_ops.sine_linear(x, *factors).float().sum(), [factors[0], factors[2]]
     )
@@ -147,7 +149,7 @@ def saved_sizes(run):
 
 
 def test_no_matrix_is_saved():
-    m, n, k, rows = 300, 200, 3, 16
+    m, n, k, rows = 300, 200, 3, 70
     factors = drawn(m, n, k, torch.float32)
     factors[4] = factors[4].detach()
     x = torch.randn(rows, n, requires_grad=True)
@@ -182,7 +184,7 @@ def test_operations_keep_the_rules_of_torch_library():
 
 def test_the_route_of_other_devices(monkeypatch):
     factors = drawn(30, 20, 3)
-    x = torch.randn(10, 20, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(80, 20, dtype=torch.float64, requires_grad=True)
     plain = sine_tiles.Tiles.__init__
 
     def elsewhere(self, U, V, omega):

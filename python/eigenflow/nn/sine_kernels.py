@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eigenflow.nn.sine_tiles import Tiles, apply
+from eigenflow.nn.sine_tiles import Tiles, apply, gradients
 
-# A row of inputs costs the fused kernel a multiply-add an entry, and a block of weights that is
-# written and read again costs about eight (measured: 2048 x 2048, ranks 4 to 16, one thread).
-_FUSED_ROWS = 8
+# Up to so many rows of input the CPU's fused kernels are faster than blocks of weights and BLAS
+# (measured: 2048 x 2048, ranks 4 to 16, one thread).
+_FUSED_ROWS, _FUSED_BACKWARD_ROWS = 16, 64
 N_FACTORS = 5  # gradients that every backward operation returns first, in this order
 
 
@@ -35,7 +35,7 @@ class _FactorGradients:
     def __init__(self, tiles: Tiles, gain: Tensor, base: Tensor | None, wanted: list[bool]) -> None:
         self.tiles, self.gain = tiles, gain.to(tiles.dtype)
         self.wanted = dict(zip(("U", "V", "omega", "gain", "base"), wanted, strict=True))
-        self.Q, self.dV = torch.zeros_like(tiles.U), torch.zeros_like(tiles.V)
+        self.Q, self.dV = torch.zeros_like(tiles.U), torch.zeros_like(tiles.V.T)
         self.dgain = torch.zeros_like(self.gain)
         self.dbase = torch.empty_like(base) if base is not None and self.wanted["base"] else None
 
@@ -53,13 +53,14 @@ class _FactorGradients:
             self.dgain -= torch.dot(made.reshape(-1), G.reshape(-1)) / self.gain**2
         if self.wanted["U"] or self.wanted["V"] or self.wanted["omega"]:
             P = self.tiles.cosine(rows).mul_(G)
-            self.Q[rows] = P @ self.tiles.V
-            self.dV += P.T @ self.tiles.U[rows]
+            # BLAS is several times faster with the long side last.
+            self.Q[rows] = (self.tiles.V.T @ P.T).T
+            self.dV += self.tiles.U[rows].T @ P
 
     def finished(self, like: tuple[Tensor, ...]) -> list[Tensor]:
         """Gradients in the dtypes of (U, V, omega, gain) and base; empty where none is wanted."""
         Q, omega = self.Q / self.gain, self.tiles.omega
-        found = (Q * omega, self.dV * (omega / self.gain), (self.tiles.U * Q).sum(), self.dgain)
+        found = (Q * omega, self.dV.T * (omega / self.gain), (self.tiles.U * Q).sum(), self.dgain)
         names = ("U", "V", "omega", "gain")
         made = [
             g.to(t.dtype).reshape(t.shape) if self.wanted[name] else t.new_empty(0)
@@ -80,10 +81,9 @@ def linear(
 ) -> Tensor:
     """``x (base + S)^T``: fused for few rows on the CPU, else by blocks of weights."""
     flat = _rows(x)
-    if base is not None and len(flat) <= _FUSED_ROWS and x.device.type == "cpu":
-        y = torch.nn.functional.linear(flat, base).add_(apply(U, V, omega, gain, flat))
-    elif len(flat) <= _FUSED_ROWS and x.device.type == "cpu":
+    if len(flat) <= _FUSED_ROWS and x.device.type == "cpu":
         y = apply(U, V, omega, gain, flat)
+        y = y if base is None else y.add_(torch.nn.functional.linear(flat, base))
     else:
         tiles = Tiles(U, V, omega)
         y = flat.new_empty(len(flat), U.shape[0])
@@ -104,6 +104,12 @@ def linear_backward(
 ) -> list[Tensor]:
     """Gradients of `linear`: of the factors, then of x."""
     flat, dy = _rows(x), _rows(grad)
+    few = len(flat) <= _FUSED_BACKWARD_ROWS and x.device.type == "cpu"
+    if few and (base is None or not wanted[4]):
+        *made, dx = gradients(U, V, omega, gain, flat, dy, [*wanted[:4], wanted[-1]])
+        if base is not None and wanted[-1]:
+            dx = dx.add_(dy @ base)
+        return [*made, U.new_empty(0), dx.reshape(x.shape) if wanted[-1] else dx]
     tiles = Tiles(U, V, omega)
     factors = _FactorGradients(tiles, gain, base, wanted[:N_FACTORS])
     low = x.dtype not in (torch.float32, torch.float64)  # sums over blocks need more digits

@@ -91,7 +91,7 @@ class SineLinear(_SineLayer):
 
     Notes
     -----
-    On the CPU up to 8 rows of input go through the fused kernel: 2 m n T flops and the sines, no
+    On the CPU up to 16 rows of input go through the fused kernel: 2 m n T flops and the sines, no
     buffer. With more, rows of the weights are made block by block (4 MiB) and multiplied by BLAS.
     The backward pass makes them again, so a layer saves its inputs and factors only.
 

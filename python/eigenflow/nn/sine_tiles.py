@@ -102,3 +102,27 @@ def apply(U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, x: Tensor) -> Tenso
     settings = (float(omega), float(gain), False, False, torch.get_num_threads())
     _core.apply(left.numpy(), right.numpy(), wide.numpy().T, y.numpy().T, *settings)
     return y.to(x.dtype)
+
+
+def gradients(
+    U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, x: Tensor, dy: Tensor, wanted: list[bool]
+) -> list[Tensor]:
+    """Gradients of `apply` in (U, V, omega, gain, x), on the CPU; empty where none is wanted.
+
+    Sines and cosines of a tile are made again, once for all of them.
+    """
+    dtype = phase_dtype(U, V, x)
+    left, right, wide, grad = (a.detach().to(dtype).contiguous() for a in (U, V, x, dy))
+    dU, dV = torch.empty_like(left), torch.empty_like(right)
+    dX = wide.new_empty(wide.shape[1], wide.shape[0])
+    outputs = (dU, dV, dX)
+    given = [
+        o.numpy() if w else None for o, w in zip(outputs, (*wanted[:2], wanted[4]), strict=True)
+    ]
+    settings = (float(omega), float(gain), False, False, torch.get_num_threads())
+    A, B, X, Y = (a.numpy() for a in (left, right, wide.T, grad.T))
+    domega, dgain = _core.vjp(A, B, X, Y, given[0], given[1], given[2], *settings)
+    scalars = [torch.tensor(s, dtype=t.dtype) for s, t in ((domega, omega), (dgain, gain))]
+    made = [dU.to(U.dtype), dV.to(V.dtype), *scalars, dX.T.contiguous().to(x.dtype)]
+    like = (U, V, omega, gain, x)
+    return [g if w else t.new_empty(0) for g, t, w in zip(made, like, wanted, strict=True)]
