@@ -83,6 +83,16 @@ def test_the_risk_of_the_identified_predictor_falls_with_the_data():
     assert risks[1] == pytest.approx(4 * 3.1 / 50_000, rel=2)
 
 
+def test_the_system_filters_like_the_predictor():
+    y = lds.simulate(PAIR, 3000, rng=4).observations + SHIFT
+    found = lds.identify(y)
+    innovations = lds.filter(found.system, y, store=("innovations",)).innovations
+    predicted = found.offset + found.predictor.predict(y - found.offset)
+    np.testing.assert_allclose((y - innovations)[100:], predicted[100:], atol=1e-6)
+    cov = lds.steady_state(found.system).innovation_cov
+    np.testing.assert_allclose(cov, found.innovation_cov, rtol=1e-6)
+
+
 def test_a_given_number_of_states_is_kept():
     y = lds.simulate(PAIR, 2000, rng=0).observations
     for n in (1, 3, 5):

@@ -156,6 +156,11 @@ def test_what_has_no_score_is_refused():
         lds.score(walk, np.ones((2, 3, 1)))
     with pytest.raises(ValueError, match=r"^y: got an infinite number"):
         lds.score(walk, [1.0, np.inf])
+    coupled = lds.LinearSystem(0.5, 1.0, 1.0, 1.0, cross_cov=0.5)
+    with pytest.raises(ValueError, match=r"^system: got a cross_cov, want none"):
+        lds.score(coupled, FLOW)
+    with pytest.raises(ValueError, match=r"^system: got a batch or time-varying"):
+        lds.score(lds.LinearSystem(np.full((2, 1, 1), 0.5), 1.0, 1.0, 1.0), FLOW)
     unseen = lds.LinearSystem(np.eye(2), [[1.0, 0.0]], np.eye(2), 1.0)
     with pytest.raises(ValueError, match=r"^y: got too few observations"):
         lds.score(unseen, FLOW)

@@ -230,17 +230,11 @@ class KalmanForecaster(BaseEstimator):
         """Means and standard deviations of the next observations."""
         check_is_fitted(self)
         require_count(steps, "steps")
-        s, state = self.system_, self.final_state_
-        if state.diffuse.size:
+        if self.final_state_.diffuse.size:
             msg = "y: got too few observations to forecast, want enough to end the diffuse start"
             raise ValueError(msg)
-        mean, cov = state.mean, state.cov
-        out = np.empty((int(steps), 2))
-        for row in out:
-            row[0] = (s.C @ mean + s.obs_offset)[0]
-            row[1] = np.sqrt((s.C @ cov @ s.C.T + s.R)[0, 0])
-            mean, cov = s.A @ mean + s.state_offset, s.A @ cov @ s.A.T + s.Q
-        return out[:, 0], out[:, 1]
+        found = lds.forecast(self.system_, np.empty(0), int(steps), state=self.final_state_)
+        return found.mean[:, 0], np.sqrt(found.cov[:, 0, 0])
 
     def _signal(self, states: Array) -> Array:
         return np.asarray(states @ self.system_.C[0] + self.system_.obs_offset[0])
