@@ -300,6 +300,7 @@ private:
         difference += squared<W>(above - below) * (i < j ? 2 : 1);
         g(i, j) = (above + below) * 0.5;
       }
+    require(std::isfinite(sum), "A: holds, or leads to, values that are not finite");
     if (a_.frobenius_norm() < 0)
       wanted_.set_norm(sum);
     estimated_ = false;

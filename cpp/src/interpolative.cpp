@@ -233,6 +233,7 @@ private:
       double sum = 0;
       for (index j = 0; j < n_; ++j)
         sum += svd::squared_norm(g.col(j));
+      require(std::isfinite(sum), "A: holds, or leads to, values that are not finite");
       wanted_.set_norm(sum);
       svd::refuse_unresolvable<T>(wanted_, a_);
     }

@@ -14,7 +14,10 @@ public:
   index cols() const override { return a_.rows(); }
   void apply(matrix_view<const T> x, matrix_view<T> y) const override { a_.apply_adjoint(x, y); }
   void apply_adjoint(matrix_view<const T> x, matrix_view<T> y) const override { a_.apply(x, y); }
+  // One read of a matrix that has entries; else as many products as there are columns here.
   void to_dense(matrix_view<T> out) const override {
+    if (!a_.reads_once())
+      return linear_operator<T>::to_dense(out);
     columns<T> whole(a_.rows(), a_.cols());
     const matrix_view<T> entries = whole.view(0, a_.cols());
     a_.to_dense(entries);

@@ -186,6 +186,25 @@ def test_extreme_scales(scale, rank, positive):
     assert scaled.relative_error == pytest.approx(plain.relative_error, rel=1e-6)
 
 
+@pytest.mark.parametrize("n", [50, N])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_operators_that_lead_to_nan(value, n):
+    given = LinearOperator((n, n), matvec=lambda x: np.full_like(x, value), dtype=np.float64)
+    for options in ({"rank": 3}, {"rtol": 0.1}, {"rank": 3, "positive": True}):
+        with pytest.raises(ValueError, match=r"^A: holds, or leads to, values that are not finite"):
+            ef.lowrank.eigh(given, rng=0, **options)
+
+
+@pytest.mark.parametrize("n", [50, N])
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_operators_of_extreme_scale(scale, n):
+    values = (-1.0) ** np.arange(n) * truth.decay("harmonic", n)
+    A = hermitian(values) * scale
+    given = LinearOperator(A.shape, matvec=lambda x: A @ x, dtype=A.dtype)
+    result = ef.lowrank.eigh(given, 5, rng=0)
+    np.testing.assert_allclose(result.eigenvalues / scale, values[:5], rtol=1e-5)
+
+
 @pytest.mark.parametrize("positive", [False, True])
 @pytest.mark.parametrize("n", [0, 1, 2, 300])
 def test_zero_matrices(n, positive):

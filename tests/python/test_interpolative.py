@@ -204,6 +204,14 @@ def test_extreme_scales(scale, rank):
     np.testing.assert_allclose(R, ef.lowrank.pivoted_qr(A, rank, rng=1).R, atol=1e-9)
 
 
+@pytest.mark.parametrize("size", [40, 300])
+def test_operators_that_lead_to_nan(size):
+    given = aslinearoperator(np.diag(np.full(size, np.nan)))
+    for options in ({"rank": 3}, {"rtol": 0.1}):
+        with pytest.raises(ValueError, match=r"^A: holds, or leads to, values that are not finite"):
+            ef.lowrank.interpolative(given, rng=0, **options)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     m=st.integers(1, 60),

@@ -26,15 +26,18 @@ _TYPES = {
     "double": (np.float64, ctypes.c_double),
     "int": (np.int32, ctypes.c_int),
     "long long": (np.int64, ctypes.c_longlong),
+    "unsigned long long": (np.uint64, ctypes.c_ulonglong),
 }
 _PYTHON_TYPES = {int: np.int64, float: np.float64, bool: np.bool_}
 
 # What the package may use, by name.
-_ATTRIBUTES = """T all any argmax argmin astype dtype flags get item max min ndim ravel reshape
-    shape size strides sum transpose"""
-_FUNCTIONS = """ascontiguousarray broadcast_to clip empty empty_like flatnonzero full isfinite
-    may_share_memory stack where zeros zeros_like"""
-_OPERATORS = "lt le gt ge eq ne add sub truediv pow invert abs iadd imul"
+_ATTRIBUTES = """T all any argmax argmin astype conj dtype flags get item max mean min ndim ravel
+    reshape shape size strides sum transpose view"""
+_FUNCTIONS = """arange ascontiguousarray broadcast_to clip concatenate einsum empty empty_like
+    flatnonzero full isfinite ldexp maximum may_share_memory ones sqrt square stack where zeros
+    zeros_like"""
+_LINALG = "eigh qr"
+_OPERATORS = "lt le gt ge eq ne add sub mul matmul truediv pow invert abs iadd imul"
 
 
 class ndarray:  # noqa: N801
@@ -96,6 +99,8 @@ def _bare(x):
 
 
 def _wrap(x):
+    if isinstance(x, tuple) and any(isinstance(part, np.ndarray) for part in x):
+        return tuple(map(_wrap, x))
     return ndarray(x) if isinstance(x, np.ndarray | np.generic) else x
 
 
@@ -181,6 +186,9 @@ def module():
     double.RawModule = RawModule
     for name in _FUNCTIONS.split():
         setattr(double, name, _lifted(getattr(np, name)))
+    double.linalg = types.ModuleType("cupy.linalg")
+    for name in _LINALG.split():
+        setattr(double.linalg, name, _lifted(getattr(np.linalg, name)))
     double.asarray = _to_device
     return double
 

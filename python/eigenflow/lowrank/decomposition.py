@@ -8,7 +8,7 @@ from typing import Any, Literal, SupportsIndex
 from numpy.typing import ArrayLike
 
 from eigenflow import _core
-from eigenflow._arrays import like
+from eigenflow._arrays import kind_of, like
 from eigenflow._blas import ensure_bound
 from eigenflow._rng import RNGLike, key_from
 from eigenflow._threads import single_blas_thread
@@ -117,7 +117,8 @@ def svd(
     A : (m, n) array_like, sparse matrix or operator
         Real or complex: NumPy (C and Fortran order are read in place), CPU tensor with DLPack,
         lists; ``numpy.memmap``, read from the file in blocks of rows and never copied to memory;
-        scipy.sparse; ``scipy.sparse.linalg.LinearOperator`` or any object with ``shape``,
+        CuPy, by rank or tolerance in the Frobenius norm, without weights; scipy.sparse;
+        ``scipy.sparse.linalg.LinearOperator`` or any object with ``shape``,
         ``dtype`` and ``matmat``, ``rmatmat`` (or ``matvec``, ``rmatvec``). Single precision stays
         single; everything else is computed in double.
     rank : int, optional
@@ -164,7 +165,7 @@ def svd(
         For NaN or infinity, a rank outside 0 to min(m, n), or a tolerance that the precision of A
         cannot resolve (below ``8 eps sqrt(min(m, n)) ||A||_F``).
     TypeError
-        For arrays that hold no numbers, and for arrays in GPU memory.
+        For arrays that hold no numbers.
 
     Notes
     -----
@@ -197,7 +198,8 @@ def svd(
     >>> ef.lowrank.svd(A, rtol=1e-6).rank
     1
     """
-    a = as_operand(A)
+    on_device = kind_of(A) == "cupy"
+    a: Any = _device_operand(A, check_finite) if on_device else as_operand(A)
     wanted = -1 if rank is None else as_integer(rank, "rank", 0, min(a.shape))
     if norm not in ("fro", "spectral"):
         msg = f"norm: got {norm!r}, want 'fro' or 'spectral'"
@@ -214,6 +216,10 @@ def svd(
         refuses=(rtol, atol, power_iterations),
     )
     key = key_from(rng)
+    if on_device:
+        _refuse_on_device(spectral=spectral, passes=once, weights=bool(weights))
+        limits = as_tolerances(a, a.norm, rtol, atol)
+        return _result(a.decompose(wanted, *limits, extra, steps, key), A, None)
     with single_blas_thread(workers) as count, tolerance_as_atol():
         ensure_bound()
         matrix = a.open(count, weights, check_finite=check_finite, once=once)
@@ -283,6 +289,24 @@ def range_finder(
         plain = as_weights(a.shape, False, None, None)
         matrix = a.open(count, plain, check_finite=check_finite, once=False)
         return like(_core.svd.range_finder(matrix.core, columns, steps, key, count), A)
+
+
+def _device_operand(A: Any, check_finite: bool) -> Any:
+    from eigenflow._gpu.lowrank import Operand
+
+    return Operand(A, check_finite=check_finite)
+
+
+def _refuse_on_device(**asked: bool) -> None:
+    """Refuse what the device driver does not have."""
+    want = {
+        "spectral": "norm: got 'spectral' with a CuPy array, want 'fro'",
+        "passes": "passes: got 1 with a CuPy array, want None",
+        "weights": "center, row_weights, column_weights: got one with a CuPy array, want none",
+    }
+    for name, is_asked in asked.items():
+        if is_asked:
+            raise ValueError(want[name])
 
 
 def _result(fields: dict[str, Any], original: Any, mean: Any) -> SVDResult:

@@ -1,5 +1,6 @@
 """What `svd` takes: arrays, memory-mapped files, sparse matrices, anything with products."""
 
+import math
 import mmap
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from eigenflow._arrays import (
     require_finite,
     require_ndim,
 )
+from eigenflow._rng import random_normals
 
 _Product = Callable[[Array], Array]
 
@@ -256,16 +258,17 @@ class Products:
         self.dtype = float_dtype(sample, "A", allow_complex=True)
 
     def open(self, workers: int, weights: Weights, *, check_finite: bool, once: bool) -> Operator:
-        """Wrap the products; nothing is known of the norm."""
+        """Wrap the products; of the norm a single one tells the order of magnitude."""
         rows, cols = self.shape
+        scale = 1.0 if once or not rows * cols else self._scale()
         core = _core.svd.products(
-            self._product("matmat", "matvec", rows),
-            self._product("rmatmat", "rmatvec", cols),
+            self._product("matmat", "matvec", rows, scale),
+            self._product("rmatmat", "rmatvec", cols, scale),
             rows,
             cols,
             self.dtype,
             -1.0,
-            1.0,
+            scale,
         )
         if not weights:
             return Operator(core, -1.0)
@@ -277,7 +280,19 @@ class Products:
         factors = (weights.row_factors, weights.col_factors)
         return Operator(_core.svd.weighted(core, *factors, mean, -1.0), -1.0, mean)
 
-    def _product(self, by_blocks: str, by_vectors: str, size: int) -> _Product:
+    def _scale(self) -> float:
+        """Return a power of two that brings products back to where their squares are numbers."""
+        single = np.finfo(self.dtype).bits == 32
+        image = self._product("matmat", "matvec", self.shape[0])(
+            random_normals(0, (self.shape[1], 1)).astype(self.dtype)
+        )
+        largest = float(np.abs(image.astype(_wide(self.dtype))).max())
+        low, high = (1e-12, 1e15) if single else (1e-70, 1e70)
+        if low < largest < high or not 0 < largest < math.inf:
+            return 1.0
+        return math.ldexp(1.0, -math.frexp(largest)[1])
+
+    def _product(self, by_blocks: str, by_vectors: str, size: int, scale: float = 1.0) -> _Product:
         name = by_blocks if hasattr(self._a, by_blocks) else by_vectors
         multiply = getattr(self._a, name)
 
@@ -293,6 +308,8 @@ class Products:
             if Y.dtype.kind not in ("biufc" if self.dtype.kind == "c" else "biuf"):
                 msg = f"A: {name} gave dtype {Y.dtype}, want {self.dtype} as A.dtype says"
                 raise TypeError(msg)
+            if scale != 1:
+                Y = Y.astype(_wide(self.dtype)) * scale
             return Y.astype(self.dtype, copy=False)
 
         return product

@@ -3,12 +3,19 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eigenflow._arrays import Array, as_float_array, common_float_dtype
+from eigenflow._arrays import (
+    Array,
+    as_float_array,
+    common_float_dtype,
+    common_kind,
+    kind_of,
+    namespace,
+)
 from eigenflow._rng import RNGLike
 from eigenflow.lowrank.allocation import _whole
 from eigenflow.lowrank.decomposition import SVDResult, svd
@@ -68,7 +75,7 @@ class Perturbation:
     @property
     def error_squared(self) -> float:
         """Squared Frobenius distance from the free weights."""
-        kept = float(np.sum(np.square(self.s, dtype=np.float64)))
+        kept = _squared(self.s)
         dropped = max(0.0, self.residual_squared - kept)
         return self.kernel_area * dropped + self.unreachable_squared
 
@@ -87,7 +94,8 @@ class Perturbation:
         product = self.left @ self.right
         per_tap = product.shape[1] != taps.shape[1]
         added = product.reshape(taps.shape) if per_tap else product[:, :, None]
-        return np.asarray((scaled + added).reshape(self.base.shape), self.base.dtype)
+        whole: Array = (scaled + added).reshape(self.base.shape)
+        return whole.astype(self.base.dtype, copy=False)
 
 
 def perturb(
@@ -111,7 +119,8 @@ def perturb(
     Parameters
     ----------
     W_base, W_free : array_like, shape (m, n), or (m, n, a, b) for convolutions
-        Base weights and freely trained weights; outputs, inputs, kernel.
+        Base weights and freely trained weights; outputs, inputs, kernel. CuPy arrays stay on the
+        device.
     max_rank : int, optional
         Keep at most so many singular values; by default all.
     conv : {"kernel-mean", "reshape"}
@@ -187,8 +196,9 @@ class Change:
 
     def perturbation(self, triplets: SVDResult) -> Perturbation:
         """Scale triplets back and share their values between the two factors."""
-        values = np.ldexp(triplets.s, self.exponent)
-        root = np.sqrt(values)
+        xp = _library(self.base)
+        values = xp.ldexp(triplets.s, self.exponent)
+        root = xp.sqrt(values)
         return Perturbation(
             row_scale=self.row_scale,
             col_scale=self.col_scale,
@@ -213,8 +223,9 @@ def fit_change(
     rounds = _whole(passes, "passes", 1)
     taps = _as_taps(base)
     base_exponent, free_exponent = _exponent(base), _exponent(free)
-    unit_base = np.ldexp(taps, -base_exponent)
-    unit_free = np.ldexp(free.reshape(taps.shape), -free_exponent)
+    xp = _library(base)
+    unit_base = xp.ldexp(taps, -base_exponent)
+    unit_free = xp.ldexp(free.reshape(taps.shape), -free_exponent)
     rows, cols = _fit_scales(unit_base, unit_free, rounds)
     change = unit_free - (rows[:, None, None] * unit_base * cols[:, None]).astype(base.dtype)
     if conv == "kernel-mean":
@@ -240,13 +251,22 @@ def leading(matrix: Array, count: int | None, *, rng: RNGLike, workers: int | No
 
 
 def _weights(W_base: ArrayLike, W_free: ArrayLike, check_finite: bool) -> tuple[Array, Array]:
-    base = as_float_array(W_base, "W_base", ndim=(2, 4), check_finite=check_finite)
-    free = as_float_array(W_free, "W_free", ndim=(2, 4), check_finite=check_finite)
+    read: Any = as_float_array
+    if common_kind(W_base=W_base, W_free=W_free) == "cupy":
+        from eigenflow._gpu import arrays
+
+        read = arrays.as_float_array
+    base = read(W_base, "W_base", ndim=(2, 4), check_finite=check_finite)
+    free = read(W_free, "W_free", ndim=(2, 4), check_finite=check_finite)
     if base.shape != free.shape:
         msg = f"W_free: got shape {free.shape}, want {base.shape}, the shape of W_base"
         raise ValueError(msg)
     dtype = common_float_dtype(base, free)
     return base.astype(dtype, copy=False), free.astype(dtype, copy=False)
+
+
+def _library(a: Array) -> Any:
+    return namespace(kind_of(a))
 
 
 def _as_taps(weights: Array) -> Array:
@@ -257,15 +277,16 @@ def _as_taps(weights: Array) -> Array:
 
 def _exponent(a: Array) -> int:
     """Power of two that brings the largest entry into [1/2, 1): exact, and no square overflows."""
-    largest = float(np.max(np.abs(a))) if a.size else 0.0
+    largest = float(abs(a).max()) if a.size else 0.0
     return int(np.frexp(largest)[1]) if largest > 0 else 0
 
 
 def _fit_scales(base: Array, free: Array, passes: int) -> tuple[Array, Array]:
-    cols = np.ones(base.shape[1])
-    rows = np.ones(base.shape[0])
-    cross = np.einsum("ijt,ijt->ij", base, free, dtype=np.float64)
-    square = np.einsum("ijt,ijt->ij", base, base, dtype=np.float64)
+    xp = _library(base)
+    cols = xp.ones(base.shape[1])
+    rows = xp.ones(base.shape[0])
+    cross = xp.einsum("ijt,ijt->ij", base, free, dtype=np.float64)
+    square = xp.einsum("ijt,ijt->ij", base, base, dtype=np.float64)
     for _ in range(passes):
         rows = _ratio(cross @ cols, square @ cols**2)
         cols = _ratio(rows @ cross, rows**2 @ square)
@@ -273,18 +294,21 @@ def _fit_scales(base: Array, free: Array, passes: int) -> tuple[Array, Array]:
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
-    floored = np.maximum(denominator, _FLOOR)
-    return np.where(denominator > 0, numerator / floored, 1.0)
+    xp = _library(numerator)
+    ratio: Array = xp.where(denominator > 0, numerator / xp.maximum(denominator, _FLOOR), 1.0)
+    return ratio
 
 
 def _mean(change: Array) -> Array:
     if change.shape[2] == 0:
-        return np.zeros(change.shape[:2], change.dtype)
-    return np.asarray(change.mean(axis=2, dtype=np.float64), change.dtype)
+        nothing: Array = _library(change).zeros(change.shape[:2], change.dtype)
+        return nothing
+    mean: Array = change.mean(axis=2, dtype=np.float64)
+    return mean.astype(change.dtype)
 
 
 def _squared(a: Array) -> float:
-    return float(np.sum(np.square(a, dtype=np.float64)))
+    return float(_library(a).square(a, dtype=np.float64).sum())
 
 
 def _scaled_back(squared: float, exponent: int) -> float:
@@ -294,9 +318,10 @@ def _scaled_back(squared: float, exponent: int) -> float:
 
 
 def _fitting(scale: Array, exponent: int, dtype: np.dtype[np.generic]) -> Array:
+    xp = _library(scale)
     with np.errstate(over="ignore", under="ignore"):
-        result = np.ldexp(scale, exponent).astype(dtype)
-    if not np.isfinite(result).all():
+        result: Array = xp.ldexp(scale, exponent).astype(dtype)
+    if not xp.isfinite(result).all():
         msg = f"W_base: so much smaller than W_free that the row scale does not fit {dtype}"
         raise ValueError(msg)
     return result

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eigenflow._arrays import Array, as_float_array
+from eigenflow._arrays import Array, as_float_array, on_host
 from eigenflow._core import rank as _rank
 from eigenflow._rng import RNGLike
 from eigenflow.lowrank.parallel_analysis import NULLS, parallel_analysis
@@ -25,7 +25,7 @@ _USES = {
 
 def as_spectrum(s: ArrayLike, name: str, *, check_finite: bool = True) -> Array:
     """Return singular values as float64, and refuse what cannot be any."""
-    values = as_float_array(s, name, ndim=1, dtype=np.float64, check_finite=check_finite)
+    values = as_float_array(on_host(s), name, ndim=1, dtype=np.float64, check_finite=check_finite)
     negative = np.flatnonzero(values < 0)
     if negative.size:
         i = int(negative[0])
@@ -89,7 +89,8 @@ def select_rank(
     Parameters
     ----------
     s : array_like, shape (k,)
-        Singular values in descending order: all ``min(shape)`` of them, or the leading ones.
+        Singular values in descending order: all ``min(shape)`` of them, or the leading ones. From
+        CuPy they are copied to the host, as is `A`.
     shape : (int, int)
         Rows and columns of the matrix.
     rule : {"energy", "fro", "spectral", "gavish-donoho", "parallel"}
@@ -186,7 +187,7 @@ def select_rank(
             msg = f"null: got {null!r}, want one of {', '.join(map(repr, NULLS))}"
             raise ValueError(msg)
         return parallel_analysis(
-            values, (rows, cols), A, n_draws=draws, quantile=level, null=null, rng=rng
+            values, (rows, cols), on_host(A), n_draws=draws, quantile=level, null=null, rng=rng
         )
     precision = float(np.finfo(_precision_of(s)).eps)
     total = _total(values, size, total_squared, rule, precision)

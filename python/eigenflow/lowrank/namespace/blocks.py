@@ -1,0 +1,95 @@
+"""Blocks of columns of an array library: what is asked of it, Gram matrices, orthonormal bases."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from eigenflow._arrays import Array
+
+_ROWS = 2**16
+
+
+class Library(Protocol):
+    """An array library, and what it must be told about it."""
+
+    xp: Any
+
+    def normals(self, key: int, rows: int, first_col: int, cols: int, dtype: Any) -> Any:
+        """Return columns of the Gaussian matrix that `key` makes, with E abs(x)^2 = 1."""
+        ...
+
+    def to_host(self, x: Any) -> Array:
+        """Return a small array as NumPy's."""
+        ...
+
+    def to_device(self, x: Array) -> Any:
+        """Return a small array as the library's."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """A matrix or its adjoint, by products with the matrix."""
+
+    a: Any
+    turned: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        m, n = self.a.shape
+        return (n, m) if self.turned else (m, n)
+
+    def forward(self, X: Any) -> Any:
+        """A X."""
+        return (X.conj().T @ self.a).conj().T if self.turned else self.a @ X
+
+    def backward(self, Y: Any) -> Any:
+        """A^H Y."""
+        return self.a @ Y if self.turned else (Y.conj().T @ self.a).conj().T
+
+    def adjoint(self) -> "Sides":
+        """Return the adjoint."""
+        return replace(self, turned=not self.turned)
+
+
+def gram(library: Library, Y: Any) -> Any:
+    """Y^H Y in double precision, a few rows at a time."""
+    wide = wide_dtype(Y.dtype)
+    total = library.xp.zeros((Y.shape[1], Y.shape[1]), wide)
+    for begin in range(0, Y.shape[0], _ROWS):
+        part = Y[begin : begin + _ROWS].astype(wide)
+        total += part.conj().T @ part
+    return total
+
+
+def orthonormalise(library: Library, Y: Any) -> tuple[Any, Array]:
+    """Q and R (not triangular) with Y = Q R, for tall Y of any condition.
+
+    Twice the scaled Gram matrix's eigenvectors (Stathopoulos and Wu 2002): like CholeskyQR, with a
+    condition that is seen before it does harm. Where the columns are too dependent, Householder's.
+    """
+    Q, R = Y, np.eye(Y.shape[1])
+    for turn in range(2):
+        G = library.to_host(gram(library, Q))
+        if turn == 1 and not np.linalg.norm(G - np.eye(len(G))) < 0.1:
+            break
+        diagonal = np.sqrt(np.diag(G).real)
+        if not (np.isfinite(G).all() and diagonal.min(initial=1.0) > 0):
+            break
+        values, vectors = np.linalg.eigh(G / np.outer(diagonal, diagonal))
+        if not values[0] > 1e-12 * values[-1]:
+            break
+        root = np.sqrt(values)
+        Q = Q @ library.to_device((vectors / diagonal[:, None] / root).astype(Y.dtype))
+        R = (vectors * root).conj().T * diagonal @ R
+    else:
+        return Q, R
+    Q, step = library.xp.linalg.qr(Q)
+    return Q, library.to_host(step) @ R
+
+
+def wide_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return the same kind of number in double precision."""
+    return np.dtype(np.complex128 if np.dtype(dtype).kind == "c" else np.float64)

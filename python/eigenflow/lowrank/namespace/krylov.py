@@ -1,0 +1,148 @@
+"""The basis of the short space, by block Krylov iteration."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eigenflow._arrays import Array
+from eigenflow.lowrank.namespace.blocks import Library, Sides, orthonormalise, wide_dtype
+
+# The missing energy of the leading values, relative to the error's square, at which to stop.
+_MISSING_ENERGY = 2e-5
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is wanted: a rank, and the Frobenius error allowed at most (negative: none)."""
+
+    rank: int
+    tolerance: float
+    oversampling: int
+    norm_squared: float
+    eps: float
+
+    @property
+    def rounding(self) -> float:
+        """Energies below this are rounding."""
+        return 64 * self.eps * self.norm_squared
+
+    @property
+    def below_floor(self) -> bool:
+        """Whether the tolerance is below what energies resolve."""
+        return self.tolerance >= 0 and self.tolerance**2 < self.rounding
+
+    def rank_of(self, squares: Array) -> int | None:
+        """Return the rank for leading squared values; None if they are too few."""
+        if self.tolerance < 0:
+            return min(self.rank, squares.size)
+        left = self.norm_squared - np.concatenate(([0.0], np.cumsum(squares)))
+        within = np.flatnonzero(left[: self.rank + 1] <= self.tolerance**2)
+        if within.size:
+            return int(within[0])
+        return self.rank if squares.size >= self.rank else None
+
+
+class Krylov:
+    """The basis of the short space; see cpp/src/svd_krylov.cpp, which this repeats."""
+
+    def __init__(self, a: Sides, target: Target, library: Library, key: int) -> None:
+        self._a, self._target, self._library, self._key = a, target, library, key
+        by_rank = 16 if target.rank <= 16 else 32
+        self._width = max(1, min(by_rank, a.shape[1] // 8))
+        self._gram = np.zeros((0, 0), wide_dtype(a.a.dtype))
+        self._past: list[Array] = []
+        self._sweeps_below = 0
+        self.images: list[Any] = []
+        self.passes = 0
+        self.V = self._orthogonal(self._fresh(0), None)[0]
+
+    def run(self) -> bool:
+        """Return True when the basis holds what is wanted; False when it grows too large."""
+        limit = self._a.shape[1] // 2
+        while True:
+            self._sweep()
+            if self._done():
+                return True
+            if len(self._gram) + self._width > limit:
+                return False
+
+    def _fresh(self, first_col: int) -> Any:
+        rows, dtype = self._a.shape[1], self._a.a.dtype
+        return self._library.normals(self._key, rows, first_col, self._width, dtype)
+
+    def _orthogonal(self, block: Any, V: Any | None) -> tuple[Any, Array, Array]:
+        """Orthonormal columns outside V, what V took, and the factor of the rest."""
+        taken, factor = np.zeros((0, self._width)), np.eye(self._width)
+        for turn in range(4):
+            if V is not None:
+                inside = V.conj().T @ block
+                block = block - V @ inside
+                taken = self._library.to_host(inside) if turn == 0 else taken
+            block, step = orthonormalise(self._library, block)
+            factor = step @ factor
+            if turn > 0 and np.linalg.svd(step, compute_uv=False)[-1] > 0.5:
+                break
+        return block, taken, factor
+
+    def _sweep(self) -> None:
+        old = len(self._gram)
+        image = self._a.forward(self.V[:, old:])
+        self.images.append(image)
+        self.passes += 2
+        block, taken, factor = self._orthogonal(self._a.backward(image), self.V)
+        size = old + self._width
+        larger = np.zeros((size, size), self._gram.dtype)
+        larger[:old, :old] = self._gram
+        larger[:, old:] = taken
+        larger[old:, :] = taken.conj().T
+        self._gram = larger
+        rounding = (64 * self._target.eps) ** 2 * self._target.norm_squared * self._newest()
+        if np.sum(abs(factor) ** 2) <= rounding:  # it led nowhere
+            block = self._orthogonal(self._fresh(size), self.V)[0]
+        self.V = self._library.xp.concatenate((self.V, block), axis=1)
+
+    def _newest(self) -> float:
+        return float(np.trace(self._gram[-self._width :, -self._width :]).real)
+
+    def _done(self) -> bool:
+        target = self._target
+        left = target.norm_squared - float(np.trace(self._gram).real)
+        if target.tolerance >= 0:
+            if left > max(target.tolerance**2, target.rounding):
+                return False
+        elif len(self._gram) < target.rank + min(target.oversampling, self._width):
+            return False
+        everything = left <= target.rounding
+        if everything and target.tolerance < 0:
+            self._sweeps_below += 1
+            tiny = (64 * target.eps) ** 2 * target.norm_squared
+            return self._newest() <= tiny or self._sweeps_below > 2
+        return self._converged() or everything
+
+    def _converged(self) -> bool:
+        target = self._target
+        squares = np.linalg.eigvalsh(self._gram)[::-1]
+        captured = np.concatenate(([0.0], np.cumsum(squares)))
+        self._past = [*self._past[-2:], captured]
+        rank = target.rank_of(squares)
+        if rank is None or target.tolerance < 0 or rank == 0:
+            return rank == 0 or (rank is not None and self._settled(rank))
+        below = target.norm_squared - captured[rank - 1] - self._remaining(rank - 1)
+        least = below > target.tolerance**2
+        return self._settled(rank) and (least or self._settled(rank - 1))
+
+    def _remaining(self, rank: int) -> float:
+        """What later blocks can add to the leading values: the gains as a geometric series."""
+        if len(self._past) < 3 or rank >= self._past[0].size:
+            return math.inf
+        older, old, now = (float(captured[rank]) for captured in self._past)
+        if now <= old:
+            return 0.0
+        ratio = (now - old) / (old - older) if old > older else math.inf
+        return (now - old) * ratio / (1 - ratio) if ratio < 0.9 else math.inf
+
+    def _settled(self, rank: int) -> bool:
+        error = max(self._target.norm_squared - float(self._past[-1][rank]), 0.0)
+        return self._remaining(rank) <= max(_MISSING_ENERGY * error, 0.01 * self._target.rounding)
