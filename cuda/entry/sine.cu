@@ -32,15 +32,41 @@ extern "C" __global__ void sine_product_f32(const float *left, const float *left
                                             const float *right, const float *right_low,
                                             long long depth, float inverse_gain, const float *X,
                                             long long m, long long n, long long n_cols, float *Y) {
-  eigenflow::cuda::sine_product<float>({left, left_low, right, right_low, depth, inverse_gain}, X,
-                                       m, n, n_cols, Y);
+  eigenflow::cuda::sine_product<float>(
+      eigenflow::cuda::sine_factors<float>{left, left_low, right, right_low, depth, inverse_gain},
+      X, m, n, n_cols, Y);
 }
 
 extern "C" __global__ void sine_product_f64(const double *left, const double *left_low,
                                             const double *right, const double *right_low,
                                             long long depth, double inverse_gain, const double *X,
                                             long long m, long long n, long long n_cols, double *Y) {
-  eigenflow::cuda::sine_product<double>({left, left_low, right, right_low, depth, inverse_gain}, X,
-                                        m, n, n_cols, Y);
+  eigenflow::cuda::sine_product<double>(
+      eigenflow::cuda::sine_factors<double>{left, left_low, right, right_low, depth, inverse_gain},
+      X, m, n, n_cols, Y);
+}
+
+extern "C" __global__ void sine_slope_product_f32(const float *left, const float *left_low,
+                                                  const float *right, const float *right_low,
+                                                  long long depth, float inverse_gain,
+                                                  const float *a, const float *b, long long size,
+                                                  const float *X, long long m, long long n,
+                                                  long long n_cols, float *Y) {
+  eigenflow::cuda::sine_product<float>(
+      eigenflow::cuda::sine_slopes<float>{
+          {left, left_low, right, right_low, depth, inverse_gain}, a, b, size},
+      X, m, n, n_cols, Y);
+}
+
+extern "C" __global__ void sine_slope_product_f64(const double *left, const double *left_low,
+                                                  const double *right, const double *right_low,
+                                                  long long depth, double inverse_gain,
+                                                  const double *a, const double *b, long long size,
+                                                  const double *X, long long m, long long n,
+                                                  long long n_cols, double *Y) {
+  eigenflow::cuda::sine_product<double>(
+      eigenflow::cuda::sine_slopes<double>{
+          {left, left_low, right, right_low, depth, inverse_gain}, a, b, size},
+      X, m, n, n_cols, Y);
 }
 #endif

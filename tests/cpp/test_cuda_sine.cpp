@@ -58,30 +58,60 @@ TEST(the_device_makes_the_entries_of_the_host) {
   check_entries(true);
 }
 
-TEST(the_blocks_of_the_device_sum_to_the_product_of_the_host) {
+// The matrix of entries times x, with the two barriers of the kernel played by loops.
+template <class Entry>
+std::vector<float> by_blocks(const Entry &entry, long long rows, long long inner,
+                             const std::vector<float> &x, long long cols) {
   using block = eigenflow::cuda::sine_block<float>;
+  std::vector<float> result(static_cast<std::size_t>(rows * cols)),
+      tile(block::depth * block::rows);
+  for (long long row = 0; row < rows; row += block::rows) {
+    std::vector<float> sums(block::rows * block::groups * block::each);
+    for (long long first = 0; first < inner; first += block::depth) {
+      for (int i = 0; i < block::rows; ++i)
+        for (int j = 0; j < block::groups; ++j)
+          block::fill(entry, row, rows, first, inner, i, j, tile.data());
+      for (int i = 0; i < block::rows; ++i)
+        for (int j = 0; j < block::groups; ++j)
+          block::multiply(tile.data(), x.data(), first, inner, 0, cols, i, j,
+                          &sums[static_cast<std::size_t>((i * block::groups + j) * block::each)]);
+    }
+    for (int i = 0; i < block::rows && row + i < rows; ++i)
+      for (int c = 0; c < cols; ++c)
+        result[static_cast<std::size_t>((row + i) * cols + c)] = sums[static_cast<std::size_t>(
+            (i * block::groups + c % block::groups) * block::each + c / block::groups)];
+  }
+  return result;
+}
+
+TEST(the_blocks_of_the_device_sum_to_the_product_of_the_host) {
   const device_problem p;
-  std::vector<float> host(m * n_cols), device(m * n_cols), tile(block::depth * block::rows);
+  std::vector<float> host(m * n_cols);
   sine::apply<float>(row_major(p.u.data(), m, k), row_major(p.v.data(), n, k),
                      row_major(p.x.data(), n, n_cols), row_major(host.data(), m, n_cols),
                      {omega, gain, false, 1});
   const eigenflow::cuda::sine_factors<float> f{p.high.data(), nullptr, p.v.data(),
                                                nullptr,       k,       1 / float(gain)};
-  for (long long row = 0; row < m; row += block::rows) {
-    std::vector<float> sums(block::rows * block::groups * block::each);
-    for (long long first = 0; first < n; first += block::depth) {
-      for (int x = 0; x < block::rows; ++x)
-        for (int y = 0; y < block::groups; ++y)
-          block::fill(f, row, m, first, n, x, y, tile.data());
-      for (int x = 0; x < block::rows; ++x)
-        for (int y = 0; y < block::groups; ++y)
-          block::multiply(tile.data(), p.x.data(), first, n, 0, n_cols, x, y,
-                          &sums[static_cast<std::size_t>((x * block::groups + y) * block::each)]);
-    }
-    for (int x = 0; x < block::rows && row + x < m; ++x)
-      for (int c = 0; c < n_cols; ++c)
-        device[static_cast<std::size_t>((row + x) * n_cols + c)] = sums[static_cast<std::size_t>(
-            (x * block::groups + c % block::groups) * block::each + c / block::groups)];
-  }
-  CHECK(worst(host, device) < 1e-4);
+  CHECK(worst(host, by_blocks(f, m, n, p.x, n_cols)) < 1e-4);
+}
+
+TEST(the_blocks_of_the_device_sum_to_the_gradients_of_the_host) {
+  const device_problem p;
+  const auto y = wave(m * n_cols, 0.3);
+  std::vector<float> dU(m * k), dV(n * k);
+  sine::vjp<float>(row_major(p.u.data(), m, k), row_major(p.v.data(), n, k),
+                   row_major(p.x.data(), n, n_cols), row_major(y.data(), m, n_cols),
+                   {row_major(dU.data(), m, k), row_major(dV.data(), n, k), {}},
+                   {omega, gain, false, 1});
+  for (auto *gradient : {&dU, &dV})
+    for (float &g : *gradient)
+      g /= float(omega);
+  const float *const none = nullptr;
+  const float inverse_gain = 1 / float(gain);
+  const eigenflow::cuda::sine_slopes<float> left{
+      {p.high.data(), none, p.v.data(), none, k, inverse_gain}, y.data(), p.x.data(), n_cols};
+  CHECK(worst(dU, by_blocks(left, m, n, p.v, k)) < 1e-3);
+  const eigenflow::cuda::sine_slopes<float> right{
+      {p.v.data(), none, p.high.data(), none, k, inverse_gain}, p.x.data(), y.data(), n_cols};
+  CHECK(worst(dV, by_blocks(right, n, m, p.u, k)) < 1e-3);
 }

@@ -44,6 +44,26 @@ def test_products(cupy, m, n, k, t, dtype, exact_phase):
     np.testing.assert_allclose(back.get(), host.T @ product.get(), atol=50 * eps * np.sqrt(m) * n)
 
 
+@SHAPES
+@pytest.mark.parametrize("exact_phase", [False, True])
+@pytest.mark.parametrize("cupy", [pytest.param("device", marks=pytest.mark.gpu)], indirect=True)
+def test_derivatives(cupy, m, n, k, t, exact_phase):
+    host, device = operators(cupy, m, n, k, np.float64, exact_phase)
+    rng = np.random.default_rng(1)
+    X, Y = rng.uniform(-1, 1, (n, t)), rng.uniform(-1, 1, (m, t))
+    want, got = host.vjp(X, Y), device.vjp(cupy.asarray(X), cupy.asarray(Y))
+    for name in ("U", "V", "X"):
+        np.testing.assert_allclose(getattr(got, name).get(), getattr(want, name), atol=1e-11)
+    assert got.omega == pytest.approx(want.omega, abs=1e-10)
+    assert got.gain == pytest.approx(want.gain, abs=1e-10)
+    moved = {"U": host.U, "V": -host.V, "X": X}
+    numbers = {"omega": 1.0, "gain": 2.0}
+    on_device = {name: cupy.asarray(a) for name, a in moved.items()}
+    forward = device.jvp(cupy.asarray(X), {**on_device, **numbers})
+    want_forward = host.jvp(X, {**moved, **numbers})
+    np.testing.assert_allclose(forward.get(), want_forward, atol=1e-11)
+
+
 def test_nan_is_named_and_memories_do_not_mix(cupy):
     bad = cupy.asarray([[1.0, np.nan]])
     with pytest.raises(ValueError, match=r"^U: got nan at position \(0, 1\)"):

@@ -1,6 +1,7 @@
 """What `SineLowRank` does with CuPy arrays: CuPy in, CuPy out, on the current stream."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,28 +95,118 @@ def entries(op: "SineLowRank", out: Any, workers: int) -> Any:
 
 def product(op: "SineLowRank", X: Any, out: Any, workers: int, check_finite: bool) -> Any:
     """Return ``op @ X``; `workers` has no meaning on the device."""
+    del workers
+    x = _right_hand_sides(op, X, check_finite)
+    dtype = np.result_type(op.dtype, x.dtype)
+    result = check_out(out, (op.shape[0], *x.shape[1:]), dtype, op.U, op.V, x, kind="cupy")
+    _multiply(op, x, result, dtype)
+    return result
+
+
+def _right_hand_sides(op: "SineLowRank", X: Any, check_finite: bool) -> Any:
+    x = as_float_array(X, "X", ndim=(1, 2), check_finite=check_finite)
+    if x.shape[0] != op.shape[1]:
+        msg = f"X: got shape {x.shape}, want {op.shape[1]} rows, as the operator has columns"
+        raise ValueError(msg)
+    return x
+
+
+def _shaped_like(a: Any, name: str, shape: tuple[int, ...], check_finite: bool) -> Any:
+    array = as_float_array(a, name, ndim=len(shape), check_finite=check_finite)
+    if array.shape != shape:
+        msg = f"{name}: got shape {array.shape}, want {shape}"
+        raise ValueError(msg)
+    return array
+
+
+def _multiply(op: "SineLowRank", x: Any, result: Any, dtype: Any, inner: Any = None) -> None:
+    """Fill `result` with S x; with ``inner = (a, b)`` with (cos(phase) o a b^T / gain) x."""
     import cupy
 
-    del workers
     m, n = op.shape
-    x = as_float_array(X, "X", ndim=(1, 2), check_finite=check_finite)
-    if x.shape[0] != n:
-        msg = f"X: got shape {x.shape}, want {n} rows, as the operator has columns"
-        raise ValueError(msg)
-    dtype = np.result_type(op.dtype, x.dtype)
     x = cupy.ascontiguousarray(x, dtype=dtype)
     left, right = (a.astype(dtype, copy=False) for a in (op.U, op.V))
-    result = check_out(out, (m, *x.shape[1:]), dtype, op.U, op.V, x, kind="cupy")
     n_cols = 1 if x.ndim == 1 else x.shape[1]
     column_blocks = -(-n_cols // _COLS)
     if column_blocks > _MAX_COLUMN_BLOCKS:
         msg = f"X: got {n_cols} columns, want at most {_COLS * _MAX_COLUMN_BLOCKS} on the device"
         raise ValueError(msg)
-    if result.size:
-        sizes = (x, np.int64(m), np.int64(n), np.int64(n_cols), result)
-        kernel("sine", f"sine_product_{_suffix(dtype)}")(
-            (-(-m // _ROWS), column_blocks),
-            (_ROWS, _GROUPS),
-            (*_arguments(op, left, right), *sizes),
-        )
-    return result
+    if not result.size:
+        return
+    extra: tuple[Any, ...] = ()
+    if inner is not None:
+        a, b = (cupy.ascontiguousarray(factor, dtype=dtype) for factor in inner)
+        extra = (a, b, np.int64(a.shape[1]))
+    name = "sine_product" if inner is None else "sine_slope_product"
+    sizes = (x, np.int64(m), np.int64(n), np.int64(n_cols), result)
+    kernel("sine", f"{name}_{_suffix(dtype)}")(
+        (-(-m // _ROWS), column_blocks),
+        (_ROWS, _GROUPS),
+        (*_arguments(op, left, right), *extra, *sizes),
+    )
+
+
+def vjp(
+    op: "SineLowRank",
+    X: Any,
+    grad_output: Any,
+    wrt: Sequence[str],
+    workers: int,
+    check_finite: bool,
+) -> dict[str, Any]:
+    """Return the gradients named in `wrt`; tiles are made again for each."""
+    import cupy
+
+    del workers
+    x = _right_hand_sides(op, X, check_finite)
+    y = _shaped_like(grad_output, "grad_output", (op.shape[0], *x.shape[1:]), check_finite)
+    dtype = np.result_type(op.dtype, x.dtype, y.dtype)
+    xs, ys = (a.reshape(len(a), -1) for a in (x, y))
+    found: dict[str, Any] = {}
+    if "U" in wrt or "omega" in wrt:
+        slopes = cupy.empty(op.U.shape, dtype)  # Q V
+        _multiply(op, op.V, slopes, dtype, (ys, xs))
+        found["U"] = op.omega * slopes
+        found["omega"] = float((op.U.astype(np.float64) * slopes).sum())
+    if "V" in wrt:
+        found["V"] = cupy.empty(op.V.shape, dtype)
+        _multiply(op.T, op.U, found["V"], dtype, (xs, ys))
+        found["V"] *= op.omega
+    if "X" in wrt or "gain" in wrt:
+        found["X"] = cupy.empty(x.shape, dtype)
+        _multiply(op.T, y, found["X"], dtype)
+        found["gain"] = -float((x.astype(np.float64) * found["X"]).sum()) / op.gain
+    return found
+
+
+def jvp(
+    op: "SineLowRank",
+    X: Any,
+    tangents: Mapping[str, Any],
+    numbers: tuple[float, float],
+    workers: int,
+    check_finite: bool,
+) -> Any:
+    """Return the derivative of ``op @ X`` along the tangents."""
+    import cupy
+
+    del workers
+    x = _right_hand_sides(op, X, check_finite)
+    shapes = {"U": op.U.shape, "V": op.V.shape, "X": x.shape}
+    moved = {
+        name: _shaped_like(a, f"tangents[{name!r}]", shapes[name], check_finite)
+        for name, a in tangents.items()
+    }
+    dtype = np.result_type(op.dtype, x.dtype, *(a.dtype for a in moved.values()))
+    omega, gain = numbers
+    # omega (dU V^T + U dV^T) + domega U V^T as one product.
+    dU = omega * op.U + (op.omega * moved["U"] if "U" in moved else 0)
+    lefts, rights = [dU], [op.V]
+    if "V" in moved:
+        lefts, rights = [dU, op.omega * op.U], [op.V, moved["V"]]
+    result = cupy.empty((op.shape[0], *x.shape[1:]), dtype)
+    other = cupy.empty_like(result)
+    inner = (cupy.concatenate(lefts, axis=1), cupy.concatenate(rights, axis=1))
+    _multiply(op, x, result, dtype, inner)
+    _multiply(op, moved.get("X", 0) - gain / op.gain * x, other, dtype)
+    return result + other

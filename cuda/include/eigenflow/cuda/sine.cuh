@@ -15,10 +15,13 @@ template <class Real> struct sine_factors {
   const Real *left, *left_low, *right, *right_low;
   hd::int64 depth;
   Real inverse_gain;
+
+  __device__ Real operator()(hd::int64 i, hd::int64 j) const;
 };
 
+// The phase, in half-turns.
 template <class Real>
-__device__ inline Real sine_entry(const sine_factors<Real> &f, hd::int64 i, hd::int64 j) {
+__device__ inline Real sine_phase(const sine_factors<Real> &f, hd::int64 i, hd::int64 j) {
   const Real *u = f.left + i * f.depth, *v = f.right + j * f.depth;
   Real t = 0;
   if (f.left_low != nullptr)
@@ -30,8 +33,29 @@ __device__ inline Real sine_entry(const sine_factors<Real> &f, hd::int64 i, hd::
   else
     for (hd::int64 l = 0; l < f.depth; ++l)
       t = hd::add_phase(t, u[l], v[l]);
-  return hd::sinpi(t) * f.inverse_gain;
+  return t;
 }
+
+template <class Real>
+__device__ inline Real sine_factors<Real>::operator()(hd::int64 i, hd::int64 j) const {
+  return hd::sinpi(sine_phase(*this, i, j)) * inverse_gain;
+}
+
+// cos(phase) / gain times an inner product of rows of a and b, `size` long. Reverse mode: a is the
+// gradient of the product and b the right-hand sides. Forward mode: the inner product is the
+// tangent of the phase.
+template <class Real> struct sine_slopes {
+  sine_factors<Real> factors;
+  const Real *a, *b;
+  hd::int64 size;
+
+  __device__ Real operator()(hd::int64 i, hd::int64 j) const {
+    Real sum = 0;
+    for (hd::int64 l = 0; l < size; ++l)
+      sum = hd::fma(a[i * size + l], b[j * size + l], sum);
+    return hd::cospi(sine_phase(factors, i, j)) * factors.inverse_gain * sum;
+  }
+};
 
 // high + low = u * (scale + scale_low), to twice the digits of Real; `low` may be null.
 template <class Real>
@@ -49,23 +73,24 @@ template <class Real>
 __device__ inline void sine_entries(const sine_factors<Real> &f, hd::int64 rows, hd::int64 cols,
                                     Real *out) {
   for (hd::int64 i = first_index(); i < rows * cols; i += grid_stride())
-    out[i] = sine_entry(f, i / cols, i % cols);
+    out[i] = f(i / cols, i % cols);
 }
 
 // A block of threads owns `rows` rows and `cols` right-hand sides of the result. It fills a tile of
-// sines in shared memory, waits, and multiplies: each sine is made once for all `cols`. Thread
-// (x, y) of rows x groups fills every groups-th column of the tile, and sums right-hand sides y,
-// y + groups, ... of row x; neighbouring threads read neighbouring words of shared memory.
+// sines (or of what else `entry(i, j)` is) in shared memory, waits, and multiplies: each sine is
+// made once for all `cols`. Thread (x, y) of rows x groups fills every groups-th column of the
+// tile, and sums right-hand sides y, y + groups, ... of row x; neighbouring threads read
+// neighbouring words of shared memory.
 template <class Real> struct sine_block {
   static constexpr int rows = 32, groups = 8, each = 8, cols = groups * each, depth = 32;
   static_assert(hd::sine_tile_cols % depth == 0, "whole tiles in a block of a sum");
 
-  __device__ static void fill(const sine_factors<Real> &f, hd::int64 first_row, hd::int64 n_rows,
+  template <class Entry>
+  __device__ static void fill(const Entry &entry, hd::int64 first_row, hd::int64 n_rows,
                               hd::int64 first, hd::int64 n, int x, int y, Real *tile) {
     for (int j = y; j < depth; j += groups)
-      tile[j * rows + x] = first_row + x < n_rows && first + j < n
-                               ? sine_entry(f, first_row + x, first + j)
-                               : Real(0);
+      tile[j * rows + x] =
+          first_row + x < n_rows && first + j < n ? entry(first_row + x, first + j) : Real(0);
   }
 
   // X is n x n_cols, row-major.
@@ -84,10 +109,11 @@ template <class Real> struct sine_block {
 };
 
 #ifdef __CUDACC__
-// Y = S X with grid (row blocks, column blocks) and blocks of (rows, groups) threads.
-template <class Real>
-__device__ inline void sine_product(const sine_factors<Real> &f, const Real *X, hd::int64 m,
-                                    hd::int64 n, hd::int64 n_cols, Real *Y) {
+// The matrix of entries times X, with grid (row blocks, column blocks) and blocks of
+// (rows, groups) threads.
+template <class Real, class Entry>
+__device__ inline void sine_product(const Entry &entry, const Real *X, hd::int64 m, hd::int64 n,
+                                    hd::int64 n_cols, Real *Y) {
   using block = sine_block<Real>;
   __shared__ Real tile[block::depth * block::rows];
   const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
@@ -95,7 +121,7 @@ __device__ inline void sine_product(const sine_factors<Real> &f, const Real *X, 
   const hd::int64 col = static_cast<hd::int64>(blockIdx.y) * block::cols;
   Real total[block::each] = {}, sum[block::each] = {};
   for (hd::int64 first = 0; first < n; first += block::depth) {
-    block::fill(f, row, m, first, n, x, y, tile);
+    block::fill(entry, row, m, first, n, x, y, tile);
     __syncthreads();
     block::multiply(tile, X, first, n, col, n_cols, x, y, sum);
     __syncthreads();
