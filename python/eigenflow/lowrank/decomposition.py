@@ -66,7 +66,8 @@ class SVDResult:
     passes : int
         How often A was read from end to end: for a product with A, with its adjoint, or for both
         at once, which arrays and files allow. The reads that find means and norm are not counted
-        (with ``passes=1`` and a file there are none).
+        (with ``passes=1`` and a file there are none), nor the one vector by which the scale of an
+        operator is found.
     mean : (n,) array or None
         The means of the columns where they were taken out (``center=True``), in double precision.
     """
