@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "lds.hpp"
+#include "lds_interleave.hpp"
 
 #include "vectors.hpp"
 
@@ -306,118 +306,6 @@ void retreat_any(const lds_adjoint &back, const double *x, const double *v, int6
     copy_lanes(back.n, x + s * back.n * lds_lanes, row);
     add_product(back.n, back.n, back.P, back.n, 1, r, row);
   }
-}
-
-#if defined(__AVX512F__)
-// Rows become columns: three rounds of exchanges, of neighbours, pairs and fours.
-EF_HD void transpose(const __m512d (&r)[8], __m512d (&out)[8]) {
-  __m512d t[8], u[8];
-  for (int i = 0; i < 8; i += 2) {
-    t[i] = _mm512_unpacklo_pd(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_pd(r[i], r[i + 1]);
-  }
-  for (int half = 0; half < 8; half += 4)
-    for (int i = 0; i < 2; ++i) {
-      u[half + i] = _mm512_shuffle_f64x2(t[half + i], t[half + 2 + i], 0x88);
-      u[half + 2 + i] = _mm512_shuffle_f64x2(t[half + i], t[half + 2 + i], 0xdd);
-    }
-  for (int i = 0; i < 4; ++i) {
-    out[i] = _mm512_shuffle_f64x2(u[i], u[i + 4], 0x88);
-    out[i + 4] = _mm512_shuffle_f64x2(u[i], u[i + 4], 0xdd);
-  }
-}
-
-int64_t interleave_blocks(const double *const *from, int64_t count, double *tile) {
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    __m512d rows[8], columns[8];
-    for (int lane = 0; lane < 8; ++lane)
-      rows[lane] = _mm512_loadu_pd(from[lane] + i);
-    transpose(rows, columns);
-    for (int k = 0; k < 8; ++k)
-      _mm512_storeu_pd(tile + (i + k) * 8, columns[k]);
-  }
-  return i;
-}
-
-int64_t deinterleave_blocks(const double *tile, int64_t count, double *const *to, bool around) {
-  for (int lane = 0; lane < 8; ++lane)
-    around = around && reinterpret_cast<std::uintptr_t>(to[lane]) % 64 == 0;
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    __m512d rows[8], columns[8];
-    for (int k = 0; k < 8; ++k)
-      rows[k] = _mm512_loadu_pd(tile + (i + k) * 8);
-    transpose(rows, columns);
-    for (int lane = 0; lane < 8; ++lane)
-      if (around)
-        _mm512_stream_pd(to[lane] + i, columns[lane]);
-      else
-        _mm512_storeu_pd(to[lane] + i, columns[lane]);
-  }
-  if (around)
-    _mm_sfence();
-  return i;
-}
-#elif defined(__AVX2__)
-EF_HD void transpose(const __m256d (&r)[4], __m256d (&out)[4]) {
-  const __m256d a = _mm256_unpacklo_pd(r[0], r[1]), b = _mm256_unpackhi_pd(r[0], r[1]);
-  const __m256d c = _mm256_unpacklo_pd(r[2], r[3]), d = _mm256_unpackhi_pd(r[2], r[3]);
-  out[0] = _mm256_permute2f128_pd(a, c, 0x20);
-  out[1] = _mm256_permute2f128_pd(b, d, 0x20);
-  out[2] = _mm256_permute2f128_pd(a, c, 0x31);
-  out[3] = _mm256_permute2f128_pd(b, d, 0x31);
-}
-
-int64_t interleave_blocks(const double *const *from, int64_t count, double *tile) {
-  int64_t i = 0;
-  for (; i + 4 <= count; i += 4)
-    for (int half = 0; half < 8; half += 4) {
-      __m256d rows[4], columns[4];
-      for (int lane = 0; lane < 4; ++lane)
-        rows[lane] = _mm256_loadu_pd(from[half + lane] + i);
-      transpose(rows, columns);
-      for (int k = 0; k < 4; ++k)
-        _mm256_storeu_pd(tile + (i + k) * 8 + half, columns[k]);
-    }
-  return i;
-}
-
-int64_t deinterleave_blocks(const double *tile, int64_t count, double *const *to, bool around) {
-  for (int lane = 0; lane < 8; ++lane)
-    around = around && reinterpret_cast<std::uintptr_t>(to[lane]) % 32 == 0;
-  int64_t i = 0;
-  for (; i + 4 <= count; i += 4)
-    for (int half = 0; half < 8; half += 4) {
-      __m256d rows[4], columns[4];
-      for (int k = 0; k < 4; ++k)
-        rows[k] = _mm256_loadu_pd(tile + (i + k) * 8 + half);
-      transpose(rows, columns);
-      for (int lane = 0; lane < 4; ++lane)
-        if (around)
-          _mm256_stream_pd(to[half + lane] + i, columns[lane]);
-        else
-          _mm256_storeu_pd(to[half + lane] + i, columns[lane]);
-    }
-  if (around)
-    _mm_sfence();
-  return i;
-}
-#else
-int64_t interleave_blocks(const double *const *, int64_t, double *) { return 0; }
-int64_t deinterleave_blocks(const double *, int64_t, double *const *, bool) { return 0; }
-#endif
-
-void interleave(const double *const *from, int64_t count, double *tile) {
-  for (int64_t i = interleave_blocks(from, count, tile); i < count; ++i)
-    for (int lane = 0; lane < lds_lanes; ++lane)
-      tile[i * lds_lanes + lane] = from[lane][i];
-}
-
-void deinterleave(const double *tile, int64_t count, double *const *to, bool around) {
-  for (int64_t i = deinterleave_blocks(tile, count, to, around); i < count; ++i)
-    for (int lane = 0; lane < lds_lanes; ++lane)
-      to[lane][i] = tile[i * lds_lanes + lane];
 }
 
 struct kernels {

@@ -3,27 +3,26 @@
 import functools
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self, SupportsIndex, TypeAlias
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from eigenflow import _arrays
 from eigenflow._threads import resolve_workers
-from eigenflow.sine import diagnostics, gradients, methods
-from eigenflow.sine.diagnostics import PhaseHistogram
+from eigenflow.sine import gradients, methods
+from eigenflow.sine._indexing import Index, as_range, is_integer, rows_of
+from eigenflow.sine._ranks import PhasesAndRanks
 from eigenflow.sine.gradients import SineGradients
 from eigenflow.sine.methods import SineInfo
 
 _DEFAULT_RTOL = 1e-2
-
-Index: TypeAlias = "SupportsIndex | slice | list[Any] | _arrays.Array"
 
 
 class PhaseWarning(UserWarning):
     """Phases are so large that rounding may change a sine by more than the tolerance."""
 
 
-class SineLowRank:
+class SineLowRank(PhasesAndRanks):
     r"""The matrix ``sin(omega U V^T) / gain``, applied without being stored.
 
     .. math:: S_{ij} = \sin\Big(\omega \sum_{l=1}^{k} U_{il} V_{jl}\Big) \Big/ \mathrm{gain}
@@ -253,7 +252,7 @@ class SineLowRank:
 
         Gain and error bound are those of the whole operator.
         """
-        return self._variant(U=_rows_of(self.U, rows, "rows"), V=_rows_of(self.V, cols, "cols"))
+        return self._variant(U=rows_of(self.U, rows, "rows"), V=rows_of(self.V, cols, "cols"))
 
     def toarray(self, *, out: Any = None, workers: int | None = None) -> Any:
         """Return the matrix itself, shape (m, n), for as much memory as that takes."""
@@ -270,14 +269,14 @@ class SineLowRank:
             msg = f"op[...]: got {len(keys)} indices, want at most 2"
             raise IndexError(msg)
         keys = (*keys, slice(None))[:2]
-        if not any(_is_integer(k) or isinstance(k, slice) for k in keys):
+        if not any(is_integer(k) or isinstance(k, slice) for k in keys):
             msg = "op[rows, cols]: got two index arrays, want op.submatrix(rows, cols).toarray()"
             raise IndexError(msg)
         chosen = (
-            _as_range(k, n, axis) for axis, (k, n) in enumerate(zip(keys, self.shape, strict=True))
+            as_range(k, n, axis) for axis, (k, n) in enumerate(zip(keys, self.shape, strict=True))
         )
         block = self.submatrix(*chosen).toarray()
-        return block[tuple(0 if _is_integer(k) else slice(None) for k in keys)]
+        return block[tuple(0 if is_integer(k) else slice(None) for k in keys)]
 
     def matmat(
         self, X: Any, *, out: Any = None, workers: int | None = None, check_finite: bool = True
@@ -402,76 +401,6 @@ class SineLowRank:
         msg = "op: is never stored, so it is no array; want op.toarray()"
         raise TypeError(msg)
 
-    @property
-    def phase_std(self) -> float:
-        """Root mean square of the phases in radians, exact, in O((m + n) k^2)."""
-        return diagnostics.phase_std(_arrays.on_host(self.U), _arrays.on_host(self.V), self.omega)
-
-    def phase_histogram(self, bins: int = 60, *, max_entries: int = 4_000_000) -> PhaseHistogram:
-        """Count the phases, of evenly spaced rows if there are more than `max_entries`."""
-        return diagnostics.phase_histogram(self._on_host(), bins, max_entries)
-
-    def singular_values(self, count: int, *, rng: Any = None, workers: int | None = None) -> Any:
-        """Return the leading singular values, by `eigenflow.lowrank.svd` on the operator.
-
-        Parameters
-        ----------
-        count : int
-            How many, 1 to min(m, n).
-        rng : int or numpy.random.Generator, optional
-            For the start of the iteration; 0 by default, so that calls repeat.
-        workers : int, optional
-            Threads.
-
-        Returns
-        -------
-        ndarray, shape (count,)
-            Where a side is at most 400, or `count` a third of it, the matrix is formed and
-            decomposed, which is cheaper. Otherwise within about 1e-4 of the value where the
-            spectrum is as flat as that of a random matrix, and far closer where it falls.
-        """
-        if not 0 <= count <= min(self.shape):
-            msg = f"count: got {count}, want 0 to {min(self.shape)}"
-            raise ValueError(msg)
-        return diagnostics.singular_values(self._on_host(), count, rng, workers)
-
-    def stable_rank(self, *, rng: Any = None, workers: int | None = None) -> float:
-        r"""Return ``||S||_F^2 / ||S||^2``, without storing S; parameters as in `singular_values`.
-
-        Between 1 and the rank. The plateau of a random matrix is
-        ``m n / (sqrt(m) + sqrt(n))^2``; 0 for a zero or empty matrix.
-        """
-        host = self._on_host()
-        s = diagnostics.singular_values(host, min(1, *self.shape), rng, workers)
-        if s.size == 0 or s[0] == 0:
-            return 0.0
-        return diagnostics.squared_norm(host, self._threads(workers)) / float(s[0]) ** 2
-
-    def numerical_rank(self, rtol: float, *, rng: Any = None, workers: int | None = None) -> int:
-        """Return how many singular values exceed `rtol` times the largest.
-
-        More and more of them are computed until one is smaller; when most count, the matrix is
-        formed. Other parameters as in `singular_values`.
-        """
-        if not 0 < _arrays.finite_number(rtol, "rtol") < 1:
-            msg = f"rtol: got {rtol:g}, want a number between 0 and 1"
-            raise ValueError(msg)
-        return diagnostics.numerical_rank(self._on_host(), rtol, rng, workers)
-
-    def predicted_rank(self, rtol: float) -> int:
-        r"""Predict `numerical_rank` from the ranges of the factors alone.
-
-        For rows that fill the boxes ``|u_l| <= a_l``, ``|v_l| <= b_l`` evenly, the singular values
-        of the kernel are products over l of those of ``sin(c_l x y)`` and ``cos(c_l x y)`` on
-        ``[-1, 1]^2`` with ``c_l = omega a_l b_l`` and an odd number of sines; the prediction
-        counts them. For one column of the factors it is about ``c / pi`` and a few more. A matrix
-        with few rows for its phases has lower rank, at most min(m, n).
-        """
-        if not 0 < _arrays.finite_number(rtol, "rtol") < 1:
-            msg = f"rtol: got {rtol:g}, want a number between 0 and 1"
-            raise ValueError(msg)
-        return diagnostics.predicted_rank(self._on_host(), rtol)
-
     def _on_host(self) -> Self:
         """Return this operator with NumPy factors."""
         U, V = _arrays.on_host(self.U), _arrays.on_host(self.V)
@@ -493,30 +422,3 @@ def _backend(kind: _arrays.Kind) -> Any:
     from eigenflow.sine import _cpu
 
     return _cpu
-
-
-def _is_integer(key: Any) -> bool:
-    return hasattr(key, "__index__") and getattr(key, "ndim", 0) == 0 and not isinstance(key, bool)
-
-
-def _as_range(key: Any, size: int, axis: int) -> Any:
-    """Turn an integer into the slice that holds it; leave slices and arrays alone."""
-    if not _is_integer(key):
-        return key
-    i = int(key.__index__())
-    if not -size <= i < size:
-        msg = f"index {i} is out of bounds for axis {axis} with size {size}"
-        raise IndexError(msg)
-    return slice(i % size, i % size + 1)
-
-
-def _rows_of(factor: Any, key: Any, name: str) -> Any:
-    if isinstance(key, slice):
-        return factor[key]
-    index = np.asarray(key) if isinstance(key, (list, tuple, range)) else key
-    if getattr(index, "ndim", None) != 1:
-        msg = f"{name}: got {key!r}, want a slice, or a one-dimensional index or mask array"
-        raise IndexError(msg)
-    if index.size == 0 and index.dtype.kind == "f":  # an empty list
-        index = index.astype(np.intp)
-    return factor[index]
