@@ -7,12 +7,15 @@ import pytest
 def contest(benchmark):
     """Time `function` as `who` in the `cell` that its rivals share; keyword facts go to the table.
 
-    The first call is a warm-up. `bench/report.py` compares medians within a cell.
+    The first call is a warm-up unless `warmup` is false. `bench/report.py` compares medians within
+    a cell; of the facts it knows two: `scale` times the measured time is that of the whole task,
+    and `per` is the number of items that the time is shared by.
     """
 
-    def run(cell, who, function, *, rounds=7, **facts):
+    def run(cell, who, function, *, rounds=7, warmup=True, **facts):
         benchmark.group = cell
         benchmark.extra_info.update(who=who, **facts)
-        return benchmark.pedantic(function, rounds=rounds, warmup_rounds=1)
+        benchmark.pedantic(function, rounds=rounds, warmup_rounds=int(warmup))
+        return benchmark
 
     return run

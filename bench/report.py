@@ -37,6 +37,8 @@ def rows(results: dict) -> list[tuple[str, ...]]:
             median = stats["median"] * facts.pop("scale", 1)
             spread = 100 * stats["iqr"] / stats["median"]
             ratio = "" if entry is entries[0] else f"{median / ours:.3g}"
+            if "per" in facts:
+                facts["ns_each"] = 1e9 * median / facts.pop("per")
             text = ", ".join(
                 f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in facts.items()
             )

@@ -2,7 +2,15 @@
 #include "check.hpp"
 #include "cuda_shim.hpp"
 
-#include "../../cuda/entry/flow.cu"
+#include "../../cuda/entry/flow_closed.cu"
+#include "../../cuda/entry/flow_derivatives.cu"
+#include "../../cuda/entry/flow_descend.cu"
+#include "../../cuda/entry/flow_eigenvalue.cu"
+#include "../../cuda/entry/flow_hitting.cu"
+#include "../../cuda/entry/flow_march.cu"
+#include "../../cuda/entry/flow_state.cu"
+#include "../../cuda/entry/flow_sure.cu"
+#include "../../cuda/entry/flow_vanilla.cu"
 
 #include <eigenflow/flow.hpp>
 

@@ -39,10 +39,33 @@ void set_up(const double *__restrict z, const double *__restrict lambda,
   }
 }
 
+// The times up to `limit`, in a panel that starts at `at`.
+template <int depth, int n_extra>
+int64_t collect_times(const panel_start &from, const hd::march_clock &tau_of,
+                      const hd::march_position<n_extra> &at, const panel_means &means, double width,
+                      double limit, const flow_times &times, int64_t next, const flow_fields &out,
+                      pairs<n_extra> &p) {
+  while (next < times.n && tau_of(times.t[next]) <= limit) {
+    int count = 0;
+    for (; next < times.n && p.n + count < lanes; ++next, ++count) {
+      const double wanted = tau_of(times.t[next]);
+      if (!(wanted <= limit))
+        break;
+      p.target[p.n + count] = wanted - at.tau;
+      p.where[p.n + count] = times.row[next] * out.stride + from.coordinate;
+    }
+    p.append(from, at, means, width, count);
+    if (p.n == lanes)
+      solve_pairs<depth>(p, out);
+  }
+  return next;
+}
+
 // The times of one unit panel that ends at tau = end.
 template <int depth, int n_extra>
-int64_t place_times(const panel_start &from, hd::march_position<n_extra> at, double end,
-                    bool first_unit, const flow_times &times, int64_t next, const flow_fields &out,
+int64_t place_times(const panel_start &from, const hd::march_clock &tau_of,
+                    hd::march_position<n_extra> at, double end, bool first_unit,
+                    const flow_times &times, int64_t next, const flow_fields &out,
                     pairs<n_extra> &p) {
   for (int part = 0; part < hd::n_parts(first_unit) && next < times.n; ++part) {
     const hd::panel_rule &rule = hd::part_rule(first_unit, part);
@@ -50,17 +73,9 @@ int64_t place_times(const panel_start &from, hd::march_position<n_extra> at, dou
     evaluate<depth>(from.shape, rule, at.y, values);
     const double tau = at.tau + hd::integral(values.time, rule);
     const double limit = part == hd::n_parts(first_unit) - 1 ? end : tau;
-    if (hd::march_tau(from.shape, times.t[next], depth) <= limit) {
+    if (tau_of(times.t[next]) <= limit) {
       const panel_means means(values.time, n_extra > 0 ? values.extra[hd::in_z] : nullptr);
-      for (; next < times.n; ++next) {
-        const double wanted = hd::march_tau(from.shape, times.t[next], depth);
-        if (!(wanted <= limit))
-          break;
-        p.append(from, at, means, rule.width, wanted,
-                 times.row[next] * out.stride + from.coordinate);
-        if (p.n == lanes)
-          solve_pairs<depth>(p, out);
-      }
+      next = collect_times<depth>(from, tau_of, at, means, rule.width, limit, times, next, out, p);
     }
     hd::cross_part(rule, values, tau, at);
   }
@@ -97,14 +112,15 @@ template <int depth, int n_extra>
 void march_one(const panel_start &from, const flow_times &times, const flow_fields &out,
                pairs<n_extra> &p) {
   const double n_panels = hd::march_panels(from.shape);
+  const hd::march_clock tau_of(from.shape, depth);
   hd::march_position<n_extra> at(from.shape, depth);
   int64_t next = place_early<depth>(from, times, out);
   for (double panel = 0; panel < n_panels && next < times.n; ++panel) {
     hd::panel_values<n_extra> values;
     evaluate<depth>(from.shape, hd::whole_panel(), at.y, values);
     const double tau = at.tau + hd::integral(values.time, hd::whole_panel());
-    if (hd::march_tau(from.shape, times.t[next], depth) <= tau)
-      next = place_times<depth>(from, at, tau, panel == 0, times, next, out, p);
+    if (tau_of(times.t[next]) <= tau)
+      next = place_times<depth>(from, tau_of, at, tau, panel == 0, times, next, out, p);
     hd::cross_unit(from.shape, depth, panel == 0, values, tau, at);
   }
   place_rest<depth>(from, at, times, next, out);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The points of panels that belong to given times. Eight (coordinate, time) pairs are collected and
+// The points of panels that belong to given times. A few (coordinate, time) pairs are collected and
 // solved side by side. Lanes never mix, so a result depends on its own coordinate only.
 #pragma once
 
 #include "flow.hpp"
+#include "vectors.hpp"
 
 #include <eigenflow/hd/flow_point.hpp>
 
@@ -13,9 +14,51 @@ namespace {
 using hd::panel_nodes;
 using std::int64_t;
 
-constexpr int lanes = 8;
-#ifdef __GNUC__
-using lane_vector = double __attribute__((vector_size(lanes * sizeof(double)), may_alias));
+// Two registers of AVX2 or AVX-512: one alone would wait for its own results.
+constexpr int lanes = vector_bytes == 64 ? 16 : 8;
+
+#if defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__))
+#define EF_LANE_VECTORS 1
+// A number in each lane, over as many registers as that takes.
+struct __attribute__((may_alias)) lane_vector {
+  using part = decltype(broadcast(0.0));
+  static constexpr int n = lanes * static_cast<int>(sizeof(double)) / vector_bytes;
+  part at[n];
+
+  lane_vector() = default;
+  EF_HD lane_vector(double x) { // every lane
+    for (part &p : at)
+      p = broadcast(x);
+  }
+
+  template <class Operation> EF_HD static lane_vector each(const Operation &operation) {
+    lane_vector out;
+    for (int i = 0; i < n; ++i)
+      out.at[i] = operation(i);
+    return out;
+  }
+  EF_HD friend lane_vector operator+(const lane_vector &a, const lane_vector &b) {
+    return each([&](int i) { return a.at[i] + b.at[i]; });
+  }
+  EF_HD friend lane_vector operator-(const lane_vector &a, const lane_vector &b) {
+    return each([&](int i) { return a.at[i] - b.at[i]; });
+  }
+  EF_HD friend lane_vector operator*(const lane_vector &a, const lane_vector &b) {
+    return each([&](int i) { return a.at[i] * b.at[i]; });
+  }
+  EF_HD friend lane_vector operator/(const lane_vector &a, const lane_vector &b) {
+    return each([&](int i) { return a.at[i] / b.at[i]; });
+  }
+  EF_HD friend lane_vector fma(const lane_vector &a, const lane_vector &b, const lane_vector &c) {
+    return each([&](int i) { return isa::EF_LEVEL_NS::fma(a.at[i], b.at[i], c.at[i]); });
+  }
+  EF_HD friend lane_vector least_of(const lane_vector &a, const lane_vector &b) {
+    return each([&](int i) { return a.at[i] < b.at[i] ? a.at[i] : b.at[i]; });
+  }
+  EF_HD friend lane_vector most_of(const lane_vector &a, const lane_vector &b) {
+    return each([&](int i) { return a.at[i] > b.at[i] ? a.at[i] : b.at[i]; });
+  }
+};
 #endif
 
 // One copy for each depth and number of integrands, as it is called from several places.
@@ -31,19 +74,24 @@ struct panel_start {
   int64_t coordinate;
 };
 
+// Out of line, where the compiler keeps the sums in vector registers.
+[[gnu::noinline]] inline void running_mean(const double *values, double *mean) {
+  hd::running_mean(values, mean);
+}
+
 // Running means of a panel's first two integrands, for all times in it.
 struct panel_means {
   double time[panel_nodes];
   double in_z[panel_nodes];
 
   panel_means(const double *time_values, const double *z_values) {
-    hd::running_mean(time_values, time);
+    running_mean(time_values, time);
     if (z_values != nullptr)
-      hd::running_mean(z_values, in_z);
+      running_mean(z_values, in_z);
   }
 };
 
-// Eight pairs of a coordinate and a time, each with the panel that holds its time.
+// Pairs of a coordinate and a time, each with the panel that holds its time.
 template <int n_extra> struct pairs {
   static constexpr int n_integrals = n_extra > 0 ? n_extra : 1;
   int n = 0;
@@ -72,47 +120,56 @@ template <int n_extra> struct pairs {
     return at;
   }
 
+  // The next `count` lanes, whose targets and places are set, share a panel.
   void append(const panel_start &from, const hd::march_position<n_extra> &at,
-              const panel_means &means, double panel_width, double tau, int64_t place) {
-    const int l = n;
+              const panel_means &means, double panel_width, int count) {
+    if (count == 1)
+      share(from, at, means, panel_width, [l = n](double *row, double value) { row[l] = value; });
+    else // all that are free, as whole registers
+      share(from, at, means, panel_width, [first = n](double *row, double value) {
+        for (int l = 0; l < lanes; ++l)
+          row[l] = l < first ? row[l] : value;
+      });
+    n += count;
+  }
+
+private:
+  template <class Fill>
+  EF_HD void share(const panel_start &from, const hd::march_position<n_extra> &at,
+                   const panel_means &means, double panel_width, const Fill &fill) {
     for (int k = 0; k < panel_nodes; ++k)
-      mean[k][l] = means.time[k];
+      fill(mean[k], means.time[k]);
     if (n_extra > 0)
       for (int k = 0; k < panel_nodes; ++k)
-        z_mean[k][l] = means.in_z[k];
+        fill(z_mean[k], means.in_z[k]);
     for (int e = 0; e < n_extra; ++e)
-      extra[e][l] = at.extra[e];
-    width[l] = panel_width;
-    target[l] = tau - at.tau;
-    start_sinh[l] = at.y.sinh;
-    start_cosh[l] = at.y.cosh;
-    z[l] = from.start.z;
-    lambda[l] = from.start.lambda;
-    b0[l] = from.start.b0;
-    alpha[l] = from.shape.alpha;
-    alpha_rest[l] = from.shape.alpha_rest;
-    gamma[l] = from.shape.gamma;
-    gamma_rest[l] = from.shape.gamma_rest;
-    kappa[l] = from.shape.kappa;
-    g_inf_squared[l] = from.shape.g_inf_squared;
-    beta_inf[l] = from.shape.beta_inf;
-    exponent[l] = from.shape.exponent;
-    where[l] = place;
-    ++n;
+      fill(extra[e], at.extra[e]);
+    fill(width, panel_width);
+    fill(start_sinh, at.y.sinh);
+    fill(start_cosh, at.y.cosh);
+    fill(z, from.start.z);
+    fill(lambda, from.start.lambda);
+    fill(b0, from.start.b0);
+    fill(alpha, from.shape.alpha);
+    fill(alpha_rest, from.shape.alpha_rest);
+    fill(gamma, from.shape.gamma);
+    fill(gamma_rest, from.shape.gamma_rest);
+    fill(kappa, from.shape.kappa);
+    fill(g_inf_squared, from.shape.g_inf_squared);
+    fill(beta_inf, from.shape.beta_inf);
+    fill(exponent, from.shape.exponent);
   }
 };
 
 // u inside each panel, and the mean of the integrand for z up to there.
 template <int n_extra> void find_points(const pairs<n_extra> &p, double *u, double *z_mean) {
-#ifdef __GNUC__
+#ifdef EF_LANE_VECTORS
   const auto vectors = [](const double *x) { return reinterpret_cast<const lane_vector *>(x); };
-  const lane_vector width = *vectors(p.width);
-  lane_vector point;
-  hd::invert_mean(vectors(p.mean[0]), width, *vectors(p.target), point);
-  *reinterpret_cast<lane_vector *>(u) = point;
-  const lane_vector x = point * (2 / width) - 1;
+  const lane_vector half = *vectors(p.width) * 0.5;
+  const lane_vector v = hd::invert_mean(vectors(p.mean[0]), *vectors(p.target) / half);
+  *reinterpret_cast<lane_vector *>(u) = v * half;
   *reinterpret_cast<lane_vector *>(z_mean) =
-      n_extra > 0 ? hd::chebyshev<panel_nodes>(vectors(p.z_mean[0]), x).value : x - x;
+      n_extra > 0 ? hd::chebyshev<panel_nodes>(vectors(p.z_mean[0]), v - 1.0).value : 0.0;
 #else
   for (int l = 0; l < lanes; ++l) {
     double time[panel_nodes], in_z[panel_nodes];
@@ -120,9 +177,9 @@ template <int n_extra> void find_points(const pairs<n_extra> &p, double *u, doub
       time[k] = p.mean[k][l];
       in_z[k] = p.z_mean[k][l];
     }
-    hd::invert_mean(time, p.width[l], p.target[l], u[l]);
-    const double x = u[l] * (2 / p.width[l]) - 1;
-    z_mean[l] = n_extra > 0 ? hd::chebyshev<panel_nodes>(in_z, x).value : 0;
+    const double half = 0.5 * p.width[l], v = hd::invert_mean(time, p.target[l] / half);
+    u[l] = v * half;
+    z_mean[l] = n_extra > 0 ? hd::chebyshev<panel_nodes>(in_z, v - 1).value : 0;
   }
 #endif
 }
@@ -158,30 +215,46 @@ void put_derivatives(const pairs<n_extra> &p, int l, double u, double z_mean, do
   put(out.d_b0, p.where[l], point.d_b0);
 }
 
+// Derivatives of a pair, and the state that only they need.
+template <int depth, int n_extra>
+void put_all_derivatives(const pairs<n_extra> &p, const double *u, const double *z_mean,
+                         const double *rate, const double *error, const flow_fields &out) {
+  if (n_extra > 0 || out.d_t != nullptr)
+    for (int l = 0; l < p.n; ++l)
+      put_derivatives<depth>(p, l, u[l], z_mean[l], rate[l], error[l], out);
+}
+
+template <int depth, int n_extra>
+void put_state(const pairs<n_extra> &p, const double *s, const double *gain,
+               const flow_fields &out) {
+  for (int l = 0; l < p.n && out.beta != nullptr; ++l)
+    out.beta[p.where[l]] =
+        hd::signed_as(hd::scale_by_power(p.beta_inf[l] * s[l], p.exponent[l]), p.z[l]);
+  for (int l = 0; l < p.n && out.eigenvalue != nullptr; ++l)
+    out.eigenvalue[p.where[l]] = hd::march_tau(p.shape(l), gain[l], depth);
+}
+
 template <int depth, int n_extra> void solve_pairs(pairs<n_extra> &p, const flow_fields &out) {
   alignas(64) double u[lanes], z_mean[lanes];
-  double theta[lanes], residual[lanes], beta[lanes], eigenvalue[lanes], rate[lanes], error[lanes];
+  double theta[lanes], residual[lanes], s[lanes], gain[lanes], rate[lanes], error[lanes];
   find_points(p, u, z_mean);
   for (int l = 0; l < lanes; ++l) {
-    const hd::march_shape m = p.shape(l);
     const hd::sinh_cosh step = hd::small_sinh_cosh(u[l]);
-    const double s = hd::fma(p.start_sinh[l], step.cosh, p.start_cosh[l] * step.sinh);
-    const hd::march_point point = hd::march_state(m, s, depth);
+    const double sinh_y = hd::fma(p.start_sinh[l], step.cosh, p.start_cosh[l] * step.sinh);
+    const hd::march_point point = hd::march_state(p.shape(l), sinh_y, depth);
     theta[l] = p.z[l] * point.fit;
     residual[l] = p.z[l] * point.error;
-    beta[l] = hd::scale_by_power(p.beta_inf[l] * point.s, p.exponent[l]);
-    eigenvalue[l] = hd::march_tau(m, point.gain, depth);
+    s[l] = point.s;
+    gain[l] = point.gain;
     rate[l] = point.rate;
     error[l] = point.error;
   }
   for (int l = 0; l < p.n; ++l) {
-    const int64_t i = p.where[l];
-    put(out.theta, i, theta[l]);
-    put(out.residual, i, residual[l]);
-    put(out.beta, i, hd::signed_as(beta[l], p.z[l]));
-    put(out.eigenvalue, i, eigenvalue[l]);
-    put_derivatives<depth>(p, l, u[l], z_mean[l], rate[l], error[l], out);
+    put(out.theta, p.where[l], theta[l]);
+    put(out.residual, p.where[l], residual[l]);
   }
+  put_state<depth>(p, s, gain, out);
+  put_all_derivatives<depth>(p, u, z_mean, rate, error, out);
   p.n = 0;
 }
 

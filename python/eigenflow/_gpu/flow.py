@@ -1,7 +1,7 @@
 """The loops of `eigenflow.flow` on the device: what `eigenflow._core.flow` has, for CuPy arrays.
 
 Arguments were checked and broadcast (`eigenflow._flow_problem`); times, fractions and recorded
-steps are host arrays. Each call queues kernels of cuda/entry/flow.cu on the current stream.
+steps are host arrays. Each call queues kernels of cuda/entry/flow_*.cu on the current stream.
 `workers` has no meaning here.
 """
 
@@ -135,7 +135,7 @@ def sure(
         sums = cupy.empty((lanes.shape[0], -(-lanes.shape[1] // _PARTS)))
         sizes = (np.int64(lanes.shape[0]), np.int64(lanes.shape[1]))
         grid, block = launch_shape(sums.size)
-        kernel("flow", "sum_parts")(grid, block, (*sizes, lanes, sums))
+        kernel("flow_sure", "sum_parts")(grid, block, (*sizes, lanes, sums))
         lanes = sums
     out[...] = lanes.reshape(out.shape)
 
@@ -229,4 +229,4 @@ def _fields(out: dict[str, Any], names: tuple[str, ...]) -> list[Any]:
 def _launch(name: str, dtype: Any, n_threads: int, *arguments: Any) -> None:
     grid, block = launch_shape(int(n_threads))
     suffix = "f32" if dtype == np.float32 else "f64"
-    kernel("flow", f"{name}_{suffix}")(grid, block, arguments)
+    kernel(name, f"{name}_{suffix}")(grid, block, arguments)

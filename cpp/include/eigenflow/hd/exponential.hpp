@@ -26,12 +26,21 @@ EF_HD double exponent_of(double x) {
   return bit_cast<double>(biased) - (0x1p52 + 1023);
 }
 
-// x 2^e for an integer e of any size; beyond 2^2000 the factor stays there, which overflows or
-// underflows all that it is used for.
-EF_HD double scale_by_power(double x, double e) {
+// 2^e as two factors, for an integer e of any size; beyond 2^2000 it stays there, which overflows
+// or underflows all that it is used for.
+struct power_factors {
+  double first, second;
+};
+
+EF_HD power_factors factors_of_power(double e) {
   const double bounded = clamp(e, -2000, 2000);
   const double half = round_to_integer(0.5 * bounded);
-  return x * power_of_two(half) * power_of_two(bounded - half);
+  return {power_of_two(half), power_of_two(bounded - half)};
+}
+
+EF_HD double scale_by_power(double x, double e) {
+  const power_factors power = factors_of_power(e);
+  return x * power.first * power.second;
 }
 
 struct exp_parts {

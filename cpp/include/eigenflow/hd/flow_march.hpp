@@ -47,6 +47,7 @@ EF_HD double geometric_sum(double b, int depth) {
 }
 
 EF_HD double least_of(double x, double y) { return x < y ? x : y; }
+EF_HD double most_of(double x, double y) { return x > y ? x : y; }
 
 // An upper bound of x^(1/n), less than a factor of 4 above it. Positive x.
 EF_HD double root_above(double x, int n) {
@@ -150,8 +151,18 @@ EF_HD bool march_is_frozen(const march_shape &m, int depth) {
   return depth * m.gamma_rest < 0x1p-55;
 }
 
+// tau of any time; many times share the factors.
+struct march_clock {
+  double rate;
+  power_factors power;
+
+  EF_HD march_clock(const march_shape &m, int depth)
+      : rate(m.g_inf_squared), power(factors_of_power(2 * m.exponent * (depth + 1))) {}
+  EF_HD double operator()(double t) const { return rate * t * power.first * power.second; }
+};
+
 EF_HD double march_tau(const march_shape &m, double t, int depth) {
-  return scale_by_power(m.g_inf_squared * t, 2 * m.exponent * (depth + 1));
+  return march_clock(m, depth)(t);
 }
 
 // K at s = 1, in units of g_inf^2: the last rate of decay.
@@ -278,7 +289,7 @@ EF_HD panel_rule narrow_rule(double width) {
 }
 
 // Chebyshev coefficients of the running mean of a panel's integrand from its 16 node values.
-EF_HD void running_mean(const double *values, double *mean) {
+EF_HD void running_mean(const double *__restrict values, double *__restrict mean) {
   const double *matrix = running_mean_matrix();
   for (int k = 0; k < panel_nodes; ++k)
     mean[k] = 0;
@@ -296,42 +307,40 @@ template <class V> struct chebyshev_value {
 // recurrence. V is double, or a vector of doubles that solves several equations side by side.
 template <int n_terms, class V> EF_HD chebyshev_value<V> chebyshev(const V *c, const V &x) {
   const V two_x = x + x;
-  V b1 = c[n_terms - 1], b2 = x - x, d1 = b2, d2 = b2;
+  V b1 = c[n_terms - 1], b2 = 0.0, half_d1 = 0.0, half_d2 = 0.0;
   for (int k = n_terms - 2; k > 0; --k) {
-    const V b = two_x * b1 + (c[k] - b2);
-    const V d = two_x * d1 + ((b1 + b1) - d2);
+    const V b = fma(two_x, b1, c[k] - b2);
+    const V half_d = fma(two_x, half_d1, b1 - half_d2);
     b2 = b1;
     b1 = b;
-    d2 = d1;
-    d1 = d;
+    half_d2 = half_d1;
+    half_d1 = half_d;
   }
-  return {x * b1 + (c[0] - b2), x * d1 + (b1 - d2)};
+  return {fma(x, b1, c[0] - b2), fma(two_x, half_d1, b1 - (half_d2 + half_d2))};
 }
 
-// One Newton step for u mean(u) = target with the first coefficients of the mean.
-template <int n_terms, class V>
-EF_HD void improve_point(const V *mean, const V &width, const V &target, V &u) {
-  const V zero = width - width, scale = 2 / width;
-  const chebyshev_value<V> m = chebyshev<n_terms, V>(mean, u * scale - 1);
-  u += (target - u * m.value) / (u * scale * m.derivative + m.value);
-  u = u > zero ? u : zero;
-  u = u < width ? u : width;
+// One Newton step for v mean(v - 1) = target with the first coefficients of the mean.
+template <int n_terms, class V> EF_HD void improve_point(const V *mean, const V &target, V &v) {
+  const chebyshev_value<V> m = chebyshev<n_terms, V>(mean, v - 1.0);
+  v = v + (target - v * m.value) / fma(v, m.derivative, m.value);
+  v = least_of(most_of(v, V(0.0)), V(2.0));
 }
 
-// u in [0, width] where u mean(u) = target, by Newton from the secant. The integrand varies by a
-// bounded factor over half a unit: three steps with the first coefficients, which fall by a factor
-// of 5 or more each, come within 1e-4 from anywhere, and two with all of them reach round-off.
-template <class V> EF_HD void invert_mean(const V *mean, const V &width, const V &target, V &u) {
+// v in [0, 2] where v mean(v - 1) = target, by Newton from the secant: a panel's point in units of
+// half its width, whose mean has its first argument in [-1, 1]. The integrand varies by a bounded
+// factor over half a unit: three steps with the first coefficients, which fall by a factor of 5 or
+// more each, come within 1e-4 from anywhere, and two with all of them reach round-off.
+template <class V> EF_HD V invert_mean(const V *mean, const V &target) {
   V at_end = mean[0];
   for (int k = 1; k < panel_nodes; ++k)
-    at_end += mean[k];
-  u = target / at_end;
-  u = u < width ? u : width;
-  improve_point<7>(mean, width, target, u);
-  improve_point<7>(mean, width, target, u);
-  improve_point<7>(mean, width, target, u);
-  improve_point<panel_nodes>(mean, width, target, u);
-  improve_point<panel_nodes>(mean, width, target, u);
+    at_end = at_end + mean[k];
+  V v = least_of(target / at_end, V(2.0));
+  improve_point<7>(mean, target, v);
+  improve_point<7>(mean, target, v);
+  improve_point<7>(mean, target, v);
+  improve_point<panel_nodes>(mean, target, v);
+  improve_point<panel_nodes>(mean, target, v);
+  return v;
 }
 
 EF_HD_END

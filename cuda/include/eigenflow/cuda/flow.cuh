@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The flow on the device, one thread a coordinate. Results are packed, times x n. float is computed
 // in double and rounded.
+//
+// The kernels of cuda/entry/flow_*.cu take coordinates as pairs of a pointer and a stride (1, or 0
+// for one value that stands for all) and times in rising order with the row of each; a null result
+// is not wanted. Each family has a file of its own, as NVRTC compiles whole files: the march takes
+// seconds, the closed form none.
 #pragma once
 
 #include <eigenflow/cuda/flow_march.cuh>

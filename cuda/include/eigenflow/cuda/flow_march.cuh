@@ -41,13 +41,11 @@ __device__ inline hd::int64 march_place(const march &m, hd::march_position<n_ext
         hd::running_mean(values.extra[hd::in_z], z_mean);
     }
     for (; next < times.n && m.tau(times.t[next]) <= limit; ++next) {
-      double u;
-      hd::invert_mean(mean, rule.width, m.tau(times.t[next]) - at.tau, u);
-      const double up_to_u =
-          n_extra > 0
-              ? hd::chebyshev<hd::panel_nodes, double>(z_mean, u * (2 / rule.width) - 1).value
-              : 0;
-      visit(times.row[next], hd::march_point_at(m.start, m.shape, m.depth, at, u, up_to_u));
+      const double half = 0.5 * rule.width;
+      const double v = hd::invert_mean<double>(mean, (m.tau(times.t[next]) - at.tau) / half);
+      const double up_to_v =
+          n_extra > 0 ? hd::chebyshev<hd::panel_nodes, double>(z_mean, v - 1).value : 0;
+      visit(times.row[next], hd::march_point_at(m.start, m.shape, m.depth, at, v * half, up_to_v));
     }
     hd::cross_part(rule, values, tau, at);
   }
