@@ -1,23 +1,7 @@
 """The parts of the reproduction: what to measure, and what to show of it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from adaptivity import coefficients, figures, growth, rates, regression, slopes, suspects, tables
-
-Result = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Part:
-    """`measure(quick, tick)` gives a result that JSON can hold; the rest needs only that."""
-
-    measure: Callable[..., Result]
-    n_ticks: Callable[..., int]
-    tables: Callable[[Result], list[tables.Table]]
-    figures: Mapping[str, Callable[[Result], Any]]
-
+from reproduction import Part
 
 PARTS = {
     "rates": Part(

@@ -1,38 +1,10 @@
-"""Tables of the page: text cells, written as CSV and printed."""
+"""Tables of the page: text cells."""
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from adaptivity import settings
 from adaptivity.suspects import CAPPED, CAPS
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells under a line of names."""
-
-    name: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-def write_csv(table: Table, folder: Path) -> None:
-    """Write `folder / name.csv`."""
-    with (folder / f"{table.name}.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table.columns)
-        writer.writerows(table.rows)
-
-
-def as_text(table: Table) -> str:
-    """Aligned columns for a terminal."""
-    lines = [table.columns, *table.rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
-    body = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
-    return "\n".join([f"\n{table.name}", *body])
+from reproduction import Table
 
 
 def rates(result: dict[str, Any]) -> list[Table]:
@@ -174,14 +146,3 @@ def coefficients(result: dict[str, Any]) -> list[Table]:
         for t in result["tables"]
     ]
     return [Table("coefficients", columns, rows)]
-
-
-def durations(results: dict[str, dict[str, Any]]) -> Table:
-    """How long each part took."""
-    rows = [
-        (name, f"{result['seconds']:.0f}", f"{result['cpu_seconds']:.0f}")
-        for name, result in results.items()
-    ]
-    total = [sum(int(row[i]) for row in rows) for i in (1, 2)]
-    columns = ("part", "seconds on the clock", "processor seconds")
-    return Table("durations", columns, [*rows, ("all", str(total[0]), str(total[1]))])

@@ -14,8 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # so that a script can import the package it stands in
 
-from adaptivity.reproduce import rounded  # noqa: E402
-from adaptivity.tables import as_text, write_csv  # noqa: E402
+from reproduction import as_text, rounded, write_csv  # noqa: E402
 from stability import figures, measure, tables  # noqa: E402
 
 PARTS = {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adaptivity.tables import Table
+from reproduction import Table
 from stability import settings
 
 
