@@ -14,20 +14,19 @@ using std::int64_t;
 #if defined(__AVX512F__)
 // Rows become columns: three rounds of exchanges, of neighbours, pairs and fours.
 EF_HD void transpose(const __m512d (&r)[8], __m512d (&out)[8]) {
-  constexpr __mmask8 all = 0xff; // the plain forms start from an undefined vector: GCC 12 warns
   __m512d t[8], u[8];
   for (int i = 0; i < 8; i += 2) {
-    t[i] = _mm512_maskz_unpacklo_pd(all, r[i], r[i + 1]);
-    t[i + 1] = _mm512_maskz_unpackhi_pd(all, r[i], r[i + 1]);
+    t[i] = _mm512_unpacklo_pd(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_pd(r[i], r[i + 1]);
   }
   for (int half = 0; half < 8; half += 4)
     for (int i = 0; i < 2; ++i) {
-      u[half + i] = _mm512_maskz_shuffle_f64x2(all, t[half + i], t[half + 2 + i], 0x88);
-      u[half + 2 + i] = _mm512_maskz_shuffle_f64x2(all, t[half + i], t[half + 2 + i], 0xdd);
+      u[half + i] = _mm512_shuffle_f64x2(t[half + i], t[half + 2 + i], 0x88);
+      u[half + 2 + i] = _mm512_shuffle_f64x2(t[half + i], t[half + 2 + i], 0xdd);
     }
   for (int i = 0; i < 4; ++i) {
-    out[i] = _mm512_maskz_shuffle_f64x2(all, u[i], u[i + 4], 0x88);
-    out[i + 4] = _mm512_maskz_shuffle_f64x2(all, u[i], u[i + 4], 0xdd);
+    out[i] = _mm512_shuffle_f64x2(u[i], u[i + 4], 0x88);
+    out[i + 4] = _mm512_shuffle_f64x2(u[i], u[i + 4], 0xdd);
   }
 }
 
