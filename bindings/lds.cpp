@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "arrays.hpp"
 #include "modules.hpp"
+#include "ranks.hpp"
 
 #include <eigenflow/lds.hpp>
 
@@ -254,7 +255,8 @@ private:
 
 py::dict filter(const py::tuple &system, const py::tuple &start, const py::object &y,
                 const py::object &inputs, const py::tuple &means, const py::tuple &covs,
-                const py::tuple &settings, const py::tuple &batch_shape) {
+                const py::tuple &settings, const py::tuple &batch_shape,
+                const python_ranks *ranks) {
   const system_stack systems(system);
   const start_stack starts(start);
   const series_stack<const double> rows(y, "y"), known(inputs, "inputs");
@@ -282,7 +284,13 @@ py::dict filter(const py::tuple &system, const py::tuple &start, const py::objec
   batch.done = [&](index i, lds::filter_result &&r) { results.put(i, std::move(r)); };
   try {
     const py::gil_scoped_release release;
-    lds::filter(batch, options);
+    if (ranks == nullptr) {
+      lds::filter(batch, options);
+    } else {
+      const lds::problem block = batch.at(0);
+      results.put(0, lds::filter(block.system, block.start, block.series, block.out, options,
+                                 static_cast<const rank_group &>(*ranks)));
+    }
   } catch (const lds::series_error &error) {
     refuse_series(error, batch_shape);
   }
@@ -353,7 +361,8 @@ void propagate(const py::tuple &system, const py::object &inputs, const py::obje
 void register_lds(py::module_ &m) {
   m.doc() = "Kernels of eigenflow.lds.";
   m.def("filter", &filter, py::arg("system"), py::arg("start"), py::arg("y"), py::arg("inputs"),
-        py::arg("means"), py::arg("covs"), py::arg("settings"), py::arg("batch_shape"));
+        py::arg("means"), py::arg("covs"), py::arg("settings"), py::arg("batch_shape"),
+        py::arg("ranks") = nullptr);
   m.def("smooth", &smooth, py::arg("system"), py::arg("start"), py::arg("y"), py::arg("inputs"),
         py::arg("smoothed_mean"), py::arg("store_cov"), py::arg("store_lag_one_cov"),
         py::arg("settings"), py::arg("batch_shape"));

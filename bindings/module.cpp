@@ -32,6 +32,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     register_module(submodule);
   };
   add("runtime", &bindings::register_runtime);
+  add("ranks", &bindings::register_ranks);
   add("rng", &bindings::register_rng);
   add("flow", &bindings::register_flow);
   add("svd", &bindings::register_svd);

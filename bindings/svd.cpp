@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "arrays.hpp"
 #include "modules.hpp"
+#include "ranks.hpp"
 #include "svd_operators.hpp"
 
 #include <eigenflow/svd.hpp>
@@ -51,6 +52,29 @@ py::dict decompose(const operator_handle &a, index rank, double tolerance,
       a.held);
 }
 
+// A block of the rows, each rank its own.
+py::dict decompose_rows(const python_ranks &ranks, const py::array &a, index rank, double tolerance,
+                        double relative_tolerance, bool spectral, index oversampling,
+                        std::uint64_t key, int workers) {
+  return with_scalar_type(a.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto block = matrix_of<const T>(a, "A");
+    const svd::options options{.rank = rank,
+                               .tolerance = tolerance,
+                               .relative_tolerance = relative_tolerance,
+                               .oversampling = oversampling,
+                               .key = key,
+                               .workers = workers,
+                               .spectral = spectral};
+    svd::result<T> out;
+    {
+      const py::gil_scoped_release release;
+      out = svd::decompose<T>(block, options, static_cast<const rank_group &>(ranks));
+    }
+    return to_dict(std::move(out), block.rows, block.cols);
+  });
+}
+
 py::array range_finder(const operator_handle &a, index n_columns, int power_iterations,
                        std::uint64_t key, int workers) {
   return std::visit(
@@ -94,6 +118,9 @@ void register_svd(py::module_ &m) {
   m.def("decompose", &decompose, py::arg("A"), py::arg("rank"), py::arg("tolerance"),
         py::arg("relative_tolerance"), py::arg("spectral"), py::arg("one_pass"),
         py::arg("oversampling"), py::arg("power_iterations"), py::arg("key"), py::arg("workers"));
+  m.def("decompose_rows", &decompose_rows, py::arg("ranks"), py::arg("A"), py::arg("rank"),
+        py::arg("tolerance"), py::arg("relative_tolerance"), py::arg("spectral"),
+        py::arg("oversampling"), py::arg("key"), py::arg("workers"));
   m.def("range_finder", &range_finder, py::arg("A"), py::arg("n_columns"),
         py::arg("power_iterations"), py::arg("key"), py::arg("workers"));
   m.def("orthonormalise", &orthonormalise, py::arg("q"), py::arg("r"));

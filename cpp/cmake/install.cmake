@@ -17,8 +17,10 @@ else()
           INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
   install(EXPORT eigenflowTargets NAMESPACE eigenflow:: DESTINATION ${_config_dir})
   configure_package_config_file(cpp/cmake/eigenflowConfig.cmake.in
-    ${CMAKE_CURRENT_BINARY_DIR}/eigenflowConfig.cmake INSTALL_DESTINATION ${_config_dir})
-  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/eigenflowConfig.cmake DESTINATION ${_config_dir})
+    ${CMAKE_CURRENT_BINARY_DIR}/eigenflowConfig.cmake INSTALL_DESTINATION ${_config_dir}
+    PATH_VARS CMAKE_INSTALL_INCLUDEDIR)
+  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/eigenflowConfig.cmake
+          cpp/cmake/eigenflowParts.cmake DESTINATION ${_config_dir})
 endif()
 
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/eigenflowConfigVersion.cmake

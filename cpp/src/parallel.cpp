@@ -21,6 +21,8 @@ namespace {
 
 constexpr auto poll_interval = std::chrono::milliseconds(50);
 std::atomic<bool (*)()> interrupt_hook{nullptr};
+std::atomic<parallel_runner> program_threads{nullptr};
+std::atomic<void *> program_pool{nullptr};
 
 std::int64_t clock_now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 std::int64_t next_poll() {
@@ -51,7 +53,8 @@ public:
 
   void run(int worker) noexcept {
     try {
-      // Only the calling thread polls: a signal handler may need the interpreter it came from.
+      // Only worker 0, the calling thread unless the program runs the loops, polls: a signal
+      // handler may need the interpreter it came from.
       interrupt_poll poll;
       for (index c = next_.fetch_add(1); c < n_chunks_; c = next_.fetch_add(1)) {
         body_(context_, c * grain_, std::min(n_, (c + 1) * grain_), worker);
@@ -95,6 +98,11 @@ int resolve_workers(int workers) {
   return workers > 0 ? workers : std::max(1, available_cpus() + 1 + workers);
 }
 
+void set_parallel_runner(parallel_runner run, void *pool) {
+  program_pool.store(pool);
+  program_threads.store(run);
+}
+
 void set_interrupt_hook(bool (*hook)()) { interrupt_hook.store(hook); }
 
 interrupt_poll::interrupt_poll() : next_(next_poll()) {}
@@ -115,6 +123,13 @@ void parallel_for(index n, index grain, chunk_body body, void *context, int work
     return;
   chunk_queue queue(n, grain, body, context);
   const index useful = std::min<index>(resolve_workers(workers), queue.n_chunks());
+  const parallel_runner run = program_threads.load();
+  if (run != nullptr && useful > 1) {
+    run(
+        program_pool.load(), static_cast<int>(useful),
+        [](void *shared, int worker) { static_cast<chunk_queue *>(shared)->run(worker); }, &queue);
+    return queue.rethrow();
+  }
   std::vector<std::thread> threads;
   threads.reserve(static_cast<std::size_t>(useful));
   try {

@@ -7,22 +7,26 @@
 namespace eigenflow::svd {
 namespace {
 
-template <class T> factors<T> unit_vectors(index rows, index cols, index rank) {
+template <class T> factors<T> unit_vectors(const linear_operator<T> &a, index rank) {
+  const index rows = a.rows(), cols = a.cols(), first = a.first_row();
   factors<T> out;
   out.rank = rank;
   out.s.assign(as_size(rank), 0.0);
   out.residuals.assign(as_size(rank), 0.0);
   const matrix_view<T> left = packed(out.left, rows, rank), right = packed(out.right, cols, rank);
-  for (index j = 0; j < rank; ++j)
-    left(j, j) = right(j, j) = T(1);
+  for (index j = 0; j < rank; ++j) {
+    if (j >= first && j < first + rows)
+      left(j - first, j) = T(1);
+    right(j, j) = T(1);
+  }
   return out;
 }
 
 template <class T> class decomposition {
 public:
   decomposition(const linear_operator<T> &a, const options &options)
-      : a_(a), options_(options), m_(a.rows()), n_(a.cols()), smaller_(std::min(m_, n_)),
-        wanted_(target_of<T>(a, options)) {}
+      : a_(a), options_(options), m_(a.rows()), n_(a.cols()), all_(a.all_rows()),
+        smaller_(std::min(all_, n_)), wanted_(target_of<T>(a, options)) {}
 
   result<T> run() {
     if (smaller_ == 0)
@@ -32,7 +36,7 @@ public:
     const bool nothing = wanted_.tolerance >= 0 && wanted_.tolerance >= norm();
     if (wanted_.rank == 0 || wanted_.norm_squared == 0 || smaller_ == 0 ||
         (nothing && wanted_.norm_squared >= 0))
-      factors_ = unit_vectors<T>(m_, n_, nothing ? 0 : wanted_.rank);
+      factors_ = unit_vectors<T>(a_, nothing ? 0 : wanted_.rank);
     else
       find_factors();
     publish();
@@ -50,7 +54,7 @@ private:
     if (options_.one_pass)
       return by_one_pass();
     refuse_unresolvable<T>(wanted_, a_);
-    const bool tall = m_ >= n_;
+    const bool tall = all_ >= n_;
     std::unique_ptr<linear_operator<T>> adjoint;
     if (!tall)
       adjoint = a_.adjoint();
@@ -76,7 +80,7 @@ private:
 
   bool exact_is_cheaper() const {
     const bool in_memory = a_.reads_once() && !a_.is_streamed();
-    return wanted_.exact_is_cheaper() || (in_memory && wanted_.gram_is_cheaper(std::max(m_, n_)));
+    return wanted_.exact_is_cheaper() || (in_memory && wanted_.gram_is_cheaper(std::max(all_, n_)));
   }
 
   bool by_krylov(const linear_operator<T> &along, bool tall) {
@@ -272,7 +276,7 @@ private:
     out_.residuals.resize(as_size(k));
     if (k == 0)
       return;
-    const bool right_known = out_.route == method::subspace || m_ < n_;
+    const bool right_known = out_.route == method::subspace || all_ < n_;
     const index rows = right_known ? m_ : n_;
     columns<T> held(rows, k);
     const matrix_view<T> image = held.view(0, k), same = right_known ? u() : v();
@@ -307,7 +311,7 @@ private:
 
   const linear_operator<T> &a_;
   const options &options_;
-  index m_, n_, smaller_;
+  index m_, n_, all_, smaller_; // rows here, columns, rows in all
   target wanted_;
   factors<T> factors_;
   double one_pass_error_ = 0; // squared

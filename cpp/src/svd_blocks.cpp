@@ -53,18 +53,11 @@ bool cholesky_step(matrix_view<T> q, matrix_view<wide_of<T>> g, matrix_view<wide
 
 template <class T> void householder(matrix_view<T> q, matrix_view<wide_of<T>> r) {
   using W = wide_of<T>;
-  require_finite(q);
-  std::vector<T> tau(as_size(q.cols));
-  const vector_view<T> reflectors{tau.data(), q.cols, 1};
-  blas::geqrf<T>(q, reflectors);
   columns<W> held(r.rows, 2 * r.cols);
   const matrix_view<W> factor = held.view(0, r.cols), before = held.view(r.cols, 2 * r.cols);
-  for (index j = 0; j < r.cols; ++j)
-    for (index i = 0; i < r.rows; ++i)
-      factor(i, j) = i <= j ? static_cast<W>(q(i, j)) : W(0);
+  thin_qr(q, factor);
   copy(r, before);
   multiply<W>(factor, before, W(0), r);
-  blas::orgqr<T>(q, reflectors);
 }
 
 template <class W> double distance_from_identity(matrix_view<W> g) {
@@ -79,6 +72,21 @@ template <class W> double distance_from_identity(matrix_view<W> g) {
 
 template <class T> void require_finite(matrix_view<T> a) {
   require(is_finite(a), "A: holds, or leads to, values that are not finite");
+}
+
+template <class T> void thin_qr(matrix_view<T> q, matrix_view<wide_of<T>> r) {
+  using W = wide_of<T>;
+  const index k = std::min(q.rows, q.cols);
+  if (k == 0)
+    return;
+  require_finite(q);
+  std::vector<T> tau(as_size(k));
+  const vector_view<T> reflectors{tau.data(), k, 1};
+  blas::geqrf<T>(q, reflectors);
+  for (index j = 0; j < r.cols; ++j)
+    for (index i = 0; i < k; ++i)
+      r(i, j) = i <= j ? static_cast<W>(q(i, j)) : W(0);
+  blas::orgqr<T>(q.block(0, 0, q.rows, k), reflectors);
 }
 
 template <class T>
@@ -174,7 +182,12 @@ template <class T> void add_gram(matrix_view<const T> y, matrix_view<wide_of<T>>
   }
 }
 
-template <class T> void gram(matrix_view<const T> y, matrix_view<wide_of<T>> g, int workers) {
+template <class T>
+void gram(matrix_view<const T> y, matrix_view<wide_of<T>> g, int workers, const rank_group *ranks) {
+  if (ranks != nullptr) {
+    gram<T>(y, g, workers);
+    return sum_over(ranks, g);
+  }
   if constexpr (!is_complex<T>)
     if (y.cols > few)
       return own_gram<T>(y, 1.0, g, workers);
@@ -227,25 +240,29 @@ void turn_columns(matrix_view<T> q, matrix_view<const wide_of<T>> w, int workers
 }
 
 template <class T>
-void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r, int workers, bool once) {
+void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r, int workers, bool once,
+                    const rank_group *ranks) {
   using W = wide_of<T>;
-  require(q.rows >= q.cols, "q: want at least as many rows as columns");
+  require(ranks != nullptr || q.rows >= q.cols, "q: want at least as many rows as columns");
   require(r.rows == q.cols && r.cols == q.cols, "r: want a square matrix, a row for each column");
   for (index j = 0; j < r.cols; ++j)
     for (index i = 0; i < r.rows; ++i)
       r(i, j) = i == j ? W(1) : W(0);
   columns<W> held(q.cols, q.cols);
   const matrix_view<W> g = held.view(0, q.cols);
-  gram<T>(q, g, workers);
+  const auto by_reflectors = [&] {
+    ranks == nullptr ? householder(q, r) : householder_over(*ranks, q, r);
+  };
+  gram<T>(q, g, workers, ranks);
   once = once || distance_from_identity(g) < 0.1;
   if (!cholesky_step(q, g, r))
-    return householder(q, r);
+    return by_reflectors();
   // A step leaves an error of about condition^2 eps: it is eps when it starts well inside 1.
   if (once)
     return;
-  gram<T>(q, g, workers);
+  gram<T>(q, g, workers, ranks);
   if (!(distance_from_identity(g) < 0.1) || !cholesky_step(q, g, r))
-    householder(q, r);
+    by_reflectors();
 }
 
 template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r, int workers) {
@@ -258,13 +275,15 @@ template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>>
                                     matrix_view<T>);                                               \
   template void fix_signs<T>(matrix_view<T>, matrix_view<T>);                                      \
   template void require_finite<T>(matrix_view<T>);                                                 \
+  template void thin_qr<T>(matrix_view<T>, matrix_view<wide_of<T>>);                               \
   template void add_gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>);                        \
-  template void gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>, int);                       \
+  template void gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>, int, const rank_group *);   \
   template void tall_product<T>(matrix_view<const T>, matrix_view<const T>, matrix_view<T>, int);  \
   template void project_out<T>(matrix_view<const T>, matrix_view<T>, matrix_view<T>, int);         \
   template void turn_columns<T>(matrix_view<T>, matrix_view<const wide_of<T>>, int);               \
   template void orthonormalise<T>(matrix_view<T>, matrix_view<wide_of<T>>, int);                   \
-  template void orthonormalise<T>(matrix_view<T>, matrix_view<wide_of<T>>, int, bool);
+  template void orthonormalise<T>(matrix_view<T>, matrix_view<wide_of<T>>, int, bool,              \
+                                  const rank_group *);
 EF_SVD_TYPES(EF_INSTANTIATE)
 template small_svd<double> decompose_small<double>(matrix_view<double>);
 template small_svd<std::complex<double>>

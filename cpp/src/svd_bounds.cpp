@@ -16,11 +16,14 @@ constexpr index bound_column = index{1} << 42; // far from the columns that the 
 constexpr int power_steps = 4;
 
 // Brings the largest entry near 1 by a power of two, and returns the logarithm of what it took out.
-template <class T> double take_scale(matrix_view<T> x) {
+// The rows may be spread over ranks.
+template <class T> double take_scale(matrix_view<T> x, const rank_group *ranks = nullptr) {
   double largest = 0;
   for (index j = 0; j < x.cols; ++j)
     for (index i = 0; i < x.rows; ++i)
       largest = std::max(largest, static_cast<double>(std::abs(x(i, j))));
+  if (ranks != nullptr)
+    ranks->allreduce(std::span(&largest, 1), reduction::max);
   if (!(largest > 0) || !std::isfinite(largest))
     return 0;
   int exponent = 0;
@@ -34,22 +37,24 @@ template <class T> double take_scale(matrix_view<T> x) {
 
 // forward(w, y): y = R w. backward(y, w): w = R^H y. The rounding of R is added by the caller.
 template <class T, class Forward, class Backward>
-double norm_bound(index rows, index cols, std::uint64_t key, int workers, Forward &&forward,
+double norm_bound(const linear_operator<T> &a, std::uint64_t key, int workers, Forward &&forward,
                   Backward &&backward) {
-  columns<T> inner(cols, bound_vectors), outer(rows, bound_vectors);
+  columns<T> inner(a.cols(), bound_vectors), outer(a.rows(), bound_vectors);
   const matrix_view<T> w = inner.view(0, bound_vectors), y = outer.view(0, bound_vectors);
   fill_gaussian<T>(key, 0, bound_column, w, workers);
   forward(w, y);
   double log_scale = 0;
   for (int step = 0; step < power_steps; ++step) {
-    log_scale += take_scale(y);
+    log_scale += take_scale(y, a.ranks());
     backward(y, w);
     log_scale += take_scale(w);
     forward(w, y);
   }
-  double largest = 0;
+  double lengths[bound_vectors];
   for (index j = 0; j < bound_vectors; ++j)
-    largest = std::max(largest, squared_norm(y.col(j)));
+    lengths[j] = squared_norm(y.col(j));
+  sum_over(a.ranks(), col_major(lengths, bound_vectors, 1));
+  const double largest = *std::max_element(lengths, lengths + bound_vectors);
   if (!(largest > 0))
     return 0;
   const double log_bound = std::log(10 * std::sqrt(2 / std::numbers::pi)) + 0.5 * std::log(largest);
@@ -65,7 +70,7 @@ double outside_bound(const linear_operator<T> &a, matrix_view<const T> v, std::u
   const matrix_view<T> h = held.view(0, bound_vectors);
   passes += 2 * power_steps + 1;
   return norm_bound<T>(
-      a.rows(), a.cols(), key, workers,
+      a, key, workers,
       [&](matrix_view<T> w, matrix_view<T> y) {
         project_out<T>(v, w, h, workers);
         a.apply(w, y);
@@ -91,7 +96,7 @@ double residual_bound(const linear_operator<T> &a, matrix_view<const T> u, const
   };
   passes += 2 * power_steps + 1;
   return norm_bound<T>(
-      a.rows(), a.cols(), key, workers,
+      a, key, workers,
       [&](matrix_view<T> w, matrix_view<T> y) {
         a.apply(w, y);
         subtract(u, v, w, y);

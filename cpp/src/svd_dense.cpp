@@ -73,12 +73,6 @@ template <class T> double largest_modulus(matrix_view<const T> a, bool &finite) 
   return largest;
 }
 
-// Products square the scale twice (A^T A in T, Gram matrices in double).
-template <class T> bool ordinary(double norm) {
-  return sizeof(real_of<T>) == sizeof(float) ? norm > 1e-12 && norm < 1e15
-                                             : norm > 1e-70 && norm < 1e70;
-}
-
 // Two steps to the exponent: 2^-exponent itself may overflow for subnormal matrices.
 double scale_for(double largest) {
   int exponent = 0;

@@ -24,6 +24,12 @@ template <class T> constexpr double epsilon() {
 // The tail energy ||A||^2 - sum s^2 is lost in rounding below this fraction of ||A||^2.
 template <class T> constexpr double energy_floor() { return 64 * epsilon<T>(); }
 
+// Products square the scale twice (A^T A in T, Gram matrices in double).
+template <class T> bool ordinary(double norm) {
+  return sizeof(real_of<T>) == sizeof(float) ? norm > 1e-12 && norm < 1e15
+                                             : norm > 1e-70 && norm < 1e70;
+}
+
 // Packed column-major memory without initial values; grow() keeps the columns.
 template <class T> class columns {
 public:
@@ -92,8 +98,14 @@ template <class W> void mirror_upper(matrix_view<W> g) {
 // Upper triangle of g += y^H y in double precision, whatever T; y has a unit stride.
 template <class T> void add_gram(matrix_view<const T> y, matrix_view<wide_of<T>> g);
 
-// g (full, Hermitian) = y^H y.
-template <class T> void gram(matrix_view<const T> y, matrix_view<wide_of<T>> g, int workers);
+// x = the sum of x over the ranks that share the rows of A.
+template <class T> void sum_over(const rank_group *ranks, matrix_view<T> x);
+double sum_over(const rank_group *ranks, double x);
+
+// g (full, Hermitian) = y^H y; the rows of y may be spread over ranks.
+template <class T>
+void gram(matrix_view<const T> y, matrix_view<wide_of<T>> g, int workers,
+          const rank_group *ranks = nullptr);
 
 // c = a b + beta c, all column-major.
 template <class T>
@@ -114,9 +126,20 @@ template <class T>
 void project_out(matrix_view<const T> v, matrix_view<T> w, matrix_view<T> h, int workers);
 
 // As orthonormalise of the public header. `once`: CholeskyQR a single time, for columns that are
-// orthonormalised again: as independent as they were, but only about orthonormal.
+// orthonormalised again: as independent as they were, but only about orthonormal. The rows of q may
+// be spread over ranks; all of them together are then at least as many as the columns.
 template <class T>
-void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r, int workers, bool once);
+void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r, int workers, bool once,
+                    const rank_group *ranks = nullptr);
+
+// q = Q R by Householder: the first min(rows, cols) columns of q hold Q, and r, with as many rows,
+// holds R.
+template <class T> void thin_qr(matrix_view<T> q, matrix_view<wide_of<T>> r);
+
+// Householder's QR of a q whose rows are spread over ranks (TSQR, Demmel et al. 2012): q holds Q,
+// and r becomes R r. Each rank gets the small factors of all, p k^2 numbers.
+template <class T>
+void householder_over(const rank_group &ranks, matrix_view<T> q, matrix_view<wide_of<T>> r);
 
 // The basis in the short space and its image: Y = A V for the columns [0, size).
 template <class T> struct subspace {

@@ -75,7 +75,7 @@ private:
 
   void image_gram(matrix_view<W> g) {
     if (space_.kept)
-      return gram<T>(y(), g, workers_);
+      return gram<T>(y(), g, workers_, a_.ranks());
     if (space_.identity)
       a_.gram(g);
     else
@@ -161,7 +161,7 @@ private:
     const std::vector<double> lengths = normalise(left);
     columns<W> held(k, k);
     const matrix_view<W> r = held.view(0, k);
-    orthonormalise<T>(left, r, workers_);
+    orthonormalise<T>(left, r, workers_, false, a_.ranks());
     if (!is_triplets(r, lengths)) {
       for (index j = 0; j < k; ++j)
         for (index i = 0; i < k; ++i)
@@ -173,13 +173,16 @@ private:
     finish_right(x);
   }
 
-  static std::vector<double> normalise(matrix_view<T> z) {
-    std::vector<double> lengths(as_size(z.cols), 1.0);
+  std::vector<double> normalise(matrix_view<T> z) const {
+    std::vector<double> lengths(as_size(z.cols));
+    for (index j = 0; j < z.cols; ++j)
+      lengths[as_size(j)] = squared_norm(z.col(j));
+    sum_over(a_.ranks(), col_major(lengths.data(), z.cols, 1));
     for (index j = 0; j < z.cols; ++j) {
-      const double sum = squared_norm(z.col(j));
+      const double sum = lengths[as_size(j)];
+      lengths[as_size(j)] = sum > 0 ? std::sqrt(sum) : 1.0;
       if (!(sum > 0))
         continue;
-      lengths[as_size(j)] = std::sqrt(sum);
       const auto inverse = static_cast<real_of<T>>(1 / lengths[as_size(j)]);
       for (index i = 0; i < z.rows; ++i)
         z(i, j) *= inverse;
@@ -231,7 +234,7 @@ private:
     }
     columns<W> held(d, d), right(d, d);
     const matrix_view<W> r = held.view(0, d), x = right.view(0, d);
-    orthonormalise<T>(y(), r, workers_);
+    orthonormalise<T>(y(), r, workers_, false, a_.ranks());
     const small_svd<W> small = decompose_small(r);
     std::vector<double> squares(small.s);
     for (double &value : squares)

@@ -57,7 +57,7 @@ double residual_energy(const linear_operator<T> &a, matrix_view<const T> u, cons
   double sum = 0;
   for (index j = 0; j < y.cols; ++j)
     sum += squared_norm(y.col(j));
-  return sum / static_cast<double>(hold_out_vectors);
+  return sum_over(a.ranks(), sum) / static_cast<double>(hold_out_vectors);
 }
 
 #define EF_INSTANTIATE(T)                                                                          \

@@ -48,7 +48,7 @@ bool target::gram_is_cheaper(index long_side) const {
 }
 
 template <class T> target target_of(const linear_operator<T> &a, const options &options) {
-  const index short_side = std::min(a.rows(), a.cols());
+  const index short_side = std::min(a.all_rows(), a.cols());
   const double norm = a.frobenius_norm();
   require(!(norm >= 0) || std::isfinite(norm), "A: its Frobenius norm is not finite");
   require(options.rank >= -1 && options.rank <= short_side,
@@ -74,7 +74,7 @@ template <class T> double resolvable_tolerance(index rows, index cols) {
 }
 
 template <class T> void refuse_unresolvable(const target &wanted, const linear_operator<T> &a) {
-  const double limit = resolvable_tolerance<T>(a.rows(), a.cols()), least = wanted.least_norm();
+  const double limit = resolvable_tolerance<T>(a.all_rows(), a.cols()), least = wanted.least_norm();
   if (wanted.by_rank() || wanted.norm_squared < 0 || wanted.least_allowance() >= limit * least)
     return;
   const bool relative = wanted.absolute_limit < 0;

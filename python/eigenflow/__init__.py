@@ -2,7 +2,8 @@
 
 Four answers, one library: `flow` (which eigenvalues grow), `lowrank` (which ranks, in which
 layers), `sine` (how much rank a frequency buys) and `lds` (how many parameters keep predictions
-stable). Around them: `estimators` for scikit-learn, `nn` for PyTorch and `plot`.
+stable). Around them: `estimators` for scikit-learn, `nn` for PyTorch, `mpi` for data that is spread
+over processes, and `plot`.
 """
 
 import importlib
@@ -12,9 +13,9 @@ from eigenflow._core import ConvergenceError, __version__
 from eigenflow.config import show_config
 
 if TYPE_CHECKING:
-    from eigenflow import estimators, flow, lds, lowrank, plot, sine
+    from eigenflow import estimators, flow, lds, lowrank, mpi, plot, sine
 
-_SUBMODULES = ("flow", "lowrank", "sine", "lds", "estimators", "plot", "nn")
+_SUBMODULES = ("flow", "lowrank", "sine", "lds", "estimators", "mpi", "plot", "nn")
 
 __all__ = [
     "ConvergenceError",
@@ -23,6 +24,7 @@ __all__ = [
     "flow",
     "lds",
     "lowrank",
+    "mpi",
     "plot",
     "show_config",
     "sine",

@@ -98,6 +98,20 @@ FUNCTIONS = {
     "lds.simulate": ("system n_steps", "n_series inputs given rng"),
     "lds.filter": ("system y", "inputs state store method out progress workers check_finite"),
     "lds.smooth": ("system y", "inputs store method out progress workers check_finite"),
+    "mpi.svd": (
+        "A_local rank",
+        "comm rtol atol norm oversampling rng workers check_finite",
+    ),
+    "mpi.flow": (
+        "z_local eigenvalues_local times",
+        "comm depth b0 coupling workers check_finite",
+    ),
+    "mpi.SineLowRank": ("U_local V omega", "gain comm"),
+    "mpi.filter": (
+        "system y_local",
+        "comm inputs_local store method workers check_finite",
+    ),
+    "mpi.log_likelihood": ("system y_local", "comm inputs_local workers check_finite"),
     "lds.filter_blocks": ("system blocks", "inputs state store method workers check_finite"),
     "lds.forecast": (
         "system y steps",
@@ -127,6 +141,7 @@ FUNCTIONS = {
 }
 
 RESULTS = {
+    "mpi.FlowBlock": "theta loss",
     "flow.FlowState": "theta residual a b beta learned_eigenvalues",
     "flow.FlowDerivatives": "theta z eigenvalues b0 times",
     "flow.FlowGradients": "z eigenvalues b0 times",

@@ -8,7 +8,7 @@ import pytest
 
 import eigenflow as ef
 
-MODULES = [ef.flow, ef.lowrank, ef.sine, ef.lds, ef.plot, ef.estimators]
+MODULES = [ef.flow, ef.lowrank, ef.sine, ef.lds, ef.mpi, ef.plot, ef.estimators]
 PUBLIC = [
     pytest.param(getattr(module, name), id=f"{module.__name__.rpartition('.')[2]}.{name}")
     for module in MODULES

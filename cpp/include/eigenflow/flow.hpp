@@ -4,7 +4,10 @@
 // initial eigenvalue, b = b0, beta = 0, on the loss 1/2 (theta - z)^2.
 #pragma once
 
+#include <eigenflow/communicator.hpp>
 #include <eigenflow/views.hpp>
+
+#include <vector>
 
 namespace eigenflow::flow {
 
@@ -71,6 +74,19 @@ bool solve(const options &opts, const coordinates<T> &in, vector_view<const doub
   fields<T> out;
   out.theta = theta;
   return evolve(opts, in, times, out);
+}
+
+// Coordinates that are spread over ranks need nothing of each other. Each solves its own, of any
+// number, zero included; the loss 1/2 sum (theta - z)^2 of all coordinates is summed over the ranks
+// and returned for each time: times.size numbers, one message.
+template <class T>
+std::vector<double> solve(const options &opts, const coordinates<T> &in,
+                          vector_view<const double> times, T *theta, const rank_group &ranks);
+template <class T, communicator C>
+std::vector<double> solve(const options &opts, const coordinates<T> &in,
+                          vector_view<const double> times, T *theta, const C &comm) {
+  const group_of<C> ranks(comm);
+  return solve(opts, in, times, theta, static_cast<const rank_group &>(ranks));
 }
 
 // When theta / z reaches the given fractions, each in [0, 1]: 0 for 0, infinity for 1 and at a

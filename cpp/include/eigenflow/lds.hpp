@@ -5,6 +5,7 @@
 // be missing in part.
 #pragma once
 
+#include <eigenflow/communicator.hpp>
 #include <eigenflow/errors.hpp>
 #include <eigenflow/views.hpp>
 
@@ -106,6 +107,24 @@ struct filter_result {
 // variance leaves the range of double, as after hundreds of steps of an unstable mode unseen.
 filter_result filter(const model &system, const belief &start, const observations &series,
                      const filter_outputs &out, const filter_options &options);
+
+// One series that is cut in time: rank r holds the steps that follow those of rank r - 1, any
+// number of them, none included; for a system that changes, its views show the steps of the block.
+// All ranks give the same `start`, the law before the first step of all. `out` and the result are
+// those of the block, but log_likelihood and n_diffuse are sums over all. One message of 3 n^2 + 2
+// n doubles travels log2(ranks) times. A block is filtered before it knows its start; once that is
+// there, the steps that remember it are filtered again: for a system that forgets its start within
+// the block, the work is that of `filter` and of those steps, else up to about four times as much.
+// R must be positive definite beyond the first rank.
+filter_result filter(const model &system, const belief &start, const observations &block,
+                     const filter_outputs &out, const filter_options &options,
+                     const rank_group &ranks);
+template <communicator C>
+filter_result filter(const model &system, const belief &start, const observations &block,
+                     const filter_outputs &out, const filter_options &options, const C &comm) {
+  const group_of<C> ranks(comm);
+  return filter(system, start, block, out, options, static_cast<const rank_group &>(ranks));
+}
 
 // One series of a batch.
 struct problem {

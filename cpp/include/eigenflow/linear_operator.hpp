@@ -4,6 +4,7 @@
 // complex type of those. All blocks are packed column-major views.
 #pragma once
 
+#include <eigenflow/communicator.hpp>
 #include <eigenflow/scalars.hpp>
 #include <eigenflow/views.hpp>
 
@@ -51,6 +52,11 @@ public:
   virtual double scale() const { return 1; }
   // The functions above that do two things read A once for both.
   virtual bool reads_once() const { return false; }
+  // What joins the ranks when each holds a block of the rows of A. rows() and the long vectors are
+  // then those of this rank, and sums over rows need the other ranks.
+  virtual const rank_group *ranks() const { return nullptr; }
+  virtual index all_rows() const { return rows(); }
+  virtual index first_row() const { return 0; } // of this rank's block
   // Memory for the rows of A is scarce: the driver keeps none but the results.
   virtual bool is_streamed() const { return false; }
 };

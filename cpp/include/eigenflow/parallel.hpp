@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Threads are owned by the call that uses them: nothing to configure, safe after fork, visible to
-// thread sanitizers. Starting them costs 25-65 us, so give each worker at least 200 us of work.
+// Threads are owned by the call that uses them, unless the program lends its own: nothing to
+// configure, safe after fork, visible to thread sanitizers. Starting them costs 25-65 us, so give
+// each worker at least 200 us of work.
 #pragma once
 
 #include <eigenflow/views.hpp>
@@ -14,6 +15,14 @@ int default_workers();
 
 // 0 means the default; negative values count back from the CPUs available (-1: all of them).
 int resolve_workers(int workers);
+
+// Threads of the program's own, for all parallel loops from here on; null gives std::thread back.
+// `run` calls task(context, worker) once for each worker from 0 to n_workers - 1, on any threads,
+// in any order, also one after the other, and returns when all have returned. task never throws.
+// Set it while no call of the library runs.
+using parallel_task = void (*)(void *context, int worker);
+using parallel_runner = void (*)(void *pool, int n_workers, parallel_task task, void *context);
+void set_parallel_runner(parallel_runner run, void *pool = nullptr);
 
 // Long loops call the hook on the calling thread about every 50 ms; true makes them throw
 // `interrupted`. Python installs one that looks for Ctrl-C. Null removes it.

@@ -12,6 +12,7 @@
 // the same for any number of workers, and for v3, v4 and NEON.
 #pragma once
 
+#include <eigenflow/communicator.hpp>
 #include <eigenflow/views.hpp>
 
 #include <cstdint>
@@ -104,6 +105,35 @@ template <class Real>
 residual_result residual_gradients(matrix_view<const Real> U, matrix_view<const Real> V,
                                    matrix_view<const Real> W, const gradient_views<Real> &out,
                                    const options &opts);
+
+// U whose rows are spread over ranks: each has its block of U and of every matrix with as many rows
+// as S, none included, and the whole of V and X. `apply` then gives a block of Y and needs no
+// message. The transposed product is one sum of n x T numbers.
+template <class Real>
+void apply_transposed(matrix_view<const Real> U, matrix_view<const Real> V,
+                      matrix_view<const Real> Y, matrix_view<Real> X, const options &opts,
+                      const rank_group &ranks);
+template <class Real, communicator C>
+void apply_transposed(matrix_view<const Real> U, matrix_view<const Real> V,
+                      matrix_view<const Real> Y, matrix_view<Real> X, const options &opts,
+                      const C &comm) {
+  const group_of<C> ranks(comm);
+  apply_transposed<Real>(U, V, Y, X, opts, static_cast<const rank_group &>(ranks));
+}
+
+// The gradient of U is that of the block; those of V and X, and the scalars, are summed over the
+// ranks. All ranks must want the same ones.
+template <class Real>
+scalar_gradients vjp(matrix_view<const Real> U, matrix_view<const Real> V,
+                     matrix_view<const Real> X, matrix_view<const Real> grad_output,
+                     const gradient_views<Real> &out, const options &opts, const rank_group &ranks);
+template <class Real, communicator C>
+scalar_gradients vjp(matrix_view<const Real> U, matrix_view<const Real> V,
+                     matrix_view<const Real> X, matrix_view<const Real> grad_output,
+                     const gradient_views<Real> &out, const options &opts, const C &comm) {
+  const group_of<C> ranks(comm);
+  return vjp<Real>(U, V, X, grad_output, out, opts, static_cast<const rank_group &>(ranks));
+}
 
 // Tangents of the inputs; a view without data is zero.
 template <class Real> struct tangents {

@@ -63,6 +63,19 @@ template <class T> result<T> decompose(const linear_operator<T> &a, const option
 template <class T>
 result<T> decompose(matrix_view<const T> a, const magnitude &size, const options &options);
 
+// A whose rows are spread over ranks: each gives its block, of any number of rows, zero included,
+// and gets s, V^H and its own rows of U. Every rank must give the same options, and the first
+// decides nothing that the others do not: results agree with those of one process to rounding.
+// Messages: one sum of n x 32 numbers for each sweep over A, small matrices besides. Where A has
+// fewer rows than columns, all of it goes to every rank.
+template <class T>
+result<T> decompose(matrix_view<const T> block, const options &options, const rank_group &ranks);
+template <class T, communicator C = self_comm>
+result<T> decompose(matrix_view<const T> block, const options &options, const C &comm = {}) {
+  const group_of<C> ranks(comm);
+  return decompose<T>(block, options, static_cast<const rank_group &>(ranks));
+}
+
 // Orthonormal columns (rows x size) that span the dominant column space: `power_iterations` steps
 // of subspace iteration from a Gaussian start, orthonormalised at each half step.
 template <class T>

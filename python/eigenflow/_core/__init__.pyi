@@ -1,6 +1,7 @@
 from eigenflow._core import flow as flow
 from eigenflow._core import lds as lds
 from eigenflow._core import rank as rank
+from eigenflow._core import ranks as ranks
 from eigenflow._core import rng as rng
 from eigenflow._core import runtime as runtime
 from eigenflow._core import sine as sine

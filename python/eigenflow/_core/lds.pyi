@@ -2,6 +2,8 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
+from eigenflow._core.ranks import Ranks
+
 _Arrays: TypeAlias = tuple[NDArray[Any] | None, ...]
 
 def filter(  # noqa: A001
@@ -13,6 +15,7 @@ def filter(  # noqa: A001
     covs: tuple[bool, ...],
     settings: tuple[bool, str, bool, int, Any],
     batch_shape: tuple[int, ...],
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]: ...
 def smooth(
     system: _Arrays,

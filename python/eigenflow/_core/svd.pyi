@@ -4,6 +4,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from eigenflow._core.ranks import Ranks
+
 hold_out_vectors: int
 bound_vectors: int
 
@@ -56,6 +58,17 @@ def weighted(
     mean: NDArray[Any],
     norm: float,
 ) -> Operator: ...
+def decompose_rows(
+    ranks: Ranks,
+    A: NDArray[Any],
+    rank: int,
+    tolerance: float,
+    relative_tolerance: float,
+    spectral: bool,
+    oversampling: int,
+    key: int,
+    workers: int,
+) -> dict[str, Any]: ...
 def decompose(
     A: Operator,
     rank: int,

@@ -166,38 +166,92 @@ def filter(  # noqa: A001
     array([1120.  , 1140.93, 1140.93, 1169.79])
     """
     require_system(system)
-    fields = wanted_fields(store, _MEANS + _COVS)
     settings(method, check_finite, 1)
     if kind_of(y) == "cupy":
+        fields = wanted_fields(store, _MEANS + _COVS)
         return _on_device(system, y, state, fields, method, inputs=inputs, out=out)
+    call = prepare_filter(system, y, inputs, state, store, method, out)
+    threads = resolve_workers(workers)
+    with reporting(progress, call.n_steps) as report:
+        parts = run_filter(call, method, check_finite, threads, report)
+    return finish_filter(call, parts)
+
+
+@dataclass(frozen=True, eq=False)
+class FilterCall:
+    """Checked arguments of `filter`, and memory for its results."""
+
+    system: LinearSystem
+    original: Any
+    dtype: np.dtype[Any]
+    batch: tuple[int, ...]
+    n_steps: int
+    fields: frozenset[str]
+    means: dict[str, Array]
+    given: frozenset[str]  # results in the user's memory
+    arguments: tuple[Any, Any, Array, Array | None, tuple[Array | None, ...], tuple[bool, ...]]
+    convention: str
+
+
+def prepare_filter(
+    system: LinearSystem,
+    y: Any,
+    inputs: Any,
+    state: FilterState | None,
+    store: Iterable[str],
+    method: str,
+    out: Mapping[str, Any] | None,
+) -> FilterCall:
+    """Check the arguments of `filter`."""
+    require_system(system)
+    settings(method, True, 1)
+    fields = wanted_fields(store, _MEANS + _COVS)
     observations, dtype = read_observations(system, y)
     batch, n_steps = observations.shape[:-2], observations.shape[-2]
     known = read_inputs(system, inputs, batch, n_steps)
-    threads = resolve_workers(workers)
     means = outputs(fields, _shapes(system, (*batch, n_steps)), out)
-    rows = [_rows(means.get(name), batch) for name in _MEANS]
-    with reporting(progress, n_steps) as report:
-        parts = _kernels.filter(
-            packed(system, batch),
-            starts(system, state, batch),
-            one_axis(observations, batch),
-            known,
-            tuple(rows),
-            tuple(name in fields for name in _COVS),
-            settings(method, check_finite, threads, report),
-            batch,
-        )
+    arguments = (
+        packed(system, batch),
+        starts(system, state, batch),
+        one_axis(observations, batch),
+        known,
+        tuple(_rows(means.get(name), batch) for name in _MEANS),
+        tuple(name in fields for name in _COVS),
+    )
+    convention = _convention(system, state)
+    given = frozenset(out or ())
+    return FilterCall(system, y, dtype, batch, n_steps, fields, means, given, arguments, convention)
+
+
+def run_filter(
+    call: FilterCall,
+    method: str,
+    check_finite: bool,
+    threads: int,
+    report: Any,
+    ranks: Any = None,
+) -> dict[str, Any]:
+    """Fill the memory; `ranks` share one series that is cut in time."""
+    how = settings(method, check_finite, threads, report)
+    return _kernels.filter(*call.arguments, how, call.batch, ranks)
+
+
+def finish_filter(call: FilterCall, parts: dict[str, Any]) -> FilterResult:
+    """Results in the user's shapes."""
+    batch = call.batch
     covs = dict.fromkeys(_COVS)
     for name in _COVS:
-        size = system.obs_dim if name == "innovation_cov" else system.state_dim
-        covs[name] = joined_covs(parts[name], batch, n_steps, size)
-    kept = frozenset(out or ())
+        size = call.system.obs_dim if name == "innovation_cov" else call.system.state_dim
+        covs[name] = joined_covs(parts[name], batch, call.n_steps, size)
     return FilterResult(
-        **{name: _as_given(means.get(name), dtype, y, name in kept) for name in _MEANS},
+        **{
+            name: _as_given(call.means.get(name), call.dtype, call.original, name in call.given)
+            for name in _MEANS
+        },
         **covs,
         log_likelihood=per_series(parts["log_likelihood"], batch),
         n_diffuse=per_series(parts["n_diffuse"], batch),
-        diffuse_convention=_convention(system, state),
+        diffuse_convention=call.convention,
         steady_from=steady_steps(parts["steady_from"], batch),
         error_bound=per_series(parts["error_bound"], batch),
         final_state=joined_state(parts["final_state"], batch),

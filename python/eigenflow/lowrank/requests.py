@@ -104,7 +104,8 @@ def tolerance_as_atol() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if str(error).startswith("tolerance: "):
-            msg = f"atol: {str(error).removeprefix('tolerance: ')}"
-            raise ValueError(msg) from None
+        text = str(error)
+        for name, ours in (("tolerance: ", "atol: "), ("relative_tolerance: ", "rtol: ")):
+            if text.startswith(name):
+                raise ValueError(ours + text.removeprefix(name)) from None
         raise
