@@ -200,7 +200,7 @@ public:
       if (settled) {
         const index look = std::min(y_.rows, t + look_);
         const index end = steady_stretch(t, look);
-        look_ = end == look ? std::min(16 * look_, longest_look) : shortest_look;
+        look_ = end == look ? std::min(longer_look * look_, longest_look) : shortest_look;
         t = end;
         report(t);
         if (end == look)
@@ -219,7 +219,7 @@ public:
   }
 
 private:
-  static constexpr index shortest_look = 2048, longest_look = index{1} << 22;
+  static constexpr index shortest_look = 2048, longer_look = 256, longest_look = index{1} << 22;
 
   void report(index t) const {
     if (options_.progress)
@@ -246,8 +246,8 @@ private:
   // Goes on from `begin` to the first gap, or to `look`; returns where.
   index steady_stretch(index begin, index look) {
     if (trace_ == nullptr && hopeful_ && look - begin > shortest_look) {
-      // Without gaps so far there may be none: a missing number makes the sum of squares NaN, and
-      // looking for it beforehand would cost a pass over y.
+      // Without gaps so far there may be none: a missing number makes the sum of squares NaN, an
+      // infinite one infinite, and looking for them beforehand would cost a pass over y.
       const buffer mean = state_.mean;
       if (constant_gain(begin, look, false))
         return look;
@@ -274,7 +274,9 @@ private:
     double mismatch = 0;
     const double squares = run_steady({cursor_, steady_, y_, options_.workers}, begin, end, out_,
                                       state_.mean, mismatch);
-    const bool finite = !std::isnan(squares) && all_finite(state_.mean);
+    // An infinite sum says that a number may be infinite, unless all were looked at before.
+    const bool finite =
+        (must ? !std::isnan(squares) : std::isfinite(squares)) && all_finite(state_.mean);
     if (!finite && !must)
       return false;
     error_ = std::max(error_, mismatch);

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The recursion is linear, so the end of a chunk is F^length times its start plus what its own
-// observations add. Three passes: (1) what each chunk adds, which needs only its last steps once
-// F has forgotten the earlier ones; (2) the starts, in order; (3) the chunks from their starts.
-// Eight chunks at a time share the SIMD lanes, groups of eight go to workers.
+// A run of time is cut into chunks, eight of which share the SIMD lanes; groups of eight go to
+// workers. A chunk starts from what the steps before it left, as many as the filter remembers: the
+// earlier ones are below rounding, and what they would have added is measured afterwards. A filter
+// that remembers too long takes the exact way: what each chunk adds to its end, then the starts in
+// order (`chunk_starts`).
 #include "lds_lanes.hpp"
+
+#include "lds_recursion.hpp"
 
 #include <eigenflow/parallel.hpp>
 
@@ -15,14 +18,42 @@ namespace {
 
 using namespace tiles;
 
-// Passes (1) and (3) read y twice, from the cache where a stretch is short enough.
+// Short enough that Ctrl-C is noticed in time, and that a second pass finds y in the cache.
 constexpr index stretch = index{1} << 20;
 
 struct job {
   const steady_series &series;
   const filter_outputs &out;
-  isa::lds_gain gain;
   double constant; // -2 times what a step adds to the log-likelihood, without the squares
+  recursion move;
+  index memory; // steps that the filter remembers
+
+  job(const steady_series &run, const filter_outputs &outputs, index n_steps)
+      : series(run), out(outputs),
+        constant(static_cast<double>(run.p()) * std::log(2 * std::numbers::pi) +
+                 run.steady.log_det),
+        move(run, no_rows(outputs) && n_steps >= worth_preparing),
+        memory(std::max(tiles::warm_up(run.n(), run.steady, chunk_length), shortest_memory)) {}
+
+  // Those that get enough to do: a core makes some 25 fused multiply-adds a nanosecond, and moves a
+  // number in or out in the time of 8.
+  int useful_workers(index n_steps) const {
+    const index numbers = series.p() + out.predicted_mean.cols + out.filtered_mean.cols +
+                          out.innovations.cols + (out.log_likelihood_terms.size > 0 ? 1 : 0);
+    const double work = move.cost() + 8.0 * static_cast<double>(numbers);
+    const double worth_starting = 5e6; // 0.2 ms
+    const double useful = work * static_cast<double>(n_steps) / worth_starting;
+    const int all = resolve_workers(series.workers);
+    return useful < all ? std::max(1, static_cast<int>(useful)) : all;
+  }
+
+private:
+  static constexpr index worth_preparing = 1 << 14;
+  static constexpr index shortest_memory = 16; // a multiple of the steps that are taken at once
+  static bool no_rows(const filter_outputs &out) {
+    return out.predicted_mean.rows == 0 && out.filtered_mean.rows == 0 &&
+           out.innovations.rows == 0 && out.log_likelihood_terms.size == 0;
+  }
 };
 
 void write_terms(const job &j, const double *squares, const group &g, index offset, index steps) {
@@ -50,7 +81,7 @@ double filter_group(const job &j, const group &g, double *state) {
   for (index done = 0; done < g.length; done += tile_steps) {
     const index now = std::min(tile_steps, g.length - done);
     in.gather(j.series, g, done, now);
-    isa::lds().observe(j.gain, in.y(), in.push(), now, state, rows, sums);
+    j.move.observe(in, now, rows, state, sums);
     if (!predicted.empty())
       scatter(predicted.data(), g, done, now, j.out.predicted_mean);
     if (!filtered.empty())
@@ -93,55 +124,125 @@ double filter_serial(const job &j, index begin, index end, buffer &mean) {
   return total;
 }
 
-double largest_gap(const steady_filter &f, index n, const buffer &starts, const buffer &ends,
+// Between where a chunk ended and where the next one began; `last` is the mean after all.
+double largest_gap(const recursion &move, index n, const buffer &starts, const buffer &ends,
                    const buffer &last) {
   double gap = 0;
   const index n_chunks = static_cast<index>(ends.size()) / n;
   const auto at = [n](const buffer &b, index chunk, index i) {
     return b[count(((chunk / lanes) * n + i) * lanes + chunk % lanes)];
   };
-  for (index c = 0; c < n_chunks; ++c)
+  buffer difference(count(n)), end(count(n * lanes));
+  move.enter(last, end.data(), 0);
+  for (index c = 0; c < n_chunks; ++c) {
     for (index i = 0; i < n; ++i) {
-      const double next = c + 1 < n_chunks ? at(starts, c + 1, i) : last[count(i)];
-      const double difference = std::abs(at(ends, c, i) - next);
-      if (difference > 0 && f.scale[count(i)] > 0)
-        gap = std::max(gap, difference / f.scale[count(i)]);
+      const double next = c + 1 < n_chunks ? at(starts, c + 1, i) : end[count(i * lanes)];
+      difference[count(i)] = at(ends, c, i) - next;
     }
+    gap = std::max(gap, move.size(difference));
+  }
   return gap;
 }
 
+// Moves `state` over the `steps` rows from row `offset` of each chunk.
+template <class Move>
+void pass_over(const steady_series &series, const group &g, index offset, index steps,
+               Move &&move) {
+  input_tile rows(series);
+  for (index done = 0; done < steps; done += tile_steps) {
+    const index now = std::min(tile_steps, steps - done);
+    rows.gather(series, g, offset + done, now);
+    move(rows, now);
+  }
+}
+
+// Where the chunks of a group start: from the steps before them, and the first one from `mean`.
+void remember(const job &j, const group &g, bool first, const buffer &mean, double *state) {
+  const index n = j.series.n();
+  std::fill_n(state, n * lanes, 0.0);
+  const auto advance = [&](const input_tile &rows, index steps) {
+    j.move.advance(rows, steps, state);
+  };
+  if (!first) {
+    pass_over(j.series, {g.first - j.memory, g.length}, 0, j.memory, advance);
+    return;
+  }
+  // There are no rows before: the ends of the chunks are where the next ones start.
+  pass_over(j.series, g, g.length - j.memory, j.memory, advance);
+  for (index i = 0; i < n; ++i)
+    for (index lane = lanes - 1; lane > 0; --lane)
+      state[i * lanes + lane] = state[i * lanes + lane - 1];
+  j.move.enter(mean, state, 0);
+}
+
+// Mean after row `end` - 1, in the coordinates of the system, from the rows that are remembered.
+void remembered_mean(const job &j, index end, index length, buffer &mean) {
+  const index n = j.series.n();
+  const isa::lds_gain gain = j.series.gain();
+  buffer state(count(n * lanes));
+  const group g{end - j.memory - (lanes - 1) * length, length};
+  pass_over(j.series, g, 0, j.memory, [&](const input_tile &rows, index steps) {
+    isa::lds().advance(gain, rows.y(), rows.push(), steps, state.data());
+  });
+  for (index i = 0; i < n; ++i)
+    mean[count(i)] = state[count(i * lanes + lanes - 1)];
+}
+
+// The exact starts of all chunks, in the coordinates of the recursion.
+buffer exact_starts(const job &j, const std::vector<group> &groups, buffer &mean) {
+  const index n = j.series.n();
+  buffer states = chunk_starts(j.series, groups, mean), one(count(n));
+  for (std::size_t g = 0; g < groups.size() && j.move.modal(); ++g) {
+    double *state = states.data() + g * count(n * lanes);
+    for (index lane = 0; lane < lanes; ++lane) {
+      for (index i = 0; i < n; ++i)
+        one[count(i)] = state[i * lanes + lane];
+      j.move.enter(one, state, lane);
+    }
+  }
+  return states;
+}
+
 double run_stretch(const job &j, index begin, index end, buffer &mean, double &mismatch) {
-  const steady_series &series = j.series;
-  const index n = series.n();
+  const index n = j.series.n();
   const std::vector<group> groups = cut(begin, end, chunk_length);
   const index n_groups = static_cast<index>(groups.size());
   if (n_groups == 0)
     return filter_serial(j, begin, end, mean);
-  const buffer starts = chunk_starts(series, groups, mean);
-  buffer states = starts, sums(count(n_groups));
+  const bool forgets = j.memory < chunk_length && j.memory <= groups.front().length;
+  const index tail = groups.back().start_of(lanes);
+  buffer last = mean, sums(count(n_groups));
+  buffer starts = forgets ? buffer(count(n_groups * n * lanes)) : exact_starts(j, groups, last);
+  buffer states = starts;
   parallel_for(
       n_groups, 4,
-      [&](index first, index last, int) {
-        for (index g = first; g < last; ++g)
-          sums[count(g)] = filter_group(j, groups[count(g)], states.data() + g * n * lanes);
+      [&](index first, index stop, int) {
+        for (index g = first; g < stop; ++g) {
+          const group &one = groups[count(g)];
+          double *start = starts.data() + g * n * lanes, *state = states.data() + g * n * lanes;
+          if (forgets) {
+            remember(j, one, g == 0, mean, start);
+            std::copy_n(start, n * lanes, state);
+          }
+          sums[count(g)] = filter_group(j, one, state);
+        }
       },
-      series.workers);
-  mismatch = std::max(mismatch, largest_gap(series.steady, n, starts, states, mean));
+      j.useful_workers(end - begin));
+  if (forgets)
+    remembered_mean(j, tail, groups.back().length, last);
+  mismatch = std::max(mismatch, largest_gap(j.move, n, starts, states, last));
+  mean = last;
   double total = 0;
   for (const double sum : sums)
     total += sum;
-  for (index i = 0; i < n; ++i)
-    mean[count(i)] = states[count(((n_groups - 1) * n + i) * lanes + lanes - 1)];
-  return total + filter_serial(j, groups.back().start_of(lanes), end, mean);
+  return total + filter_serial(j, tail, end, mean);
 }
 
 } // namespace
 
 double run_steady(const steady_series &series, index begin, index end, const filter_outputs &out,
                   buffer &mean, double &mismatch) {
-  const job j{series, out, series.gain(),
-              static_cast<double>(series.p()) * std::log(2 * std::numbers::pi) +
-                  series.steady.log_det};
+  const job j(series, out, end - begin);
   if (!series.fits_lanes())
     return filter_serial(j, begin, end, mean);
   double total = 0;

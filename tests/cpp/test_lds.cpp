@@ -25,6 +25,8 @@ struct local_level {
   }
 };
 
+std::size_t count(index n) { return static_cast<std::size_t>(n); }
+
 lds::belief diffuse_level() { return {{0.0}, {0.0}, {1.0}, 1}; }
 
 // Any smooth series will do.
@@ -150,6 +152,39 @@ TEST(wrong_shapes_and_infinite_numbers_are_refused) {
   lds::model odd = level.view();
   odd.observation = row_major(y.data(), 1, 2);
   CHECK_THROWS(lds::steady_state(odd), eigenflow::argument_error);
+}
+
+// The log-likelihood alone goes by modes where one number is observed, else by several steps at
+// once; with its terms it goes step by step.
+TEST(the_log_likelihood_alone_is_the_sum_of_its_terms) {
+  const index n_steps = 40001;
+  for (const index p : {1, 2, 3})
+    for (const index n : {1, 4, 7, 9}) {
+      std::vector<double> A(count(n * n)), C(count(p * n)), Q(count(n * n)), R(count(p * p));
+      for (index i = 0; i < n; ++i) {
+        A[count(i * n + i)] = 0.9 - 0.17 * static_cast<double>(i);
+        A[count(i * n + (i + 1) % n)] += i % 2 == 0 ? 0.3 : -0.4;
+        Q[count(i * n + i)] = 1;
+      }
+      for (index k = 0; k < p; ++k) {
+        R[count(k * p + k)] = 2;
+        for (index i = 0; i < n; ++i)
+          C[count(k * n + i)] = std::cos(static_cast<double>(k + 2 * i));
+      }
+      const lds::model system{row_major(A.data(), n, n), row_major(C.data(), p, n),
+                              row_major(Q.data(), n, n), row_major(R.data(), p, p)};
+      const lds::belief start{std::vector<double>(count(n), 1.0), Q, {}, 0};
+      const std::vector<double> y = wave(n_steps * p);
+      const lds::observations series{row_major(y.data(), n_steps, p)};
+      std::vector<double> terms(count(n_steps));
+      lds::filter_outputs out;
+      out.log_likelihood_terms = {terms.data(), n_steps, 1};
+      lds::filter(system, start, series, out, {});
+      double sum = 0;
+      for (const double term : terms)
+        sum += term;
+      CHECK_CLOSE(lds::filter(system, start, series, {}, {}).log_likelihood, sum, 1e-11);
+    }
 }
 
 TEST(leaving_the_range_of_double_is_refused) {
