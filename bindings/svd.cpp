@@ -113,6 +113,7 @@ void register_svd(py::module_ &m) {
   m.attr("hold_out_vectors") = svd::hold_out_vectors;
   m.attr("bound_vectors") = svd::bound_vectors;
   register_svd_operators(m);
+  register_svd_products(m);
   register_eigh(m);
   register_interpolative(m);
   m.def("decompose", &decompose, py::arg("A"), py::arg("rank"), py::arg("tolerance"),

@@ -29,6 +29,7 @@ inline const char *name_of(svd::error_kind kind) {
 
 // Parts of the submodule svd.
 void register_svd_operators(py::module_ &m);
+void register_svd_products(py::module_ &m);
 void register_eigh(py::module_ &m);
 void register_interpolative(py::module_ &m);
 

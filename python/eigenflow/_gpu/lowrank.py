@@ -8,6 +8,7 @@ import numpy as np
 from eigenflow import _arrays
 from eigenflow._gpu.rng import random_normals
 from eigenflow.lowrank.namespace import Target, decompose
+from eigenflow.lowrank.namespace.blocks import gaussian
 
 _ROWS = 2**16
 
@@ -21,15 +22,8 @@ class Device:
         self.xp = cupy
 
     def normals(self, key: int, rows: int, first_col: int, cols: int, dtype: Any) -> Any:
-        """Return columns of the Gaussian matrix that `key` makes.
-
-        A complex column takes two real ones, each with half of the variance.
-        """
-        if np.dtype(dtype).kind != "c":
-            return random_normals(key, (rows, cols), dtype, first_col=first_col)
-        parts = np.zeros(0, dtype).real.dtype
-        pairs = random_normals(key, (rows, 2 * cols), parts, first_col=2 * first_col)
-        return (pairs * parts.type(math.sqrt(0.5))).view(dtype)
+        """See `Library`."""
+        return gaussian(random_normals, key, rows, first_col, cols, dtype)
 
     def to_host(self, x: Any) -> Any:
         """Copy a small array to the host."""

@@ -1,11 +1,13 @@
 """Blocks of columns of an array library: what is asked of it, Gram matrices, orthonormal bases."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from eigenflow._arrays import Array
+from eigenflow._rng import random_normals
 
 _ROWS = 2**16
 
@@ -41,6 +43,11 @@ class Sides:
         m, n = self.a.shape
         return (n, m) if self.turned else (m, n)
 
+    @property
+    def dtype(self) -> Any:
+        """The type of the entries."""
+        return self.a.dtype
+
     def forward(self, X: Any) -> Any:
         """A X."""
         return (X.conj().T @ self.a).conj().T if self.turned else self.a @ X
@@ -52,6 +59,36 @@ class Sides:
     def adjoint(self) -> "Sides":
         """Return the adjoint."""
         return replace(self, turned=not self.turned)
+
+
+class Host:
+    """NumPy."""
+
+    xp: Any = np
+
+    def normals(self, key: int, rows: int, first_col: int, cols: int, dtype: Any) -> Array:
+        """See `Library`."""
+        return np.asarray(gaussian(random_normals, key, rows, first_col, cols, dtype))
+
+    def to_host(self, x: Any) -> Array:
+        """Return the same array."""
+        return np.asarray(x)
+
+    def to_device(self, x: Array) -> Any:
+        """Return the same array."""
+        return x
+
+
+def gaussian(draw: Any, key: int, rows: int, first_col: int, cols: int, dtype: Any) -> Any:
+    """Return columns of the Gaussian matrix that `key` makes, from the library's real normals.
+
+    A complex column takes two real ones, each with half of the variance.
+    """
+    if np.dtype(dtype).kind != "c":
+        return draw(key, (rows, cols), dtype, first_col=first_col)
+    parts = np.zeros(0, dtype).real.dtype
+    pairs = draw(key, (rows, 2 * cols), parts, first_col=2 * first_col)
+    return (pairs * parts.type(math.sqrt(0.5))).view(dtype)
 
 
 def gram(library: Library, Y: Any) -> Any:

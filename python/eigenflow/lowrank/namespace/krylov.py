@@ -1,8 +1,9 @@
 """The basis of the short space, by block Krylov iteration."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -44,32 +45,56 @@ class Target:
         return self.rank if squares.size >= self.rank else None
 
 
+class Products(Protocol):
+    """A matrix by what a sweep does with it."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the entries."""
+        ...
+
+
 class Krylov:
     """The basis of the short space; see cpp/src/svd_krylov.cpp, which this repeats."""
 
-    def __init__(self, a: Sides, target: Target, library: Library, key: int) -> None:
+    def __init__(
+        self, a: Products, target: Target, library: Library, key: int, width: int | None = None
+    ) -> None:
         self._a, self._target, self._library, self._key = a, target, library, key
         by_rank = 16 if target.rank <= 16 else 32
-        self._width = max(1, min(by_rank, a.shape[1] // 8))
-        self._gram = np.zeros((0, 0), wide_dtype(a.a.dtype))
+        self._width = width or max(1, min(by_rank, a.shape[1] // 8))
+        self._gram = np.zeros((0, 0), wide_dtype(a.dtype))
         self._past: list[Array] = []
         self._sweeps_below = 0
-        self.images: list[Any] = []
+        self._restored = False  # from a state after a sweep
         self.passes = 0
         self.V = self._orthogonal(self._fresh(0), None)[0]
 
-    def run(self) -> bool:
+    def run(self, after_sweep: Callable[[Any], None] | None = None) -> bool:
         """Return True when the basis holds what is wanted; False when it grows too large."""
         limit = self._a.shape[1] // 2
         while True:
-            self._sweep()
+            if not self._restored:
+                self._sweep()
+                if after_sweep is not None:
+                    after_sweep(self)
+            self._restored = False
             if self._done():
                 return True
             if len(self._gram) + self._width > limit:
                 return False
 
+    def _advance(self, newest: Any) -> Any:
+        """Return A^H A times the newest columns."""
+        raise NotImplementedError
+
     def _fresh(self, first_col: int) -> Any:
-        rows, dtype = self._a.shape[1], self._a.a.dtype
+        rows, dtype = self._a.shape[1], self._a.dtype
         return self._library.normals(self._key, rows, first_col, self._width, dtype)
 
     def _orthogonal(self, block: Any, V: Any | None) -> tuple[Any, Array, Array]:
@@ -88,10 +113,7 @@ class Krylov:
 
     def _sweep(self) -> None:
         old = len(self._gram)
-        image = self._a.forward(self.V[:, old:])
-        self.images.append(image)
-        self.passes += 2
-        block, taken, factor = self._orthogonal(self._a.backward(image), self.V)
+        block, taken, factor = self._orthogonal(self._advance(self.V[:, old:]), self.V)
         size = old + self._width
         larger = np.zeros((size, size), self._gram.dtype)
         larger[:old, :old] = self._gram
@@ -146,3 +168,18 @@ class Krylov:
     def _settled(self, rank: int) -> bool:
         error = max(self._target.norm_squared - float(self._past[-1][rank]), 0.0)
         return self._remaining(rank) <= max(_MISSING_ENERGY * error, 0.01 * self._target.rounding)
+
+
+class ImageKrylov(Krylov):
+    """That of a matrix in memory, with the images of the basis."""
+
+    def __init__(self, a: Sides, target: Target, library: Library, key: int) -> None:
+        self._sides = a
+        self.images: list[Any] = []
+        super().__init__(a, target, library, key)
+
+    def _advance(self, newest: Any) -> Any:
+        image = self._sides.forward(newest)
+        self.images.append(image)
+        self.passes += 2
+        return self._sides.backward(image)

@@ -9,7 +9,7 @@ import numpy as np
 from eigenflow import _core
 from eigenflow._arrays import Array
 from eigenflow.lowrank.namespace.blocks import Library, Sides, gram, orthonormalise, wide_dtype
-from eigenflow.lowrank.namespace.krylov import Krylov, Target
+from eigenflow.lowrank.namespace.krylov import ImageKrylov, Target
 
 # Gram matrices see squares above this share of the first. Columns from here on test the result.
 _VISIBLE, _RESIDUAL_COLUMN = 1e-11, 2**40
@@ -98,7 +98,7 @@ class _Decomposition:
         return target.below_floor or basis > 0.45 * min(self._a.shape)
 
     def _by_krylov(self, along: Sides) -> Triplets | None:
-        basis = Krylov(along, self._target, self._library, self._key)
+        basis = ImageKrylov(along, self._target, self._library, self._key)
         enough = basis.run()
         self._passes += basis.passes
         if not enough:

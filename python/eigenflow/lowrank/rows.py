@@ -1,0 +1,359 @@
+"""The svd driver for a tall matrix whose rows are somewhere else: cluster, ranks, memory.
+
+The short side is kept here. Each read of A is one call of an engine (`eigenflow._map_reduce`):
+the fused sweeps ``A^H (A W)`` of a block Krylov iteration that keeps all blocks of the short side,
+and at the end the triangular factor of ``A V``, from which the values, the right vectors and the
+error come without squares. U is ``A V / s``, which the engine makes where the rows are.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from eigenflow import _core
+from eigenflow._arrays import Array
+from eigenflow._map_reduce import lowrank as pieces
+from eigenflow._map_reduce.engine import Rows
+from eigenflow.lowrank.namespace.blocks import Host
+from eigenflow.lowrank.namespace.krylov import Krylov, Target
+
+# Columns of the Gaussian matrix from here on test the result, and are in no basis.
+_HOLD_OUT_COLUMN = 2**40
+# Norms whose squares are ordinary numbers.
+_ORDINARY = (1e-70, 1e70)
+_TOLERANCE_WIDTH = 64  # columns of a block where the rank is not known
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of a decomposition."""
+
+    rank: int | None = None
+    rtol: float | None = None
+    atol: float | None = None
+    oversampling: int = 10
+    passes: int | None = None  # reads of A, exactly where it takes more than one; None: enough
+    method: str = "auto"  # or "krylov", "exact"
+    residuals: bool = False
+    key: int = 0
+
+    @property
+    def by_rank(self) -> bool:
+        """No tolerance is asked for."""
+        return self.rtol is None and self.atol is None
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Values and right vectors in double precision; A turns the weights ``V / s`` into U."""
+
+    s: Array
+    Vh: Array
+    weights: Array
+    norm: float
+    error: float
+    error_kind: str
+    residuals: Array
+    method: str
+    passes: int
+
+
+def ignore(_: Any) -> None:
+    """Do nothing with what a sweep reports."""
+
+
+def decompose(
+    rows: Rows,
+    shape: tuple[int, int],
+    dtype: Any,
+    request: Request,
+    after_pass: Callable[[Any], None] = ignore,
+    state: dict[str, Array] | None = None,
+) -> Found:
+    """Return the leading triplets; every rank of an engine with ranks returns the same.
+
+    Parameters
+    ----------
+    rows : Rows
+        The blocks of A, one array.
+    shape, dtype
+        Those of A.
+    request : Request
+        What is wanted.
+    after_pass : callable
+        Called after each sweep with the `Sweeps`, whose `state()` a later call can start from.
+    state : dict, optional
+        Such a state.
+
+    Raises
+    ------
+    ValueError
+        If A holds NaN or infinity; the message names the first position.
+    """
+    return _Decomposition(rows, shape, dtype, request, after_pass, state).run()
+
+
+@dataclass
+class Reads:
+    """A, by what a pass over it gives; counts the passes and guards the range."""
+
+    rows: Rows
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    scale: float = 1.0
+    norm: float = math.nan  # of the scaled matrix; NaN before the first pass
+    passes: int = 0
+
+    def fused(self, W: Array) -> Array:
+        """A^H A W."""
+        return self._scaled(pieces.fused, pieces.add, np.asfortranarray(W))
+
+    def triangle(self, V: Array | None) -> Array:
+        """Return the factor R of A V; of A itself for None."""
+        return self._scaled(pieces.triangle, pieces.stack, V)
+
+    def _scaled(self, piece: Any, combine: Any, block: Array | None) -> Array:
+        while True:
+            # A norm that overflows is finite when all entries are divided by 2^600.
+            product, norm, refused = self.rows.reduce(piece, combine, block, self.scale)
+            self.passes += 1
+            if refused is not None:
+                position, value = refused
+                msg = f"A: got {value} at position {position}, want finite values"
+                raise ValueError(msg)
+            low, high = _ORDINARY
+            if norm == 0 or low < norm < high or not math.isnan(self.norm):
+                self.norm = norm
+                return np.asarray(product)
+            exponent = -600 if norm == math.inf else max(-1020, min(1020, -math.frexp(norm)[1]))
+            self.scale = math.ldexp(self.scale, exponent)
+
+
+class Sweeps(Krylov):
+    """The basis of the short side, one read of A for each block of it."""
+
+    def __init__(self, reads: Reads, target: Target, request: Request, width: int) -> None:
+        self._reads, self._request = reads, request
+        super().__init__(reads, target, Host(), request.key, width)
+
+    @property
+    def target(self) -> Target:
+        """What is wanted, with the norm once it is known."""
+        return self._target
+
+    @property
+    def left(self) -> float:
+        """Energy of A outside the basis."""
+        return self._target.norm_squared - float(np.trace(self._gram).real)
+
+    def _advance(self, newest: Array) -> Array:
+        product = self._reads.fused(newest)
+        self.passes = self._reads.passes
+        self._target = with_norm(self._target, self._request, self._reads)
+        return product
+
+    def _done(self) -> bool:
+        if self._reads.norm == 0:
+            return True
+        if self._request.passes is not None and self._request.by_rank:
+            return len(self._gram) >= (self._request.passes - 1) * self._width
+        return super()._done()
+
+    def state(self) -> dict[str, Array]:
+        """All that the next sweep needs, as arrays."""
+        past = {f"past{i}": values for i, values in enumerate(self._past)}
+        numbers = [self._reads.scale, self._reads.norm, self._reads.passes, self._sweeps_below]
+        return {"V": self.V, "gram": self._gram, "numbers": np.array(numbers), **past}
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Go on from a state."""
+        self.V, self._gram = state["V"], state["gram"]
+        self._past = [state[f"past{i}"] for i in range(3) if f"past{i}" in state]
+        scale, norm, passes, below = state["numbers"].tolist()
+        self._reads.scale, self._reads.norm, self._reads.passes = scale, norm, int(passes)
+        self._sweeps_below, self._restored = int(below), True
+        self._target = with_norm(self._target, self._request, self._reads)
+
+
+def with_norm(target: Target, request: Request, reads: Reads) -> Target:
+    """Return the target for a matrix whose norm is known."""
+    tolerance = -1.0
+    if not request.by_rank:
+        absolute = (request.atol or 0.0) * reads.scale
+        tolerance = max(absolute, (request.rtol or 0.0) * reads.norm)
+    return replace(target, norm_squared=reads.norm**2, tolerance=tolerance)
+
+
+def krylov_width(shape: tuple[int, int], request: Request) -> int:
+    """Return the columns of a block: all that are wanted, since reads are what costs."""
+    wanted = _TOLERANCE_WIDTH if request.rank is None else request.rank + request.oversampling
+    if request.rank is not None and not request.by_rank:
+        wanted = min(wanted, _TOLERANCE_WIDTH)
+    return max(1, min(wanted, *shape))
+
+
+@dataclass
+class _Decomposition:
+    rows: Rows
+    shape: tuple[int, int]
+    dtype: Any
+    request: Request
+    after_pass: Callable[[Any], None]
+    state: dict[str, Array] | None
+    reads: Reads = field(init=False)
+    target: Target = field(init=False)
+
+    def __post_init__(self) -> None:
+        wide = pieces.wide_dtype(self.dtype)
+        self.reads = Reads(self.rows, self.shape, wide)
+        smaller, asked = min(self.shape), self.request.rank
+        self.target = Target(
+            rank=smaller if asked is None else asked,
+            tolerance=-1.0,
+            oversampling=self.request.oversampling,
+            norm_squared=math.nan,
+            eps=float(np.finfo(wide).eps),
+        )
+
+    def run(self) -> Found:
+        if min(self.shape) == 0 or self.target.rank == 0:
+            return self._nothing()
+        basis = None if self._exact_is_cheaper() else self._basis()
+        if basis is None:
+            return self._exact()
+        if self.reads.norm == 0:
+            return self._finish(np.zeros((1, basis.V.shape[1])), basis.V, "krylov")
+        return self._from_basis(basis)
+
+    def _nothing(self) -> Found:
+        m, n = self.shape
+        if m * n:
+            self.reads.fused(np.zeros((n, 1), self.reads.dtype))
+        norm = self.reads.norm if m * n else 0.0
+        self.reads.norm = norm
+        none = np.zeros((0, n), self.reads.dtype)
+        return self._found(np.zeros(0), none, norm, "tail-energy", "exact")
+
+    def _exact_is_cheaper(self) -> bool:
+        """Whether the factor of A itself, in one read, costs less than sweeps with a basis."""
+        request, smaller = self.request, min(self.shape)
+        if request.method != "auto":
+            return request.method == "exact"
+        if request.passes == 1:
+            return True
+        relative = 0.0 if request.rtol is None else request.rtol
+        if not request.by_rank and not request.atol and relative**2 < 64 * self.target.eps:
+            return True  # below what energies resolve
+        basis = 100 + (1.4 * self.target.rank if request.by_rank else 0)
+        return basis > 0.45 * smaller
+
+    def _basis(self) -> Sweeps | None:
+        """Return the basis; None where it would be so large that the exact way is cheaper."""
+        width = krylov_width(self.shape, self.request)
+        if 2 * width > self.shape[1]:
+            return None
+        sweeps = Sweeps(self.reads, self.target, self.request, width)
+        if self.state is not None:
+            sweeps.restore(self.state)
+        enough = sweeps.run(self.after_pass)
+        self.target = sweeps.target
+        return sweeps if enough else None
+
+    def _exact(self) -> Found:
+        R = self.reads.triangle(None)
+        self.target = with_norm(self.target, self.request, self.reads)
+        return self._finish(R, None, "exact")
+
+    def _from_basis(self, basis: Sweeps) -> Found:
+        V, test = basis.V, None
+        # The energy may turn out below rounding: then vectors that no basis is made of tell.
+        if basis.left <= 1e6 * self.target.rounding:
+            count, n = _core.svd.hold_out_vectors, self.shape[1]
+            test = Host().normals(self.request.key, n, _HOLD_OUT_COLUMN, count, self.reads.dtype)
+        R = self.reads.triangle(V if test is None else np.concatenate((V, test), axis=1))
+        return self._finish(R, V, "krylov", test)
+
+    def _finish(self, R: Array, V: Array | None, method: str, test: Array | None = None) -> Found:
+        """Triplets from the factor of ``A [V, test]``; no V stands for the identity."""
+        size = R.shape[1] if V is None else V.shape[1]
+        values, vh = _svd_of(R[:, :size])
+        squares = values**2
+        rank = self._rank(squares, complete=V is None)
+        s, right = values[:rank], vh[:rank] if V is None else vh[:rank] @ V.conj().T
+        right = _with_signs(right)
+        if V is None:
+            return self._found(
+                s, right, math.sqrt(math.fsum(squares[rank:])), "tail-energy", method
+            )
+        left = self.target.norm_squared - math.fsum(squares[:rank])
+        if left >= self.target.rounding or self.reads.norm == 0:
+            return self._found(s, right, math.sqrt(max(left, 0.0)), "tail-energy", method)
+        if test is None:
+            test, R = self._tested(V, R)
+        error = _hold_out(R, size, vh[:rank], V, test)
+        return self._found(s, right, error, "hold-out", method)
+
+    def _tested(self, V: Array, R: Array) -> tuple[Array, Array]:
+        """One more read, for an error that no one expected to be so small."""
+        count, n = _core.svd.hold_out_vectors, self.shape[1]
+        test = Host().normals(self.request.key, n, _HOLD_OUT_COLUMN, count, self.reads.dtype)
+        return test, self.reads.triangle(np.concatenate((V, test), axis=1))
+
+    def _rank(self, squares: Array, *, complete: bool) -> int:
+        most = min(self.target.rank, squares.size)
+        if self.request.by_rank:
+            return most
+        if complete:
+            tails = np.append(np.cumsum(squares[::-1])[::-1], 0.0)
+            return min(most, int(np.argmax(tails <= self.target.tolerance**2)))
+        found = self.target.rank_of(squares)
+        return most if found is None else found
+
+    def _found(self, s: Array, Vh: Array, error: float, kind: str, method: str) -> Found:
+        reads = self.reads
+        residuals = np.full(s.size, math.nan)
+        # Below this a value is rounding, and A v / s would be noise and no unit vector.
+        floor = 8 * self.target.eps * (s[0] if s.size else 0.0)
+        inverse = np.divide(1.0, s, out=np.zeros_like(s), where=s > floor)
+        if self.request.residuals and s.size:
+            rest = reads.fused(Vh.conj().T) * inverse - Vh.conj().T * s
+            sums = np.sum(np.abs(rest) ** 2, axis=0)
+            residuals = np.sqrt((sums + self.target.eps**2 * reads.norm**2) / 2) / reads.scale
+        return Found(
+            s=s / reads.scale,
+            Vh=Vh,
+            weights=Vh.conj().T * (inverse * reads.scale),
+            norm=reads.norm / reads.scale,
+            error=error / reads.scale,
+            error_kind=kind,
+            residuals=residuals,
+            method=method,
+            passes=reads.passes,
+        )
+
+
+def _svd_of(R: Array) -> tuple[Array, Array]:
+    if not np.isfinite(R).all():
+        msg = "A: holds, or leads to, values that are not finite"
+        raise ValueError(msg)
+    _, values, vh = np.linalg.svd(R, full_matrices=R.shape[0] < R.shape[1])
+    n = R.shape[1]
+    return np.concatenate((values, np.zeros(n - values.size))), vh
+
+
+def _hold_out(R: Array, size: int, turn: Array, V: Array, test: Array) -> float:
+    """||A - A X X^H|| for X^H = turn V^H, from products with Gaussian columns in the factor too."""
+    inside = R[:, :size] @ (turn.conj().T @ (turn @ (V.conj().T @ test)))
+    rest = R[:, size:] - inside
+    return math.sqrt(float(np.sum(np.abs(rest) ** 2)) / test.shape[1])
+
+
+def _with_signs(Vh: Array) -> Array:
+    """Make the largest entry of each row real and positive, the first one on ties."""
+    if not Vh.size:
+        return Vh
+    largest = Vh[np.arange(len(Vh)), np.abs(Vh).argmax(axis=1)]
+    return np.asarray(Vh * (largest.conj() / np.abs(largest))[:, None])

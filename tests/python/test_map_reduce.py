@@ -1,0 +1,290 @@
+"""The pieces that engines run: each algorithm by blocks is the algorithm on the whole."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import eigenflow as ef
+from eigenflow._map_reduce import flow as flow_pieces
+from eigenflow._map_reduce import lds as lds_pieces
+from eigenflow._map_reduce import lowrank as pieces
+from eigenflow._map_reduce import sine as sine_pieces
+from eigenflow._map_reduce import stop
+from eigenflow._map_reduce.engine import LocalRows
+from eigenflow._map_reduce.tree import FAN_IN, combine_all
+from eigenflow.lowrank.rows import Request, decompose
+from reference import lowrank as truth
+
+CUTS = [0, 100, 103, 103, 900]
+
+
+def blocks(A, cuts=CUTS):
+    return np.split(A, cuts)
+
+
+def matrix(spectrum="harmonic", shape=(1500, 300), dtype=np.float64):
+    return truth.with_spectrum(shape, truth.decay(spectrum, min(shape)), seed=4, dtype=dtype)
+
+
+def triplets(A, request, cuts=CUTS):
+    rows = LocalRows(blocks(A, cuts))
+    found = decompose(rows, A.shape, A.dtype, request)
+    U = rows.map(pieces.image, (found.s.size,), A.dtype, found.weights, A.dtype)
+    return found, U
+
+
+@given(st.integers(1, 70), st.integers(1, 4))
+def test_groups_of_a_power_of_two_make_the_same_pairs(n, level):
+    parts = [str(i) for i in range(n)]
+
+    def pair(a, b):
+        return f"({a} {b})"
+
+    width = 2**level
+    groups = [combine_all(parts[i : i + width], pair) for i in range(0, n, width)]
+    assert combine_all(groups, pair) == combine_all(parts, pair)
+    assert FAN_IN & (FAN_IN - 1) == 0
+
+
+def test_nothing_cannot_be_combined():
+    with pytest.raises(ValueError, match="parts: got none"):
+        combine_all([], max)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+@pytest.mark.parametrize("kwargs", [{}, {"passes": 3}, {"method": "exact"}])
+def test_svd_by_blocks(dtype, kwargs):
+    A = matrix(dtype=dtype)
+    found, U = triplets(A, Request(rank=8, **kwargs))
+    best = truth.decay("harmonic", 300)
+    rest = np.linalg.norm(truth.wide(A) - (truth.wide(U) * found.s) @ found.Vh)
+    eps = float(np.finfo(dtype).eps)
+    assert rest == pytest.approx(found.error, rel=20 * eps)
+    assert rest <= np.linalg.norm(best[8:]) * (1 + (1e-4 if "passes" in kwargs else 2e-5))
+    assert np.abs(U.conj().T @ U - np.eye(8)).max() <= 200 * eps
+    assert np.abs(found.Vh @ found.Vh.conj().T - np.eye(8)).max() <= 1e-14
+    assert found.passes == kwargs.get("passes", found.passes)
+    assert U.dtype == dtype
+
+
+def test_svd_of_the_blocks_agrees_with_the_ordinary_one():
+    A = matrix("exponential")
+    found = triplets(A, Request(rank=10))[0]
+    one = ef.lowrank.svd(A, rank=10, rng=1)
+    np.testing.assert_allclose(found.s, one.s, rtol=1e-5)
+    assert found.error == pytest.approx(one.error, rel=2e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e300])
+def test_svd_of_extreme_scale(scale):
+    A = matrix() * scale
+    found, U = triplets(A, Request(rank=5, passes=3))
+    np.testing.assert_allclose(found.s / scale, truth.decay("harmonic", 300)[:5], rtol=1e-3)
+    assert found.passes == 4  # one more, to see the scale
+    assert np.abs(U.T @ U - np.eye(5)).max() < 1e-13
+
+
+@pytest.mark.parametrize("rtol", [0.3, 0.05, 1e-3, 1e-9])
+def test_svd_by_tolerance(rtol):
+    A = matrix("exponential", (700, 260))
+    found, U = triplets(A, Request(rtol=rtol), [200, 650])
+    values = np.linalg.svd(A, compute_uv=False)
+    norm = np.linalg.norm(values)
+    tails = np.array([np.linalg.norm(values[k:]) for k in range(261)])
+    least = int(np.argmax(tails <= rtol * norm))
+    assert found.s.size == least
+    rest = np.linalg.norm(A - (U * found.s) @ found.Vh)
+    assert rest <= rtol * norm * (1 + 1e-6)
+
+
+def test_error_of_a_matrix_of_low_rank_is_rounding():
+    A = truth.with_spectrum((900, 300), np.r_[np.ones(4), np.zeros(296)], seed=1)
+    for kwargs in ({"rank": 9}, {"rank": 9, "passes": 3}, {"rtol": 1e-5}, {"rtol": 1e-12}):
+        found, U = triplets(A, Request(**kwargs), [400])
+        assert found.error < 1e-13
+        assert np.linalg.norm(A - (U * found.s) @ found.Vh) < 1e-13
+        # Where a value is rounding, the column of U is zero rather than noise.
+        assert np.isfinite(U).all()
+        assert np.abs(U[:, :4].T @ U[:, :4] - np.eye(4)).max() < 1e-13
+
+
+def test_residuals_are_those_of_the_definition():
+    A = matrix("root", (800, 300))
+    found, U = triplets(A, Request(rank=6, passes=3, residuals=True), [500])
+    assert found.passes == 4
+    right = found.Vh.T
+    first = np.linalg.norm(A @ right - U * found.s, axis=0)
+    second = np.linalg.norm(A.T @ U - right * found.s, axis=0)
+    np.testing.assert_allclose(found.residuals, np.sqrt((first**2 + second**2) / 2), rtol=1e-6)
+    assert np.isnan(triplets(A, Request(rank=6, passes=3), [500])[0].residuals).all()
+
+
+def test_small_and_empty_matrices():
+    for shape in [(0, 5), (5, 0), (1, 1), (3, 40), (40, 3)]:
+        A = np.random.default_rng(0).standard_normal(shape)
+        found, U = triplets(A, Request(rank=min(shape)), [1])
+        np.testing.assert_allclose((U * found.s) @ found.Vh, A, atol=1e-13)
+        assert triplets(A, Request(rank=0), [1])[0].error == pytest.approx(np.linalg.norm(A))
+    zero, U = triplets(np.zeros((50, 300)), Request(rank=3, method="krylov"), [20])
+    assert (zero.s == 0).all()
+    assert zero.error == 0
+    assert (U == 0).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("method", ["krylov", "exact"])
+def test_first_bad_entry_is_named_by_its_global_position(bad, method):
+    A = matrix()
+    A[1203, 7] = A[950, 2] = A[1499, 0] = bad
+    with pytest.raises(ValueError, match=rf"A: got {bad} at position \(950, 2\), want finite"):
+        triplets(A, Request(rank=3, method=method))
+
+
+def test_hidden_memory_layouts():
+    A = matrix()
+    plain = triplets(A, Request(rank=4, passes=3))[0]
+    A.setflags(write=False)
+    for B in (np.asfortranarray(A), np.repeat(A, 2, axis=1)[:, ::2], A.astype(">f8")):
+        other = triplets(B, Request(rank=4, passes=3))[0]
+        np.testing.assert_allclose(other.s, plain.s, rtol=1e-14)
+
+
+def test_goes_on_from_a_state():
+    A, states = matrix("root"), []
+    rows, request = LocalRows(blocks(A)), Request(rank=6)
+    whole = decompose(rows, A.shape, A.dtype, request, lambda s: states.append(s.state()))
+    assert len(states) == whole.passes - 1
+    for state in states:
+        rest = decompose(rows, A.shape, A.dtype, request, state=state)
+        assert rest.passes == whole.passes
+        assert rest.s.tobytes() == whole.s.tobytes()
+        assert rest.Vh.tobytes() == whole.Vh.tobytes()
+
+
+def test_long_work_looks_at_the_stop_flag():
+    A = matrix()
+    with stop.watching(lambda: True), pytest.raises(stop.Stopped):
+        triplets(A, Request(rank=3))
+    triplets(A, Request(rank=3, passes=3))
+
+
+def test_sine_by_rows():
+    rng = np.random.default_rng(1)
+    U, V, X = rng.uniform(-1, 1, (130, 3)), rng.uniform(-1, 1, (70, 3)), rng.normal(size=(70, 2))
+    G = rng.normal(size=(130, 2))
+    op = ef.sine.SineLowRank(U, V, 9.0, method="fused")
+    same = sine_pieces.Settings(9.0, op.gain)
+    cuts = [40, 40, 90]
+    rows = LocalRows(blocks(U, cuts))
+    assert rows.map(sine_pieces.product, (2,), float, V, X, same).tobytes() == (op @ X).tobytes()
+    assert rows.map(sine_pieces.entries, (70,), float, V, same).tobytes() == op.toarray().tobytes()
+    both = LocalRows(blocks(U, cuts), blocks(G, cuts))
+    np.testing.assert_allclose(
+        both.reduce(sine_pieces.adjoint, sine_pieces.add, V, same), op.T @ G, rtol=1e-12
+    )
+    want = op.vjp(X, G)
+    sums = both.reduce(sine_pieces.gradient_sums, sine_pieces.add_sums, V, X, same)
+    for name in sums._fields:
+        np.testing.assert_allclose(getattr(sums, name), getattr(want, name), rtol=1e-10)
+    np.testing.assert_allclose(
+        both.map(sine_pieces.gradient_rows, (3,), float, V, X, same), want.U, rtol=1e-12
+    )
+
+
+def test_sums_over_coordinates():
+    rng = np.random.default_rng(2)
+    z, values, times = rng.normal(size=90), rng.uniform(0.01, 1, 90), np.array([0.5, 3.0])
+    cuts, options = [30, 30, 77], {"depth": 1}
+    rows = LocalRows(blocks(z, cuts), blocks(values, cuts))
+    loss = rows.reduce(flow_pieces.losses, flow_pieces.add, 0.1, times, options)
+    theta = ef.flow.solve(z, values, times, depth=1, b0=0.1)
+    np.testing.assert_allclose(loss, ((theta - z) ** 2).sum(axis=-1) / 2, rtol=1e-12)
+    for piece, whole in ((flow_pieces.sure, ef.flow.sure), (flow_pieces.expected_risk, None)):
+        got = rows.reduce(piece, flow_pieces.add, 0.1, times, 0.2, options)
+        function = whole or ef.flow.expected_risk
+        np.testing.assert_allclose(
+            got, function(z, values, times, 0.2, depth=1, b0=0.1), rtol=1e-10
+        )
+
+
+SYSTEMS = {
+    "two states": ef.lds.LinearSystem(
+        [[0.9, 0.2], [0.0, 0.8]], [[1.0, 0.5]], np.eye(2), 2.0, state_offset=[0.3, -0.1]
+    ),
+    "level": ef.lds.LinearSystem(1.0, 1.0, 0.3, 2.0),
+    "inputs": ef.lds.LinearSystem(0.7, 1.0, 0.5, 1.0, B=1.5, D=0.2),
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("missing", [False, True])
+def test_filter_by_blocks_of_time(name, missing):
+    system, rng = SYSTEMS[name], np.random.default_rng(3)
+    y = rng.normal(size=(2000, 1)).cumsum(axis=0) / 10
+    if missing:
+        y[[0, 950, 1600]] = np.nan
+    inputs = rng.normal(size=(2000, 1)) if system.input_dim else None
+    cuts = [5, 300, 300, 900, 1501]
+    known = blocks(inputs, cuts) if system.input_dim else [None] * 6
+    parts = list(zip(blocks(y, cuts), known, strict=True))
+    steady = lds_pieces.steady_of(system)
+    again = []
+
+    def run(i, law):
+        return ef.lds.filter(system, parts[i][0], inputs=parts[i][1], state=law)
+
+    def advance(i, law):
+        again.append(i)
+        return run(i, law).final_state
+
+    start = ef.lds.FilterState(system.mean0, system.cov0, system.diffuse_directions)
+    moves = [lds_pieces.move(0, *part, system, steady) for part in parts]
+    laws = lds_pieces.starts(moves, start, steady, advance)
+    assert again == ([0, 1] if not missing else [0, 1, 4, 5]), again
+    whole = ef.lds.filter(system, y, inputs=inputs)
+    found = [run(i, laws[i]) for i in range(len(parts))]
+    means = np.concatenate([each.filtered_mean for each in found])
+    np.testing.assert_allclose(means, whole.filtered_mean, atol=1e-10)
+    total = sum(each.log_likelihood for each in found)
+    assert total == pytest.approx(whole.log_likelihood, rel=1e-12)
+    np.testing.assert_allclose(laws[-1].mean, whole.final_state.mean, atol=1e-10)
+
+
+def test_moves_of_time_are_associative():
+    system = SYSTEMS["two states"]
+    y = np.random.default_rng(0).normal(size=(90, 1))
+    steady = lds_pieces.steady_of(system)
+    a, b, c = (lds_pieces.move(0, part, None, system, steady) for part in np.split(y, [10, 55]))
+    whole = lds_pieces.move(0, y, None, system, steady)
+    left = lds_pieces.follow(lds_pieces.follow(a, b), c)
+    right = lds_pieces.follow(a, lds_pieces.follow(b, c))
+    for got in (left, right):
+        np.testing.assert_allclose(got.shift, whole.shift, atol=1e-12)
+        np.testing.assert_allclose(got.transfer, whole.transfer, atol=1e-14)
+        assert got.complete
+
+
+def test_a_system_without_a_steady_state_goes_block_by_block():
+    system = ef.lds.LinearSystem(1.2, 0.0, 1.0, 1.0, mean0=[0.0], cov0=1.0)
+    assert lds_pieces.steady_of(system) is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 200), max_size=6).map(sorted), st.integers(0, 2**32))
+def test_any_cut_gives_the_same_values(cuts, seed):
+    A = np.random.default_rng(seed).standard_normal((200, 40))
+    found = triplets(A, Request(rank=6, method="krylov", passes=2, key=5), cuts)[0]
+    whole = triplets(A, Request(rank=6, method="krylov", passes=2, key=5), [])[0]
+    np.testing.assert_allclose(found.s, whole.s, rtol=1e-12)
+
+
+def test_pieces_can_be_pickled():
+    for module in (pieces, sine_pieces, flow_pieces, lds_pieces):
+        for function in vars(module).values():
+            if callable(function) and getattr(function, "__module__", "") == module.__name__:
+                assert len(pickle.dumps(function)) < 10_000
+    system = pickle.loads(pickle.dumps(SYSTEMS["inputs"]))
+    assert system.input_dim == 1
