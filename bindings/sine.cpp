@@ -4,6 +4,8 @@
 
 #include <eigenflow/sine.hpp>
 
+#include <pybind11/stl.h>
+
 namespace eigenflow::bindings {
 namespace {
 
@@ -131,6 +133,32 @@ void jvp(const py::array &U, const py::array &V, const py::array &X, const py::o
   });
 }
 
+void apply_anchors(const py::array &U, const py::array &V, const py::array &X, const py::array &out,
+                   const std::vector<index> &counts, const std::vector<double> &half_widths,
+                   double omega, double gain, int workers) {
+  with_float_type(U, [&](auto zero) {
+    using real = decltype(zero);
+    const auto u = matrix_of<const real>(U, "U"), v = matrix_of<const real>(V, "V");
+    const auto x = matrix_of<const real>(X, "X");
+    const auto y = matrix_of<real>(out, "out");
+    const py::gil_scoped_release release;
+    sine::apply_anchors<real>(u, v, x, y, {counts, half_widths},
+                              {.omega = omega, .gain = gain, .workers = workers});
+  });
+}
+
+void apply_taylor(const py::array &U, const py::array &V, const py::array &X, const py::array &out,
+                  index order, double omega, double gain, int workers) {
+  with_float_type(U, [&](auto zero) {
+    using real = decltype(zero);
+    const auto u = matrix_of<const real>(U, "U"), v = matrix_of<const real>(V, "V");
+    const auto x = matrix_of<const real>(X, "X");
+    const auto y = matrix_of<real>(out, "out");
+    const py::gil_scoped_release release;
+    sine::apply_taylor<real>(u, v, x, y, order, {.omega = omega, .gain = gain, .workers = workers});
+  });
+}
+
 void sincospi(const py::array &t, const py::array &sine_out, const py::array &cosine_out) {
   with_float_type(t, [&](auto zero) {
     using real = decltype(zero);
@@ -166,6 +194,11 @@ void register_sine(py::module_ &m) {
   m.def("jvp", &jvp, py::arg("U"), py::arg("V"), py::arg("X"), py::arg("dU"), py::arg("dV"),
         py::arg("dX"), py::arg("domega"), py::arg("dgain"), py::arg("out"), py::arg("omega"),
         py::arg("gain"), py::arg("exact_phase"), py::arg("scale_right"), py::arg("workers"));
+  m.def("apply_anchors", &apply_anchors, py::arg("U"), py::arg("V"), py::arg("X"), py::arg("out"),
+        py::arg("counts"), py::arg("half_widths"), py::arg("omega"), py::arg("gain"),
+        py::arg("workers"));
+  m.def("apply_taylor", &apply_taylor, py::arg("U"), py::arg("V"), py::arg("X"), py::arg("out"),
+        py::arg("order"), py::arg("omega"), py::arg("gain"), py::arg("workers"));
   m.def("register_loop", &register_loop, py::arg("depth"), py::arg("n_rhs"), py::arg("n"),
         py::arg("twice") = false);
   m.def("sincospi", &sincospi, py::arg("t"), py::arg("sine"), py::arg("cosine"));

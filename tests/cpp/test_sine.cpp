@@ -68,6 +68,25 @@ template <class Real> void check_against_the_formula(bool exact_phase) {
   }
 }
 
+// Enough anchors, and a high enough order, give the products of the fused tiles.
+template <class Real> void check_expansions(Real tolerance) {
+  for (const auto &p : {problem<Real>{70, 300, 1, 3}, problem<Real>{9, 40, 2, 40},
+                        problem<Real>{5, 0, 1, 2}, problem<Real>{0, 5, 3, 1}}) {
+    const sine::options opts{0.7, 3, false, 2};
+    std::vector<Real> want(static_cast<std::size_t>(p.m * p.t)), anchors(want), taylor(want);
+    const auto view = [&](std::vector<Real> &y) { return row_major(y.data(), p.m, p.t); };
+    sine::apply<Real>(p.U(), p.V(), p.X(), view(want), opts);
+    const auto k = static_cast<std::size_t>(p.k);
+    const sine::anchor_grid grid{std::vector<std::int64_t>(k, 16), std::vector<double>(k, 1.0)};
+    sine::apply_anchors<Real>(p.U(), p.V(), p.X(), view(anchors), grid, opts);
+    sine::apply_taylor<Real>(p.U(), p.V(), p.X(), view(taylor), 13, opts);
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      CHECK_CLOSE(anchors[i], want[i], tolerance);
+      CHECK_CLOSE(taylor[i], want[i], tolerance);
+    }
+  }
+}
+
 } // namespace
 
 TEST(float_entries_and_products_follow_the_formula) {
@@ -149,4 +168,16 @@ TEST(wrong_arguments_are_refused) {
   CHECK_THROWS(sine::apply<double>(p.U(), p.V(), p.X(), Y, {INFINITY, 1, false, 1}),
                argument_error);
   CHECK_THROWS(sine::entries<double>(p.U(), p.V(), Y, {}), argument_error);
+}
+TEST(expansions_are_the_sine) {
+  check_expansions<float>(2e-5F);
+  check_expansions<double>(1e-9);
+}
+TEST(grids_and_orders_that_are_refused) {
+  const problem<double> p{2, 3, 1, 1};
+  std::vector<double> y(2);
+  const auto Y = row_major(y.data(), 2, 1);
+  CHECK_THROWS(sine::apply_anchors<double>(p.U(), p.V(), p.X(), Y, {{3}, {1.0}}, {}),
+               argument_error);
+  CHECK_THROWS(sine::apply_taylor<double>(p.U(), p.V(), p.X(), Y, 2, {}), argument_error);
 }

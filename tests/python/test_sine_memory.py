@@ -11,16 +11,17 @@ pytestmark = pytest.mark.skipif(
 
 SCRIPT = """
 import numpy as np
+import scipy.special  # which choosing a method imports
 import eigenflow as ef
 
 def kib(field):
     with open("/proc/self/status") as f:
         return next(int(line.split()[1]) for line in f if line.startswith(field))
 
-m, n, k, t, transposed, dtype, exact = {case}
+m, n, k, t, transposed, dtype, omega, settings = {case}
 rng = np.random.default_rng(0)
 U, V = (rng.standard_normal((rows, k)).astype(dtype) for rows in (m, n))
-op = ef.sine.SineLowRank(U, V, 0.01, exact_phase=exact)
+op = ef.sine.SineLowRank(U, V, omega, **settings)
 op = op.T if transposed else op
 X = np.ones((op.shape[1], t), dtype)
 out = np.ones((op.shape[0], t), dtype)
@@ -37,10 +38,14 @@ print(kib("VmHWM") - before)
 @pytest.mark.parametrize(
     "case",
     [
-        (1_000_000, 20, 8, 1, False, "float32", False),
-        (1_000_000, 20, 8, 1, True, "float32", False),
-        (3_000, 50, 3_000, 4, False, "float64", True),
-        (200, 300, 4, 5_000, False, "float64", True),
+        (1_000_000, 20, 8, 1, False, "float32", 0.01, {}),
+        (1_000_000, 20, 8, 1, True, "float32", 0.01, {}),
+        (1_000_000, 20, 2, 1, True, "float32", 0.01, {}),
+        (3_000, 50, 3_000, 4, False, "float64", 0.01, {"exact_phase": True}),
+        (200, 300, 4, 5_000, False, "float64", 0.01, {"exact_phase": True}),
+        (300, 20_000, 1, 600, False, "float32", 300.0, {"method": "anchors"}),
+        (300, 20_000, 3, 50, False, "float64", 0.3, {"method": "anchors", "rtol": 1e-5}),
+        (20_000, 3_000, 8, 500, False, "float64", 2e-3, {"method": "taylor", "rtol": 1e-9}),
     ],
 )
 def test_scratch_stays_under_four_mebibytes_for_each_worker(case):

@@ -1,11 +1,14 @@
 """Every way to multiply, forced and compared, and the choice between them."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eigenflow.sine import SineLowRank, expansions, methods
+from eigenflow._core import sine as _core
+from eigenflow.sine import SineLowRank, methods
 from reference import sine as reference
 
 DTYPES = [np.float32, np.float64]
@@ -150,15 +153,54 @@ def test_a_missing_extra_is_named(monkeypatch):
     assert "nufft" not in SineLowRank(U, V, 1.0).info.reason
 
 
-@pytest.mark.parametrize("count", [2, 6, 20])
-def test_lagrange_polynomials_reproduce_polynomials(count):
-    rng = np.random.default_rng(0)
-    coefficients, x = rng.normal(size=count), rng.uniform(-1, 1, 30)
-    nodes = expansions._chebyshev_nodes(count)
-    polynomial = np.polynomial.chebyshev.chebval
-    np.testing.assert_allclose(
-        expansions._lagrange(x, count) @ polynomial(nodes, coefficients),
-        polynomial(x, coefficients),
-        atol=1e-12,
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("counts", "n", "t"),
+    [((2,), 5, 1), ((6,), 3000, 3), ((20,), 100, 700), ((4, 6), 200, 5), ((2, 4, 6), 150, 17)],
+)
+def test_anchors_are_the_interpolant(counts, n, t, dtype):
+    U, V, X = problem(37, n, len(counts), t, dtype)
+    half_widths = [1.0, 1.5, 2.0][: len(counts)]
+    V[0] = [w * reference.chebyshev_nodes(c)[0] for w, c in zip(half_widths, counts, strict=True)]
+    want = reference.interpolated(U, V, 1.7, counts, half_widths) @ X.astype(float) / 3
+    got = np.empty((37, t), dtype)
+    _core.apply_anchors(U, V, X, got, counts, half_widths, 1.7, 3.0, 2)
+    np.testing.assert_allclose(got, want, atol=300 * np.finfo(dtype).eps * n**0.5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("k", "order", "n", "t"), [(1, 9, 3000, 3), (4, 5, 150, 20), (8, 3, 90, 1)]
+)
+def test_monomials_make_the_polynomial(k, order, n, t, dtype):
+    U, V, X = problem(137, n, k, t, dtype)
+    phase = 0.9 * U.astype(float) @ V.T.astype(float)
+    polynomial = sum(
+        (-1) ** (p // 2) * phase**p / math.factorial(p) for p in range(1, order + 1, 2)
     )
-    np.testing.assert_array_equal(nodes, -nodes[::-1])
+    got = np.empty((137, t), dtype)
+    # The sizes of the factors must not matter, only that of the phase.
+    small = dtype(2.0**-100)
+    _core.apply_taylor(U / small, V * small, X, got, order, 0.9, -2.0, 2)
+    atol = 300 * np.finfo(dtype).eps * n**0.5
+    np.testing.assert_allclose(got, polynomial @ X / -2, atol=atol)
+
+
+@pytest.mark.parametrize("method", ["anchors", "taylor"])
+def test_any_number_of_workers_gives_the_same_bytes(method):
+    U, V, X = problem(500, 20_000, 1, 5, np.float32)
+    op = SineLowRank(U, V, 1.5, method=method)
+    one = op.matmat(X, workers=1)
+    for workers in (2, 3):
+        np.testing.assert_array_equal(op.matmat(X, workers=workers), one)
+
+
+def test_sums_and_grids_that_the_kernels_refuse():
+    U, V, X = problem(3, 4, 1, 2)
+    out = np.empty((3, 2))
+    for counts, widths in (((3,), (1.0,)), ((2,), (0.0,)), ((2, 2), (1.0, 1.0)), ((0,), (1.0,))):
+        with pytest.raises(ValueError, match=r"^grid: want"):
+            _core.apply_anchors(U, V, X, out, counts, widths, 1.0, 1.0, 1)
+    for order in (0, 2, -1):
+        with pytest.raises(ValueError, match=r"^order: want an odd"):
+            _core.apply_taylor(U, V, X, out, order, 1.0, 1.0, 1)

@@ -2,6 +2,7 @@
 
 import mpmath as mp
 import numpy as np
+from scipy.interpolate import BarycentricInterpolator
 
 
 def dense(U, V, omega, gain=None):
@@ -38,6 +39,25 @@ def kaiming_factors(rng, n, k):
     U = rng.uniform(-1, 1, (n, k)) / np.sqrt(k)
     V = rng.uniform(-1, 1, (n, k)) / np.sqrt(n)
     return U, V
+
+
+def chebyshev_nodes(count):
+    """Ascending zeros of the Chebyshev polynomial of this degree."""
+    return -np.cos(np.pi * (2 * np.arange(count) + 1) / (2 * count))
+
+
+def interpolated(U, V, omega, counts, half_widths):
+    """sin(omega U V^T) interpolated in the rows of V, one dimension after the other."""
+    grids = [w * chebyshev_nodes(c) for w, c in zip(half_widths, counts, strict=True)]
+    nodes = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1)
+    values = np.sin(omega * np.tensordot(nodes, np.asarray(U, float), axes=(-1, 1)))
+    matrix = np.empty((len(U), len(V)))
+    for j, v in enumerate(np.asarray(V, float)):
+        left = values
+        for x, grid in zip(v, grids, strict=True):
+            left = BarycentricInterpolator(grid, left)(x)
+        matrix[:, j] = left
+    return matrix
 
 
 def gradients(U, V, omega, gain, X, grad_output):

@@ -16,6 +16,7 @@
 #include <eigenflow/views.hpp>
 
 #include <cstdint>
+#include <vector>
 
 namespace eigenflow::sine {
 
@@ -145,6 +146,27 @@ template <class Real> struct tangents {
 template <class Real>
 void jvp(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<const Real> X,
          const tangents<Real> &along, matrix_view<Real> out, const options &opts);
+
+// Chebyshev nodes in the box [-half_widths, half_widths] that holds the rows of V, an even count in
+// each of its 1 to 3 dimensions.
+struct anchor_grid {
+  std::vector<index> counts;
+  std::vector<double> half_widths;
+};
+
+// Y = S X with S interpolated in the rows of V at the nodes of a grid. The sine is odd, so half of
+// the nodes, q, are enough: S ~ A B^T with A = sin(omega U nodes^T) / gain, m x q. Costs about
+// n q (8 + T) + m q (k + 16 + T) fused multiply-adds. The error of an entry is that of the
+// interpolation; the caller chooses the grid. Same bytes for any number of workers.
+template <class Real>
+void apply_anchors(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<const Real> X,
+                   matrix_view<Real> Y, const anchor_grid &grid, const options &opts);
+
+// Y = S X with the sine replaced by its Taylor polynomial of an odd order, in monomials of the rows
+// of U and V. With q monomials about (m + n) q (4 + T). For phases up to 2: digits cancel beyond.
+template <class Real>
+void apply_taylor(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<const Real> X,
+                  matrix_view<Real> Y, index order, const options &opts);
 
 // Elementwise sin(pi t) and cos(pi t), within 3 ulp (4 without fused multiply-add).
 template <class Real>

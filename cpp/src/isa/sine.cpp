@@ -286,12 +286,72 @@ void sincospi_of(const Real *__restrict t, int64_t n, Real *__restrict sine,
   }
 }
 
+void lagrange(const double *__restrict x, int64_t rows, const double *nodes, const double *weights,
+              int64_t n_nodes, double *__restrict out) {
+  constexpr double tiny = 1e-200; // instead of a distance of 0: its quotient outweighs all others
+  constexpr int64_t group = eigenflow::isa::lagrange_group;
+  for (int64_t r = 0; r < rows; r += group) {
+    double total[group] = {};
+    for (int64_t j = 0; j < n_nodes; ++j)
+      for (int64_t i = 0; i < group; ++i) {
+        const double distance = x[r + i] - nodes[j];
+        const double quotient = weights[j] / (distance == 0 ? tiny : distance);
+        total[i] += quotient;
+        out[j * rows + r + i] = quotient;
+      }
+    for (int64_t i = 0; i < group; ++i)
+      total[i] = 1 / total[i];
+    for (int64_t j = 0; j < n_nodes; ++j)
+      for (int64_t i = 0; i < group; ++i)
+        out[j * rows + r + i] *= total[i];
+  }
+}
+
+void outer(const double *a, int64_t n_a, const double *b, int64_t n_b, int64_t rows,
+           double *__restrict out) {
+  for (int64_t i = 0; i < n_a; ++i)
+    for (int64_t j = 0; j < n_b; ++j, out += rows)
+      for (int64_t r = 0; r < rows; ++r)
+        out[r] = a[i * rows + r] * b[j * rows + r];
+}
+
+template <class Real>
+void odd_products(const double *first, int64_t n_first, const double *rest, int64_t n_rest,
+                  int64_t rows, Real *__restrict out) {
+  for (int64_t i = 0; i < n_first / 2; ++i)
+    for (int64_t j = 0; j < n_rest; ++j, out += rows) {
+      const double *a = first + i * rows, *a_mirror = first + (n_first - 1 - i) * rows;
+      const double *b = rest + j * rows, *b_mirror = rest + (n_rest - 1 - j) * rows;
+      for (int64_t r = 0; r < rows; ++r)
+        out[r] = static_cast<Real>(a[r] * b[r] - a_mirror[r] * b_mirror[r]);
+    }
+}
+
+template <class Real>
+void monomials(const double *x, const eigenflow::isa::monomial_step *steps, int64_t n_steps,
+               int64_t rows, double *all, Real *__restrict out) {
+  for (int64_t q = 0; q < n_steps; ++q) {
+    const auto &step = steps[q];
+    const double *a = x + step.first * rows, *b = x + step.second * rows;
+    const double *parent = all + step.parent * rows;
+    double *value = all + q * rows;
+    if (step.parent < 0)
+      for (int64_t r = 0; r < rows; ++r)
+        value[r] = a[r];
+    else
+      for (int64_t r = 0; r < rows; ++r)
+        value[r] = parent[r] * (a[r] * b[r]);
+    for (int64_t r = 0; r < rows; ++r)
+      out[q * rows + r] = static_cast<Real>(value[r]);
+  }
+}
+
 template <class Real>
 constexpr eigenflow::isa::sine_panel_kernels<Real> kernels{
-    lanes<Real>,         vector_lanes<Real>,     phases<Real>, phases_exact<Real>,
-    sines<Real>,         sines_and_slopes<Real>, apply<Real>,  apply_few<Real>,
-    register_loop<Real>, sincospi_of<Real>};
+    lanes<Real>,         vector_lanes<Real>,     phases<Real>,       phases_exact<Real>,
+    sines<Real>,         sines_and_slopes<Real>, apply<Real>,        apply_few<Real>,
+    register_loop<Real>, sincospi_of<Real>,      odd_products<Real>, monomials<Real>};
 
 } // namespace
 
-EF_ISA_DEFINE(sine, {kernels<float>, kernels<double>})
+EF_ISA_DEFINE(sine, {kernels<float>, kernels<double>, lagrange, outer})

@@ -11,6 +11,10 @@
 
 namespace eigenflow::isa {
 
+struct monomial_step {
+  std::int64_t parent, first, second; // a parent of -1 is none
+};
+
 template <class Real> struct sine_panel_kernels {
   std::int64_t lanes, vector_lanes;
 
@@ -54,13 +58,35 @@ template <class Real> struct sine_panel_kernels {
   Real (*register_loop)(std::int64_t depth, std::int64_t n_rhs, std::int64_t n);
 
   void (*sincospi)(const Real *t, std::int64_t n, Real *sine, Real *cosine);
+
+  // Functions of `rows` points, with the points contiguous: [function][row].
+  // out[i n_rest + j] = first[i] rest[j] - first[n_first - 1 - i] rest[n_rest - 1 - j] for the
+  // first half of i: a function of an even grid of nodes less the one of the mirror image.
+  void (*odd_products)(const double *first, std::int64_t n_first, const double *rest,
+                       std::int64_t n_rest, std::int64_t rows, Real *out);
+
+  // all[q] = x[first] for steps without a parent, else all[parent] x[first] x[second]; and the same
+  // in `out`.
+  void (*monomials)(const double *x, const monomial_step *steps, std::int64_t n_steps,
+                    std::int64_t rows, double *all, Real *out);
 };
 
 inline constexpr std::int64_t few_columns = 4, register_loop_vectors = 8;
+inline constexpr std::int64_t lagrange_group = 16;
 
 struct sine_kernels {
   sine_panel_kernels<float> single;
   sine_panel_kernels<double> twice;
+
+  // out[j] = Lagrange polynomial j at `rows` points x, by the barycentric formula: the quotients
+  // weights[j] / (x - nodes[j]) over their sum. A point on a node gives exactly 1 and 0. The number
+  // of rows is a multiple of lagrange_group.
+  void (*lagrange)(const double *x, std::int64_t rows, const double *nodes, const double *weights,
+                   std::int64_t n_nodes, double *out);
+
+  // out[i n_b + j] = a[i] b[j].
+  void (*outer)(const double *a, std::int64_t n_a, const double *b, std::int64_t n_b,
+                std::int64_t rows, double *out);
 };
 
 } // namespace eigenflow::isa

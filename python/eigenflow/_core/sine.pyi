@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -73,6 +74,27 @@ def jvp(
     gain: float,
     exact_phase: bool,
     scale_right: bool,
+    workers: int,
+) -> None: ...
+def apply_anchors(
+    U: NDArray[Any],
+    V: NDArray[Any],
+    X: NDArray[Any],
+    out: NDArray[Any],
+    counts: Sequence[int],
+    half_widths: Sequence[float],
+    omega: float,
+    gain: float,
+    workers: int,
+) -> None: ...
+def apply_taylor(
+    U: NDArray[Any],
+    V: NDArray[Any],
+    X: NDArray[Any],
+    out: NDArray[Any],
+    order: int,
+    omega: float,
+    gain: float,
     workers: int,
 ) -> None: ...
 def sincospi(t: NDArray[Any], sine: NDArray[Any], cosine: NDArray[Any]) -> None: ...

@@ -46,7 +46,7 @@ def product(op: "SineLowRank", X: Any, out: Any, workers: int, check_finite: boo
     columns = _columns(x)
     chosen, _ = op._choose(columns.shape[1])
     if chosen.method != "fused" and result.size and (op._method != "auto" or dtype == op.dtype):
-        _columns(result)[...] = methods.product(op, chosen, left, right, columns, workers)
+        methods.product(op, chosen, (left, right), columns, _columns(result), workers)
         return result
     scaled, other = (left, right) if op._scaled_left else (right, left)
     settings = (op.omega, op.gain, op.exact_phase, not op._scaled_left, workers)

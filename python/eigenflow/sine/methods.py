@@ -4,7 +4,7 @@ import functools
 import importlib.util
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,11 +18,15 @@ METHODS = ("auto", "fused", "anchors", "nufft", "taylor")
 _DEFAULT_TARGETS = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-13}
 _LOWEST_NUFFT_EPS = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-14}
 
-# Nanoseconds in float32 on one core of a 2.6 GHz AVX-512 server; float64 is twice that. Only their
-# ratios matter, and only near the break-even sizes.
-_FUSED_ENTRY, _FUSED_TERM = 0.12, 0.018  # of one entry: its sine, and each multiply-add
-_FEATURE, _FEATURE_TERM, _CALL = 3.0, 0.06, 150e3
-_NUFFT_CALL, _NUFFT_POINT, _NUFFT_GRID = 250e3, 6.0, 12.0
+# Nanoseconds in float32 on one core of an AVX-512 server (AMD Zen 4), fitted to the times of
+# `bench/bench_sine_methods.py`; float64 is twice that. Only their ratios matter, and only near the
+# break-even sizes.
+_FUSED_ENTRY, _MULTIPLY_ADD = 0.12, 0.0225  # of one entry: its sine, and one multiply-add
+_CALL, _COPY, _TILE = 15e3, 0.5, 1.5  # a pass over V; an entry of X in or out; of a sum of tiles
+_NODE, _ANCHOR, _MONOMIAL = 0.7, 0.57, 0.25  # features of one row, one each
+_VECTOR = 64  # bytes of the right-hand sides that the features of a row meet at once
+_NUFFT_CALL, _NUFFT_POINT, _NUFFT_GRID = 250e3, 25.0, 12.0
+_NUFFT_SPREAD = {1: 2.9, 2: 3.3, 3: 0.9}  # of one point and right-hand side, times spread^k
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,18 +88,25 @@ class Planner:
         """Return the method if it can reach the target here."""
         m, n, k, t = len(self._U), len(self._V), self._U.shape[1], max(n_rhs, 1)
         width = 1 if self._dtype == np.float32 else 2
-        entry = _FUSED_ENTRY + _FUSED_TERM * (k + t)
+        entry = _FUSED_ENTRY + _MULTIPLY_ADD * (k + t)
         if method == "fused":
-            return Candidate("fused", 0.0, width * m * n * entry)
+            return Candidate("fused", 0.0, width * m * n * entry + _TILE * m * t)
         if method == "nufft":
             return self._nufft(m, n, k, t)
-        expansion = self._anchors if method == "anchors" else self._taylor
-        if expansion is None:
-            return None
-        q = expansion.n_terms
-        feature = q * (_FEATURE + width * _FEATURE_TERM * t)
-        left = width * m * q * entry if method == "anchors" else m * feature
-        return Candidate(method, expansion.error, _CALL + n * feature + left, expansion)
+        lanes = _VECTOR // (4 * width)
+        products = _MULTIPLY_ADD * lanes * math.ceil(t / lanes)
+        expansion: expansions.Expansion | None
+        if method == "anchors":
+            if (expansion := self._anchors) is None:
+                return None
+            q = expansion.n_terms
+            right = _NODE * sum(expansion.counts) + q * (_ANCHOR + width * products)
+            cost = n * (right + _COPY * t) + m * (width * q * entry + _TILE * t)
+        else:
+            if (expansion := self._taylor) is None:
+                return None
+            cost = (m + n) * (expansion.n_terms * (_MONOMIAL + width * products) + _COPY * t)
+        return Candidate(method, expansion.error, _CALL + cost, expansion)
 
     def _nufft(self, m: int, n: int, k: int, t: int) -> Candidate | None:
         if not 1 <= k <= 3 or min(m, n) == 0:
@@ -106,8 +117,8 @@ class Planner:
         grid = math.prod(2 * (1.3 * float(p) + spread) for p in phases)
         if eps > self.target * 1.01 or grid > 2e8:
             return None
-        one = _NUFFT_POINT * (m + n) * spread ** (k - 1) + _NUFFT_GRID * grid
-        return Candidate("nufft", 10 * eps, _NUFFT_CALL + t * one)
+        one = _NUFFT_SPREAD[k] * (m + n) * spread**k + _NUFFT_GRID * grid
+        return Candidate("nufft", 10 * eps, _NUFFT_CALL + _NUFFT_POINT * (m + n) + t * one)
 
     def choose(self, method: str, n_rhs: int) -> tuple[Candidate, str]:
         """Return the method to use and the reason."""
@@ -144,12 +155,19 @@ class Planner:
 
 
 def product(
-    op: "SineLowRank", chosen: Candidate, left: Array, right: Array, X: Array, workers: int
-) -> Any:
-    """Return ``op @ X`` by a method other than "fused"."""
+    op: "SineLowRank",
+    chosen: Candidate,
+    factors: tuple[Array, Array],
+    X: Array,
+    out: Array,
+    workers: int,
+) -> None:
+    """Write ``op @ X`` by a method other than "fused"."""
     if chosen.expansion is not None:
-        return expansions.product(chosen.expansion, left, right, X, op.gain, workers)
-    return expansions.nufft_product(left, right, op.omega, X, op.gain, chosen.error / 10, workers)
+        chosen.expansion.product(*factors, X, out, op.gain, workers)
+    else:
+        eps = chosen.error / 10
+        out[...] = expansions.nufft_product(*factors, op.omega, X, op.gain, eps, workers)
 
 
 @functools.cache
