@@ -36,6 +36,12 @@ std::vector<std::string> blas_names() {
 
 } // namespace
 
+// What threadpoolctl looks for in the library: see python/eigenflow/_threads.py.
+extern "C" PYBIND11_EXPORT int eigenflow_get_num_threads() { return default_workers(); }
+extern "C" PYBIND11_EXPORT void eigenflow_set_num_threads(int workers) {
+  set_default_workers(workers);
+}
+
 void register_runtime(py::module_ &m) {
   set_interrupt_hook(&signal_pending);
   m.def("cpu_level", [] { return cpu_level_name(active_cpu_level()); });

@@ -1,4 +1,4 @@
-"""Check what a wheel carries: `python tests/check_wheel.py dist/eigenflow-*.whl`."""
+"""Check what wheels carry: `python tests/check_wheel.py dist`, a folder or one wheel."""
 
 import re
 import subprocess
@@ -24,7 +24,7 @@ def tracked_files() -> set[str]:
 def problems(wheel: Path) -> list[str]:
     """Differences between the wheel and what it should hold."""
     with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
+        names = {name for name in archive.namelist() if not name.endswith("/")}
     generated = {
         name
         for name in names
@@ -45,10 +45,14 @@ def problems(wheel: Path) -> list[str]:
 
 def main() -> int:
     """Print the problems; the exit code says whether there are any."""
-    wheel = Path(sys.argv[1])
-    found = problems(wheel)
-    print(*found, f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB", sep="\n")
-    return bool(found)
+    given = Path(sys.argv[1])
+    wheels = sorted(given.glob("eigenflow-*.whl")) if given.is_dir() else [given]
+    failed = not wheels
+    for wheel in wheels:
+        found = problems(wheel)
+        failed |= bool(found)
+        print(*found, f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB", sep="\n")
+    return failed
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ constexpr auto poll_interval = std::chrono::milliseconds(50);
 std::atomic<bool (*)()> interrupt_hook{nullptr};
 std::atomic<parallel_runner> program_threads{nullptr};
 std::atomic<void *> program_pool{nullptr};
+std::atomic<int> chosen_workers{0};
 
 std::int64_t clock_now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 std::int64_t next_poll() {
@@ -85,7 +86,11 @@ private:
 
 } // namespace
 
+void set_default_workers(int workers) { chosen_workers.store(std::max(0, workers)); }
+
 int default_workers() {
+  if (const int chosen = chosen_workers.load(); chosen > 0)
+    return chosen;
   for (const char *name : {"EIGENFLOW_NUM_THREADS", "OMP_NUM_THREADS"})
     if (const int value = positive_environment_value(name); value > 0)
       return value;

@@ -9,6 +9,7 @@ over processes, and `plot`.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from eigenflow import _threads  # noqa: F401 - makes threadpoolctl know eigenflow
 from eigenflow._core import ConvergenceError, __version__
 from eigenflow.config import show_config
 

@@ -1,4 +1,4 @@
-"""Command line: `python -m eigenflow info`."""
+"""Command line: `python -m eigenflow info`, `demo` and `bench`."""
 
 import argparse
 import sys
@@ -11,6 +11,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("info", help="version, CPU level, BLAS, threads, GPU")
     demo = commands.add_parser("demo", help="the four systems on real data: a table and a report")
     demo.add_argument("--out", default="eigenflow-report", help="folder of the report")
+    bench = commands.add_parser("bench", help="five minutes against what is installed: a table")
+    bench.add_argument("--out", default="eigenflow-bench", help="folder of the table and the plot")
+    bench.add_argument("--seconds", type=float, default=10, help="time for each contestant")
     return parser
 
 
@@ -21,6 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from eigenflow.config import show_config
 
         show_config()
+        return 0
+    if options.command == "bench":
+        from eigenflow import comparison
+
+        comparison.run(options.out, budget=options.seconds)
         return 0
     from eigenflow.demo import run
 

@@ -1,8 +1,8 @@
 """Array intake: user arrays become NumPy arrays that kernels can read, or stay on the GPU.
 
 Three kinds of array come in, and the same kind goes out: NumPy (and anything that becomes NumPy:
-lists, numbers), CPU tensors that speak DLPack (PyTorch and others; no copy), and CuPy. CuPy is
-recognised without importing it.
+lists, numbers), CPU arrays that speak DLPack (PyTorch, JAX, every library that follows the array
+API standard; no copy), and CuPy. CuPy is recognised without importing it.
 """
 
 import cmath
@@ -228,7 +228,10 @@ def like(result: Any, original: Any) -> Any:
     """Hand `result` back as the kind of array that `original` is (DLPack tensors; others stay)."""
     if kind_of(original) != "dlpack":
         return result
-    library = sys.modules[type(original).__module__.partition(".")[0]]
+    if hasattr(original, "__array_namespace__"):
+        library = original.__array_namespace__()
+    else:  # PyTorch has the function and not the method
+        library = sys.modules[type(original).__module__.partition(".")[0]]
     return library.from_dlpack(result)
 
 

@@ -1,4 +1,4 @@
-"""Worker counts, and the limit they put on BLAS."""
+"""Worker counts, the limit they put on BLAS, and what threadpoolctl knows of them."""
 
 import contextlib
 import functools
@@ -7,14 +7,41 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from threadpoolctl import LibController, ThreadpoolController, register
+
 from eigenflow._blas import ensure_bound
-from eigenflow._core import runtime
+from eigenflow._core import __version__, runtime
+
+
+class EigenflowController(LibController):
+    """Lets `threadpoolctl.threadpool_limits` set the default of `workers`, process-wide."""
+
+    user_api = "eigenflow"
+    internal_api = "eigenflow"
+    filename_prefixes = ("_core",)  # a common name: the symbols tell ours from others
+    check_symbols = ("eigenflow_get_num_threads", "eigenflow_set_num_threads")
+
+    def get_num_threads(self) -> int:
+        """Return the default number of workers."""
+        return int(self.dynlib.eigenflow_get_num_threads())
+
+    def set_num_threads(self, num_threads: int) -> None:
+        """Set the default number of workers."""
+        self.dynlib.eigenflow_set_num_threads(num_threads)
+
+    def get_version(self) -> str:
+        """Return the version of eigenflow."""
+        return __version__
+
+
+register(EigenflowController)
 
 
 def resolve_workers(workers: int | None) -> int:
     """Return the number of threads: None is the default, negatives count back from the CPUs.
 
-    The default is EIGENFLOW_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs this process may use.
+    The default is the limit that threadpoolctl has set, else EIGENFLOW_NUM_THREADS, else
+    OMP_NUM_THREADS, else the CPUs this process may use.
     """
     if workers is None:
         return runtime.default_workers()
@@ -31,8 +58,6 @@ def resolve_workers(workers: int | None) -> int:
 
 @functools.cache
 def _controller() -> Any:
-    from threadpoolctl import ThreadpoolController
-
     ensure_bound()  # a controller knows only the libraries that are loaded when it is made
     return ThreadpoolController()
 

@@ -56,7 +56,7 @@ def test_an_unknown_cpu_level_is_an_error_with_its_name():
 
 
 def test_import_is_light():
-    heavy = "scipy", "sklearn", "matplotlib", "torch", "cupy", "threadpoolctl", "tqdm"
+    heavy = "scipy", "sklearn", "matplotlib", "torch", "cupy", "tqdm"
     run = run_python(
         f"import sys, eigenflow; print([m for m in {heavy} if m in sys.modules])",
     )

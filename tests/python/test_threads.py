@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from eigenflow import _rng, _threads
+from eigenflow import __version__, _rng, _threads
 from eigenflow._core import runtime
 
 
@@ -97,6 +97,7 @@ def test_ctrl_c_stops_a_long_loop():
     code = """
 import numpy, threading, signal, os, time
 from eigenflow._core import rng
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit "ignore"
 out = numpy.lib.stride_tricks.as_strided(numpy.empty(1, numpy.uint32), (1 << 40, 4), (0, 0))
 threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
@@ -128,3 +129,20 @@ def test_a_shared_limit_lasts_until_the_last_one_leaves():
         assert blas_threads() == {1}
         second.__exit__(None, None, None)
         assert blas_threads() == {2}
+
+
+def test_threadpoolctl_sets_the_default_and_puts_it_back():
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def own():
+        return [p for p in threadpool_info() if p["user_api"] == "eigenflow"]
+
+    assert [p["version"] for p in own()] == [__version__]
+    before = _threads.resolve_workers(None)
+    assert own()[0]["num_threads"] == before
+    with threadpool_limits({"eigenflow": before + 3}):
+        assert _threads.resolve_workers(None) == before + 3
+        assert _threads.resolve_workers(1) == 1
+    with threadpool_limits(1):
+        assert _threads.resolve_workers(None) == 1
+    assert _threads.resolve_workers(None) == before

@@ -10,8 +10,12 @@
 
 namespace eigenflow {
 
-// EIGENFLOW_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs this process may run on.
+// What `set_default_workers` said, else EIGENFLOW_NUM_THREADS, else OMP_NUM_THREADS, else the CPUs
+// this process may run on.
 int default_workers();
+
+// For the whole process, from now on; 0 gives the choice back to the environment.
+void set_default_workers(int workers);
 
 // 0 means the default; negative values count back from the CPUs available (-1: all of them).
 int resolve_workers(int workers);

@@ -1,0 +1,54 @@
+"""What the release workflow promises: pinned actions, least rights, all platforms."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_actions_are_pinned_by_hash_and_say_their_version():
+    used = [
+        line.strip()
+        for path in WORKFLOWS
+        for line in path.read_text().splitlines()
+        if line.strip().removeprefix("- ").startswith("uses:")
+    ]
+    assert used
+    for line in used:
+        assert re.fullmatch(r"(- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+
+
+def test_only_the_upload_may_write():
+    for path in WORKFLOWS:
+        text = path.read_text()
+        assert re.search(r"^permissions:\n  contents: read$", text, re.MULTILINE), path
+        before, _, publish = text.partition("\n  publish:")
+        assert "write" not in before, path
+        assert "id-token: write" in publish or not publish, path
+        assert "password" not in text, path
+
+
+def test_wheels_cover_what_the_classifiers_promise():
+    wheels = SETTINGS["tool"]["cibuildwheel"]
+    assert wheels["build"].split() == ["cp311-*", "cp312-*", "cp313-*", "cp314-*", "cp314t-*"]
+    assert wheels["manylinux-x86_64-image"] == "manylinux_2_28"
+    assert "musllinux" not in wheels["skip"].replace("musllinux_i686", "")
+    assert wheels["windows"]["environment"]["CXX"] == "clang-cl"
+    systems = re.search(r"os: \[(.*)\]", WORKFLOWS[0].read_text()).group(1).split(", ")
+    for start in ("ubuntu", "macos", "windows"):
+        assert any(system.startswith(start) for system in systems)
+    assert any(system.endswith("-arm") for system in systems)
+
+
+def test_groups_repeat_extras():
+    extras = SETTINGS["project"]["optional-dependencies"]
+    for name, group in SETTINGS["dependency-groups"].items():
+        assert group == extras[name], name
+
+
+def test_a_build_needs_two_packages():
+    names = [re.match(r"[\w-]+", r).group() for r in SETTINGS["build-system"]["requires"]]
+    assert names == ["scikit-build-core", "pybind11"]
