@@ -1,11 +1,14 @@
 """The grid of the truncated SVD: every shape, rank, precision and spectrum against its rivals.
 
-    python bench/svd_grid.py results.jsonl --seconds 180     # until it says "complete"
+    python bench/svd_grid.py results.jsonl --matrices /tmp/grid --seconds 0    # make the matrices
+    python bench/svd_grid.py results.jsonl --matrices /tmp/grid --seconds 180  # until "complete"
     python bench/svd_grid.py results.jsonl --report
 
 A cell that is in the file is not run again, so the grid can be run in short slices on a quiet
 machine. Within a cell all contestants run one after the other, on the same matrix and the same
-number of threads; the first call of each is not timed.
+number of threads; the first call of each is not timed, unless it takes more than a second. Between
+contestants there is a pause: the threads of an OpenBLAS wait for 0.1 s by spinning, which would
+slow down whoever comes next.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import json
 import time
 from collections import defaultdict
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +33,7 @@ SPECTRA = {
     "exp(-j/40)": lambda j: np.exp(-j / 40),
 }
 OURS, SKLEARN = "eigenflow", "scikit-learn"
+PAUSE = 0.15
 
 
 @cache
@@ -43,6 +48,18 @@ def matrix(shape, spectrum, dtype):
     U, V = vectors(shape)
     s = SPECTRA[spectrum](np.arange(1.0, min(shape) + 1))
     return ((U * s) @ V.T).astype(dtype)
+
+
+def stored(folder, shape, spectrum, dtype):
+    """The same from a file, which is made when it is not there: 0.9 GB for the whole grid."""
+    if folder is None:
+        return matrix(shape, spectrum, dtype)
+    name = f"{shape[0]}_{shape[1]}_{list(SPECTRA).index(spectrum)}_{dtype}.npy"
+    path = folder / name
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(path, matrix(shape, spectrum, dtype))
+    return np.load(path)
 
 
 def error_of(A, triplets):
@@ -103,13 +120,14 @@ CONTESTANTS = {
 
 
 def measure(A, rank, threads, who, rounds):
-    """Median and all times of one contestant; long calls get fewer rounds."""
+    """Median and all times of one contestant; long calls get one more round and no warm-up."""
     with threadpool_limits(threads, user_api="blas"):
-        times = []
+        time.sleep(PAUSE)
         begin = time.perf_counter()
         triplets = CONTESTANTS[who](A, rank, threads)
         first = time.perf_counter() - begin
-        for _ in range(rounds if first < 2 else 1):
+        times = [first] if first > 1 else []
+        for _ in range(1 if first > 1 else rounds):
             begin = time.perf_counter()
             CONTESTANTS[who](A, rank, threads)
             times.append(time.perf_counter() - begin)
@@ -150,7 +168,7 @@ def read(path):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def run(path, contestants, seconds, rounds, only):
+def run(path, contestants, seconds, rounds, only, folder):
     """Run what is missing for at most `seconds`; True when nothing is."""
     known = {key_of(record) for record in read(path)}
     begin, held = time.perf_counter(), (None, None)
@@ -162,7 +180,7 @@ def run(path, contestants, seconds, rounds, only):
                 return False
             name = (tuple(cell["shape"]), cell["spectrum"], cell["dtype"])
             if held[0] != name:
-                held = (name, matrix(*name))
+                held = (name, stored(folder, *name))
             found = measure(held[1], cell["rank"], cell["threads"], cell["who"], rounds)
             out.write(json.dumps(cell | found) + "\n")
             out.flush()
@@ -219,6 +237,7 @@ def main():
     parser.add_argument("results", type=Path)
     parser.add_argument("--seconds", type=float, default=180, help="start no cell after this long")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--matrices", type=Path, help="keep the matrices in this folder")
     parser.add_argument("--who", nargs="+", default=list(CONTESTANTS), choices=list(CONTESTANTS))
     parser.add_argument("--only", nargs="*", default=[], help="for example rank=20 threads=1")
     parser.add_argument("--report", action="store_true")
@@ -227,7 +246,12 @@ def main():
         report(options.results)
         return
     only = dict(item.split("=", 1) for item in options.only)
-    done = run(options.results, options.who, options.seconds, options.rounds, only)
+    if options.seconds <= 0 and options.matrices:
+        for name in product(SHAPES, SPECTRA, DTYPES):
+            stored(options.matrices, *name)
+    done = run(
+        options.results, options.who, options.seconds, options.rounds, only, options.matrices
+    )
     print("complete" if done else "more to do")
 
 

@@ -33,6 +33,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   };
   add("runtime", &bindings::register_runtime);
   add("ranks", &bindings::register_ranks);
+  add("call_log", &bindings::register_call_log);
   add("rng", &bindings::register_rng);
   add("flow", &bindings::register_flow);
   add("svd", &bindings::register_svd);

@@ -8,6 +8,7 @@ namespace eigenflow::bindings {
 
 void register_runtime(pybind11::module_ &m);
 void register_ranks(pybind11::module_ &m);
+void register_call_log(pybind11::module_ &m);
 void register_rng(pybind11::module_ &m);
 void register_flow(pybind11::module_ &m);
 void register_svd(pybind11::module_ &m);

@@ -2,6 +2,7 @@
 #include "blas_table.hpp"
 
 #include <eigenflow/blas.hpp>
+#include <eigenflow/call_log.hpp>
 #include <eigenflow/errors.hpp>
 
 #include <algorithm>
@@ -131,6 +132,7 @@ void gemm(transpose op_a, transpose op_b, T alpha, matrix_view<const T> a, matri
   int lda = leading_dimension(a), ldb = leading_dimension(b), ldc = leading_dimension(c);
   if (m == 0 || n == 0)
     return;
+  const logged call("gemm", sizeof(T), op_a != transpose::no, m, k, n);
   EF_ROUTINE(gemm)(&ta, &tb, &m, &n, &k, &alpha, const_cast<T *>(a.data), &lda,
                    const_cast<T *>(b.data), &ldb, &beta, c.data, &ldc);
 }
@@ -144,6 +146,7 @@ void syrk(triangle uplo, transpose op, real_of<T> alpha, matrix_view<const T> a,
   if (n == 0)
     return;
   T *data = const_cast<T *>(a.data);
+  const logged call("syrk", sizeof(T), op != transpose::no, n, k, n);
   if constexpr (is_complex<T>)
     EF_ROUTINE(herk)(&tri, &ta, &n, &k, &alpha, data, &lda, &beta, c.data, &ldc);
   else
@@ -158,6 +161,7 @@ void trsm(side where, triangle uplo, transpose op, T alpha, matrix_view<const T>
   int lda = leading_dimension(a), ldb = leading_dimension(b);
   if (m == 0 || n == 0)
     return;
+  const logged call("trsm", sizeof(T), false, m, 0, n);
   EF_ROUTINE(trsm)(&sd, &tri, &ta, &diagonal, &m, &n, &alpha, const_cast<T *>(a.data), &lda, b.data,
                    &ldb);
 }
@@ -167,6 +171,7 @@ template <class T> index potrf(triangle uplo, matrix_view<T> a) {
   int n = fortran_int(a.rows), lda = leading_dimension(a), info = 0;
   if (n == 0)
     return 0;
+  const logged call("potrf", sizeof(T), false, n, 0, n);
   EF_ROUTINE(potrf)(&tri, &n, a.data, &lda, &info);
   check_info(std::min(info, 0), "potrf");
   return info;
@@ -176,6 +181,7 @@ template <class T> void geqrf(matrix_view<T> a, vector_view<T> tau) {
   int m = fortran_int(a.rows), n = fortran_int(a.cols), lda = leading_dimension(a), info = 0;
   int size = -1;
   T query = 0;
+  const logged step("geqrf", sizeof(T), false, m, 0, n);
   const auto routine = EF_ROUTINE(geqrf);
   routine(&m, &n, a.data, &lda, tau.data, &query, &size, &info);
   std::vector<T> work(static_cast<std::size_t>(size = workspace_size(query)));
@@ -200,6 +206,7 @@ void symmetric_eigen(char job, triangle uplo, matrix_view<T> a, vector_view<real
   std::vector<real_of<T>> real_work(1);
   std::vector<int> integer_work(1);
   int size = -1, real_size = -1, integer_size = -1;
+  const logged step(job == 'V' ? "syevd" : "syevd, values", sizeof(T), false, n, 0, n);
   const auto call = [&] {
     if constexpr (is_complex<T>)
       EF_ROUTINE(heevd)(&job, &tri, &n, a.data, &lda, values.data, work.data(), &size,
@@ -222,6 +229,7 @@ template <class T> void orgqr(matrix_view<T> a, vector_view<T> tau) {
   int m = fortran_int(a.rows), n = fortran_int(a.cols), k = fortran_int(tau.size);
   int lda = leading_dimension(a), info = 0, size = -1;
   T query = 0;
+  const logged step("orgqr", sizeof(T), false, m, 0, n);
   const auto routine = orthogonal_factor<T>();
   routine(&m, &n, &k, a.data, &lda, tau.data, &query, &size, &info);
   std::vector<T> work(static_cast<std::size_t>(size = workspace_size(query)));
@@ -234,6 +242,7 @@ template <class T> void geqp3(matrix_view<T> a, std::span<index> pivots, vector_
   int size = -1;
   std::vector<int> order(pivots.size(), 0); // 0: free to move
   std::vector<T> work(1);
+  const logged step("geqp3", sizeof(T), false, m, 0, n);
   std::vector<real_of<T>> norms(is_complex<T> ? 2 * pivots.size() : 0);
   const auto call = [&] {
     if constexpr (is_complex<T>)
@@ -268,6 +277,7 @@ void gesdd(matrix_view<T> a, matrix_view<T> u, vector_view<real_of<T>> s, matrix
   const std::size_t least = static_cast<std::size_t>(std::max(1, std::min(m, n)));
   const std::size_t most = static_cast<std::size_t>(std::max({1, m, n}));
   std::vector<int> integer_work(8 * least);
+  const logged step("gesdd", sizeof(T), false, m, 0, n);
   // LAPACK's documentation: max(5 k^2 + 5 k, 2 max(m, n) k + 2 k^2 + k) reals.
   std::vector<real_of<T>> real_work(
       is_complex<T> ? least * std::max(5 * least + 5, 2 * most + 2 * least + 1) : 0);

@@ -63,6 +63,15 @@ template <class T> matrix_view<T> packed(std::vector<T> &data, index rows, index
 }
 
 template <class From, class To> void copy(matrix_view<From> from, matrix_view<To> to) {
+  if (from.row_stride == 1 && to.row_stride == 1) { // runs, for the compiler's vectors
+    for (index j = 0; j < from.cols; ++j) {
+      const From *source = from.data + j * from.col_stride;
+      To *target = to.data + j * to.col_stride;
+      for (index i = 0; i < from.rows; ++i)
+        target[i] = static_cast<To>(source[i]);
+    }
+    return;
+  }
   for (index j = 0; j < from.cols; ++j)
     for (index i = 0; i < from.rows; ++i)
       to(i, j) = static_cast<To>(from(i, j));
@@ -149,7 +158,9 @@ template <class T> struct subspace {
   bool kept = true;      // y holds the image; else it is computed again when it is needed
   // A^H Y = V (Y^H Y) + V_next next E^T, E the last next.cols unit vectors; empty when unknown.
   std::vector<wide_of<T>> next;
-  std::vector<wide_of<T>> gram; // Y^H Y in the working precision; empty when unknown
+  std::vector<wide_of<T>> gram;         // Y^H Y in the working precision; empty when unknown
+  std::vector<wide_of<T>> ritz_vectors; // of gram, where they are known
+  std::vector<double> ritz_values;      // theirs, ascending
   index next_rows = 0, next_cols = 0;
   int passes = 0;
 };

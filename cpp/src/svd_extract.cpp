@@ -86,6 +86,8 @@ private:
   // The Gram matrix that the basis was built with, or that of a small A, with the rounding of T.
   bool by_quick_gram() {
     const index d = space_.size;
+    if (!space_.ritz_vectors.empty())
+      return by_vectors(col_major(space_.ritz_vectors.data(), d, d), space_.ritz_values, true);
     if (!space_.gram.empty())
       return by_eigenvectors(col_major(space_.gram.data(), d, d), true);
     if (!space_.identity || space_.kept || (wanted_.by_rank() && wanted_.rank == d))
@@ -119,8 +121,15 @@ private:
   bool by_eigenvectors(matrix_view<W> g, bool rounded) {
     const index d = space_.size;
     require_finite(g);
-    std::vector<double> ascending(as_size(d)), squares(as_size(d));
+    std::vector<double> ascending(as_size(d));
     blas::syevd<W>(blas::triangle::upper, g, {ascending.data(), d, 1});
+    return by_vectors(g, ascending, rounded);
+  }
+
+  // The columns of g are the eigenvectors.
+  bool by_vectors(matrix_view<W> g, const std::vector<double> &ascending, bool rounded) {
+    const index d = space_.size;
+    std::vector<double> squares(as_size(d));
     for (index j = 0; j < d; ++j)
       squares[as_size(j)] = std::max(0.0, ascending[as_size(d - 1 - j)]);
     const index rank = choose(squares);

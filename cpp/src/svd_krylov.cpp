@@ -29,23 +29,26 @@ public:
     now_[0] = 0;
     std::partial_sum(squares.begin(), squares.end(), now_.begin() + 1);
   }
-  double captured(index j) const { return now_[as_size(j)]; }
+  double captured(index j) const { return as_size(j) < now_.size() ? now_[as_size(j)] : 0; }
   index count() const { return static_cast<index>(now_.size()) - 1; }
 
   // What the next blocks can still add to the leading j, by extending the gains as a geometric
   // series: the true gains fall faster. Infinite until two gains are known.
   double remaining(index j) const {
-    if (as_size(j) >= older_.size())
-      return std::numeric_limits<double>::infinity();
-    const double gain = now_[as_size(j)] - old_[as_size(j)];
-    const double before = old_[as_size(j)] - older_[as_size(j)];
-    if (gain <= 0)
-      return 0;
-    const double ratio = gain / before;
-    return ratio < 0.9 ? gain * ratio / (1 - ratio) : std::numeric_limits<double>::infinity();
+    const double r = ratio(j);
+    return r < 0.9 ? gain(j) * r / (1 - r) : std::numeric_limits<double>::infinity();
   }
+  // The same after one more base.
+  double remaining_then(index j) const { return remaining(j) * ratio(j); }
 
 private:
+  double gain(index j) const { return std::max(0.0, now_[as_size(j)] - old_[as_size(j)]); }
+  double ratio(index j) const {
+    if (as_size(j) >= older_.size())
+      return std::numeric_limits<double>::infinity();
+    return gain(j) > 0 ? gain(j) / (old_[as_size(j)] - older_[as_size(j)]) : 0;
+  }
+
   std::vector<double> older_, old_, now_;
 };
 
@@ -162,6 +165,7 @@ private:
     reserve(begin + 2 * width);
     const matrix_view<T> w = space_.v.view(begin + width, begin + 2 * width);
     const matrix_view<T> v = space_.v.view(begin, begin + width);
+    space_.ritz_vectors.clear();
     if (space_.kept)
       a_.apply_both(v, space_.y.view(begin, begin + width), w);
     else
@@ -265,11 +269,7 @@ private:
 
   bool ritz_converged() {
     const index size = space_.size;
-    std::vector<W> work(gram_);
-    std::vector<double> squares(as_size(size));
-    const matrix_view<W> g = col_major(work.data(), size, size);
-    require_finite(g);
-    blas::syevd_values<W>(blas::triangle::upper, g, {squares.data(), size, 1});
+    std::vector<double> squares = ritz_values();
     std::reverse(squares.begin(), squares.end());
     past_.add(squares);
     if (wanted_.tolerance < 0)
@@ -283,6 +283,24 @@ private:
     const double below = wanted_.norm_squared - past_.captured(rank - 1);
     const bool least = below - past_.remaining(rank - 1) > wanted_.tolerance * wanted_.tolerance;
     return settled(rank) && (least || settled(rank - 1));
+  }
+
+  // Ascending. With the vectors, which cost as much again, where this basis should be the last.
+  std::vector<double> ritz_values() {
+    const index size = space_.size;
+    std::vector<W> work(gram_);
+    std::vector<double> squares(as_size(size));
+    const matrix_view<W> g = col_major(work.data(), size, size);
+    const vector_view<double> values{squares.data(), size, 1};
+    require_finite(g);
+    if (wanted_.tolerance < 0 && past_.remaining_then(wanted_.rank) <= allowed(wanted_.rank)) {
+      blas::syevd<W>(blas::triangle::upper, g, values);
+      space_.ritz_vectors.swap(work);
+      space_.ritz_values = squares;
+    } else {
+      blas::syevd_values<W>(blas::triangle::upper, g, values);
+    }
+    return squares;
   }
 
   // The least rank that can be within the tolerance in the spectral norm, and proof that it is: an
@@ -325,10 +343,13 @@ private:
     return false;
   }
 
-  bool settled(index rank) const {
+  bool settled(index rank) const { return past_.remaining(rank) <= allowed(rank); }
+
+  // Of energy that may be missing in the leading values.
+  double allowed(index rank) const {
     const double error = std::max(wanted_.norm_squared - past_.captured(rank), 0.0);
     const double rounding = 0.01 * wanted_.floor * wanted_.norm_squared;
-    return past_.remaining(rank) <= std::max(missing_energy * error, rounding);
+    return std::max(missing_energy * error, rounding);
   }
 
   const linear_operator<T> &a_;

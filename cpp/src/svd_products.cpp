@@ -7,6 +7,7 @@
 #include "isa/products.hpp"
 #include "isa/svd.hpp"
 
+#include <eigenflow/call_log.hpp>
 #include <eigenflow/parallel.hpp>
 
 #include <algorithm>
@@ -170,18 +171,21 @@ private:
 template <class T>
 void few_columns(matrix_view<const T> a, double scale, matrix_view<const T> x, T beta,
                  matrix_view<T> y, int workers) {
+  const logged call("product", sizeof(T), a.col_stride == 1, a.rows, a.cols, x.cols);
   sweep<T>{a, scale, x, true, y, {}, beta, workers}.run();
 }
 
 template <class T>
 void few_columns_adjoint(matrix_view<const T> a, double scale, matrix_view<const T> x, T beta,
                          matrix_view<T> w, int workers) {
+  const logged call("adjoint product", sizeof(T), a.col_stride == 1, a.cols, a.rows, x.cols);
   sweep<T>{a, scale, x, false, {}, w, beta, workers}.run();
 }
 
 template <class T>
 void few_columns_both(matrix_view<const T> a, double scale, matrix_view<const T> x,
                       matrix_view<T> y, T beta, matrix_view<T> w, int workers) {
+  const logged call("both products", sizeof(T), a.col_stride == 1, a.rows, a.cols, x.cols);
   sweep<T>{a, scale, x, true, y, w, beta, workers}.run();
 }
 
@@ -271,6 +275,8 @@ void sum_gram(matrix_view<const T> a, double scale, matrix_view<double> g, int w
 template <class T>
 void own_gram(matrix_view<const T> a, double scale, matrix_view<double> g, int workers,
               bool quick) {
+  const logged call(quick ? "quick Gram" : "Gram", sizeof(T), a.col_stride == 1, a.cols, a.rows,
+                    a.cols);
   for (index j = 0; j < g.cols; ++j)
     std::fill_n(&g(0, j), g.rows, 0.0);
   if (quick)

@@ -14,14 +14,17 @@ from eigenflow._core import ConvergenceError, __version__
 from eigenflow.config import show_config
 
 if TYPE_CHECKING:
-    from eigenflow import estimators, flow, lds, lowrank, mpi, plot, sine
+    from eigenflow import estimators as estimators
+    from eigenflow import flow, lds, lowrank, mpi, plot, sine
 
 _SUBMODULES = ("flow", "lowrank", "sine", "lds", "estimators", "mpi", "plot", "nn")
+
+# Not in __all__: a star import must not need scikit-learn or PyTorch.
+_WITH_EXTRAS = ("estimators", "nn")
 
 __all__ = [
     "ConvergenceError",
     "__version__",
-    "estimators",
     "flow",
     "lds",
     "lowrank",
@@ -41,4 +44,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "nn"])  # not in __all__: a star import must not need PyTorch
+    return sorted([*__all__, *_WITH_EXTRAS])

@@ -67,7 +67,13 @@ def _from_dlpack(x: Any, name: str) -> Array:
         raise TypeError(msg)
     if getattr(x, "requires_grad", False):
         x = x.detach()
-    return np.from_dlpack(x)
+    if hasattr(x, "resolve_conj"):  # PyTorch's lazy conjugates have no memory that holds them
+        x = x.resolve_conj().resolve_neg()
+    try:
+        return np.from_dlpack(x)
+    except (BufferError, RuntimeError) as error:  # half precisions that NumPy does not have
+        msg = f"{name}: got {getattr(x, 'dtype', type(x))}, which NumPy cannot read ({error})"
+        raise TypeError(msg) from error
 
 
 def as_float_array(

@@ -1,3 +1,4 @@
+from eigenflow._core import call_log as call_log
 from eigenflow._core import flow as flow
 from eigenflow._core import lds as lds
 from eigenflow._core import rank as rank

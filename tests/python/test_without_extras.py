@@ -1,4 +1,4 @@
-"""Without PyTorch everything else works, and eigenflow.nn says what it needs."""
+"""Without PyTorch or scikit-learn everything else works, and the rest says what it needs."""
 
 import subprocess
 import sys
@@ -14,17 +14,17 @@ class Missing:
 sys.meta_path.insert(0, Missing())  # as if it were not installed
 import eigenflow as ef
 from eigenflow import *
-assert "nn" in dir(ef)
+assert {{"nn", "estimators"}} <= set(dir(ef))
 try:
-    ef.nn
+    ef.{part}
 except ImportError as error:
     print(error)
 """
 
 
-def message_without(missing):
+def message_without(missing, part):
     done = subprocess.run(
-        [sys.executable, "-c", CODE.format(missing=missing)],
+        [sys.executable, "-c", CODE.format(missing=missing, part=part)],
         capture_output=True,
         text=True,
         check=True,
@@ -33,6 +33,10 @@ def message_without(missing):
 
 
 def test_a_missing_pytorch_is_named_with_its_extra():
-    text = message_without("safetensors") + message_without("torch")
+    text = message_without("safetensors", "nn") + message_without("torch", "nn")
     assert text.count("pip install 'eigenflow[torch]'") == 2
     assert "eigenflow.nn needs" in text
+
+
+def test_a_missing_scikit_learn_is_named_with_its_extra():
+    assert "pip install eigenflow[sklearn]" in message_without("sklearn", "estimators")

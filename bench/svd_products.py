@@ -1,0 +1,134 @@
+"""How much of the truncated SVD's time is its products: wall time over their sum, timed alone.
+
+    python bench/svd_products.py products.jsonl --seconds 80   # until it says "complete"
+    python bench/svd_products.py products.jsonl --report
+
+Each cell of `svd_grid.py` is decomposed; the products that its run asked for (with A, with the
+basis, Gram matrices) are then run again, one kind and size after the other, on matrices of the same
+sizes and order. The report also lists where the rest goes: seconds inside LAPACK and BLAS's
+triangular solves, as they were in the run.
+"""
+
+import argparse
+import json
+import time
+from collections import Counter, defaultdict
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from eigenflow._core import call_log
+from svd_grid import DTYPES, RANKS, SHAPES, SPECTRA, eigenflow, geometric_mean, read, stored
+
+ROUNDS = 5
+
+
+def logged(A, rank, threads):
+    """The calls of one decomposition."""
+    call_log.start()
+    try:
+        eigenflow(A, rank, threads)
+    finally:
+        calls = call_log.stop()
+    return calls
+
+
+def alone(calls, threads):
+    """Seconds of the products of a run, each size timed on its own."""
+    seconds = 0.0
+    with threadpool_limits(1, user_api="blas"):  # as the driver has it
+        for key, count in Counter(call[:6] for call in calls).items():
+            times = call_log.repeat(*key, ROUNDS + 1, threads)[1:]
+            seconds += count * float(np.median(times)) if times else 0.0
+    return seconds
+
+
+def measure(A, rank, threads):
+    """Wall time, the sum of its products, and what LAPACK took within."""
+    eigenflow(A, rank, threads)
+    times = []
+    for _ in range(ROUNDS):
+        begin = time.perf_counter()
+        eigenflow(A, rank, threads)
+        times.append(time.perf_counter() - begin)
+    calls = logged(A, rank, threads)
+    rest = defaultdict(float)
+    for name, _, _, _, inner, _, seconds in calls:
+        if inner == 0:
+            rest[name] += seconds
+    return {
+        "wall": float(np.median(times)),
+        "products": alone(calls, threads),
+        "inside": sum(call[6] for call in calls if call[4]),
+        "rest": dict(rest),
+    }
+
+
+def cells():
+    for shape, spectrum, dtype in product(SHAPES, SPECTRA, DTYPES):
+        for rank, threads in product(RANKS, (1, 2)):
+            yield {
+                "shape": list(shape),
+                "spectrum": spectrum,
+                "dtype": dtype,
+                "rank": rank,
+                "threads": threads,
+            }
+
+
+def run(path, seconds, folder, only):
+    """Run what is missing for at most `seconds`; True when nothing is."""
+    names = next(cells()).keys()
+    known = [{name: record[name] for name in names} for record in read(path)]
+    begin = time.perf_counter()
+    with path.open("a") as out:
+        for cell in cells():
+            if cell in known or any(str(cell[k]) != v for k, v in only.items()):
+                continue
+            if time.perf_counter() - begin > seconds:
+                return False
+            A = stored(folder, tuple(cell["shape"]), cell["spectrum"], cell["dtype"])
+            out.write(json.dumps(cell | measure(A, cell["rank"], cell["threads"])) + "\n")
+            out.flush()
+    return True
+
+
+def report(path):
+    """Print a row for each cell, and the means."""
+    print("| matrix | threads | wall, ms | products, ms | ratio | LAPACK and solves, ms |")
+    print("|" + "---|" * 6)
+    ratios = defaultdict(list)
+    for r in read(path):
+        ratio = r["wall"] / r["products"]
+        ratios[r["threads"], tuple(r["shape"])].append(ratio)
+        rest = ", ".join(f"{name} {1e3 * s:.1f}" for name, s in r["rest"].items())
+        name = f"{r['shape'][0]} x {r['shape'][1]}, {r['dtype']}, {r['spectrum']}, rank {r['rank']}"
+        times = f"{1e3 * r['wall']:.1f} | {1e3 * r['products']:.1f}"
+        print(f"| {name} | {r['threads']} | {times} | {ratio:.2f} | {rest} |")
+    print("\n| threads | matrix | geometric mean | most |\n|---|---|---|---|")
+    for (threads, shape), values in ratios.items():
+        mean = geometric_mean(values)
+        print(f"| {threads} | {shape[0]} x {shape[1]} | {mean:.2f} | {max(values):.2f} |")
+
+
+def main():
+    """Run a slice, or print what is known."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--seconds", type=float, default=180, help="start no cell after this long")
+    parser.add_argument("--matrices", type=Path, help="keep the matrices in this folder")
+    parser.add_argument("--only", nargs="*", default=[], help="for example rank=20 threads=1")
+    parser.add_argument("--report", action="store_true")
+    options = parser.parse_args()
+    if options.report:
+        report(options.results)
+        return
+    only = dict(item.split("=", 1) for item in options.only)
+    done = run(options.results, options.seconds, options.matrices, only)
+    print("complete" if done else "more to do")
+
+
+if __name__ == "__main__":
+    main()
