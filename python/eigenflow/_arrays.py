@@ -6,8 +6,9 @@ API standard; no copy), and CuPy. CuPy is recognised without importing it.
 """
 
 import cmath
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ def kind_of(x: object) -> Kind:
     root = type(x).__module__.partition(".")[0]
     if root == "cupy":
         return "cupy"
-    if root != "numpy" and hasattr(x, "__dlpack__"):
+    if root != "numpy" and not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__"):
         return "dlpack"
     return "numpy"
 
@@ -114,6 +115,9 @@ def as_float_array(
 
 
 def _numpy_array(x: Any, name: str) -> Array:
+    if isinstance(x, np.ma.MaskedArray):  # NumPy would drop the mask without a word
+        msg = f"{name}: got a masked array, want a plain one: fill it, or drop what is masked"
+        raise TypeError(msg)
     try:
         return np.asarray(x)
     except ValueError as error:  # ragged nested lists
@@ -178,17 +182,40 @@ def refuse_first(
         raise ValueError(msg)
 
 
+@contextlib.contextmanager
+def renamed(inner: str, name: str) -> Iterator[None]:
+    """Let errors that start with `inner` start with `name`, as the caller's argument is called."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        head, _, tail = str(error).partition(":")
+        if head != inner:
+            raise
+        msg = f"{name}:{tail}"
+        raise type(error)(msg) from error
+
+
 def finite_number(x: Any, name: str) -> float:
     """Return a finite float, or raise TypeError or ValueError that starts with `name`."""
-    try:
-        value = float(x)
-    except (TypeError, ValueError):
-        msg = f"{name}: got {x!r}, want a number"
-        raise TypeError(msg) from None
+    value = number(x, name)
     if not np.isfinite(value):
         msg = f"{name}: got {value}, want a finite number"
         raise ValueError(msg)
     return value
+
+
+def number(x: Any, name: str, want: str = "a number") -> float:
+    """Return `x` as a float; strings, which Python would read, are a TypeError too."""
+    try:
+        if isinstance(x, str | bytes | bytearray):
+            raise TypeError
+        return float(x)
+    except (TypeError, ValueError):
+        msg = f"{name}: got {x!r}, want {want}"
+        raise TypeError(msg) from None
+    except OverflowError:
+        msg = f"{name}: got an integer beyond float64, want {want}"
+        raise ValueError(msg) from None
 
 
 def common_float_dtype(*arrays: Any) -> np.dtype[Any]:

@@ -144,7 +144,7 @@ def flow_problem(
     arrays = {
         key: read(value, key, check_finite=False)
         for key, value in given.items()
-        if value is not None
+        if value is not None or key in (name, "eigenvalues")  # `read` refuses None by name
     }
     later = defer and kind != "cupy" and any(a.size > _MANY for a in arrays.values())
     for key, array in arrays.items():

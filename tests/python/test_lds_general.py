@@ -316,7 +316,7 @@ CHANGING = LinearSystem(np.ones((5, 1, 1)), 1, 1, 1, diffuse=True, time_varying=
             r"^out\['innovations'\]: .*float32, want a writeable float64",
         ),
         (lambda: list(lds.filter_blocks(CHANGING, [np.ones(5)])), r"^system: .*does not change"),
-        (lambda: list(lds.filter_blocks(DRIVEN, [[1.0]], inputs=[])), r"^inputs: got None"),
+        (lambda: list(lds.filter_blocks(DRIVEN, [[1.0]], inputs=[])), r"^inputs\[0\]: got None"),
         (lambda: lds.steady_state(CHANGING), r"^system: .*want one system"),
         (
             lambda: LinearSystem(np.ones((5, 1, 1)), np.ones((4, 1, 1)), 1, 1, time_varying=True),

@@ -355,7 +355,8 @@ def test_random_systems(n, p, radius, seed):
         A, rng.standard_normal((p, n)), noise @ noise.T + 0.1 * np.eye(n), np.eye(p)
     )
     excesses = [lds.fir_predictor(system, h, horizon=20).excess for h in (1, 2, 4)]
-    assert excesses[0] >= excesses[1] >= excesses[2] >= 0
+    # The mean is over T - h steps: the sums shrink with the length, the means need not.
+    assert 19 * excesses[0] >= 18 * excesses[1] >= 16 * excesses[2] >= 0
     assert excesses[1] <= lds.fir_predictor(system, 2, horizon=40).excess * (1 + 1e-12)
     truncated = lds.truncated_kalman(system, 2)
     assert lds.risk(system, truncated, 20).mean >= excesses[1] * (1 - 1e-12)

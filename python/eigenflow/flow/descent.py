@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from eigenflow._arrays import like, on_host, refuse_first
+from eigenflow._arrays import like, number, on_host, refuse_first
 from eigenflow._flow_problem import flow_problem, require_known
 from eigenflow._threads import resolve_workers
 from eigenflow.flow.path import Coupling, FlowState
@@ -99,11 +99,7 @@ def descend(
 
 
 def _positive(step_size: Any) -> float:
-    try:
-        step = float(step_size)
-    except (TypeError, ValueError):
-        msg = f"step_size: got {step_size!r}, want a positive number"
-        raise TypeError(msg) from None
+    step = number(step_size, "step_size", "a positive number")
     if not 0 < step < np.inf:
         msg = f"step_size: got {step}, want a positive number"
         raise ValueError(msg)

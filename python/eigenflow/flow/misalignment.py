@@ -1,5 +1,6 @@
 """Does the order of the eigenvalues fit the signal, and what does it cost if not?"""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -242,7 +243,11 @@ def _start_of_b(b0: Any, depth: int, variance: float) -> float | None:
     require_known(depth, "shared", None, 1.0 if depth and b0 is None else b0)
     if b0 is None:
         return variance ** (1 / (2 * depth + 4)) if depth else None
-    return float(as_float_array(b0, "b0", ndim=0))
+    start = float(as_float_array(b0, "b0", ndim=0))
+    if start > sys.float_info.max ** (0.25 / depth):
+        msg = f"b0: got {start:g}, whose power 4 depth is beyond float64; want a smaller one"
+        raise ValueError(msg)
+    return start
 
 
 def _by_eigenvalue(coefficients: Any, eigenvalues: Any, check_finite: bool) -> tuple[Array, Array]:

@@ -205,10 +205,11 @@ def fit(
     _require_options(method, rtol, max_steps)
     observed = _targets(features, y, check_finite)
     target = np.asarray(observed.ravel(), np.float64)
+    given = as_float_array(eigenvalues, "eigenvalues", check_finite=check_finite)
     made = as_feature_map(
         features,
         n_samples=target.size,
-        n_features=np.size(eigenvalues) if np.ndim(eigenvalues) == 1 else None,
+        n_features=given.size if given.ndim == 1 else None,
         workers=workers,
         check_finite=check_finite,
     )

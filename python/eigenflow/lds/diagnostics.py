@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from eigenflow.lds.filtering import filter as kalman_filter
 from eigenflow.lds.series import CovarianceSequence
+from eigenflow.lds.structure import as_count
 from eigenflow.lds.system import LinearSystem
 
 Array = NDArray[np.float64]
@@ -181,7 +182,7 @@ def diagnose(
     """
     e = standardized_residuals(system, y, inputs=inputs, method=method, workers=workers)
     fewest = int(np.isfinite(e).sum(axis=0).min())
-    used = max(1, min(10, fewest // 5)) if lags is None else int(lags)
+    used = max(1, min(10, fewest // 5)) if lags is None else as_count(lags, "lags", 1)
     if not 1 <= used < max(fewest, 2):
         most = max(fewest, 2) - 1
         msg = f"lags: got {lags}, want between 1 and {most}, as there are {fewest} residuals"

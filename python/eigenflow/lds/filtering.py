@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eigenflow._arrays import kind_of, like
+from eigenflow._arrays import kind_of, like, renamed
 from eigenflow._core import lds as _kernels
 from eigenflow._threads import resolve_workers
 from eigenflow.lds.series import (
@@ -359,18 +359,19 @@ def filter_blocks(
         msg = f"system: got {system!r}, want one that does not change: a block does not say when"
         raise ValueError(msg)
     pieces = None if inputs is None else iter(inputs)
-    for block in blocks:
+    for number, block in enumerate(blocks):
         known = None if pieces is None else next(pieces, None)
-        result = filter(
-            system,
-            block,
-            inputs=known,
-            state=state,
-            store=store,
-            method=method,
-            workers=workers,
-            check_finite=check_finite,
-        )
+        with renamed("y", f"blocks[{number}]"), renamed("inputs", f"inputs[{number}]"):
+            result = filter(
+                system,
+                block,
+                inputs=known,
+                state=state,
+                store=store,
+                method=method,
+                workers=workers,
+                check_finite=check_finite,
+            )
         state = result.final_state
         yield result
 

@@ -1,6 +1,5 @@
 """Forecasts beyond the last observation."""
 
-import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from eigenflow.lds.filtering import filter as kalman_filter
 from eigenflow.lds.series import FilterState, read_inputs, require_system
+from eigenflow.lds.structure import MANY, as_count
 from eigenflow.lds.system import LinearSystem
 
 Array = NDArray[np.float64]
@@ -94,7 +94,7 @@ def forecast(
     (array([798.4, 798.4]), array([701.6, 698.2]))
     """
     require_system(system)
-    ahead = _count(steps)
+    ahead = as_count(steps, "steps", 0, most=MANY)
     if not 0 < level < 1:
         msg = f"level: got {level!r}, want a probability between 0 and 1"
         raise ValueError(msg)
@@ -175,15 +175,3 @@ def _quantile(level: float) -> float:
     from scipy.special import ndtri
 
     return float(ndtri(0.5 + level / 2))
-
-
-def _count(steps: Any) -> int:
-    try:
-        count = operator.index(steps)
-    except TypeError:
-        msg = f"steps: got {steps!r}, want an integer"
-        raise TypeError(msg) from None
-    if count < 0:
-        msg = f"steps: got {count}, want a non-negative integer"
-        raise ValueError(msg)
-    return count

@@ -20,7 +20,7 @@ from eigenflow.lds.fixed_filters import excess_of_best, truncated_weights, weigh
 from eigenflow.lds.innovations import PlainSystem, innovations_form, plain
 from eigenflow.lds.local_level import as_local_level
 from eigenflow.lds.margins import state_growth
-from eigenflow.lds.structure import as_count
+from eigenflow.lds.structure import MANY_LAGS, as_count
 from eigenflow.lds.window_length import min_filter_length
 
 
@@ -172,7 +172,7 @@ def fir_predictor(
     """
     resolve_workers(workers)
     matrices = plain(system)
-    length = as_count(length, "length", 1)
+    length = as_count(length, "length", 1, most=MANY_LAGS)
     horizon = _horizon(horizon, length)
     level = as_local_level(matrices)
     if level is not None and horizon is None:
@@ -221,7 +221,7 @@ def truncated_kalman(
     """
     resolve_workers(workers)
     matrices = plain(system)
-    length = as_count(length, "length", 1)
+    length = as_count(length, "length", 1, most=MANY_LAGS)
 
     def compute() -> tuple[Decimal, list[Extended]]:
         form = innovations_form(matrices)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eigenflow._arrays import as_float_array
+from eigenflow._arrays import as_float_array, refuse_first
 from eigenflow.lds.system import LinearSystem
 
 Array = NDArray[np.float64]
@@ -109,6 +109,11 @@ def _stack(a: Array, core: int, system: LinearSystem, batch: tuple[int, ...]) ->
         return a.reshape(1, steps, *entry)
     full = np.broadcast_to(a.reshape(*lead, steps, *entry), (*batch, steps, *entry))
     return full.reshape(math.prod(batch), steps, *entry)
+
+
+def refuse_infinite(y: Array) -> None:
+    """Raise ValueError that names the first infinity; NaN is a missing number."""
+    refuse_first(np.isinf(y), y, "y", "finite values, or NaN for a missing one")
 
 
 def read_observations(system: LinearSystem, y: Any) -> tuple[Array, np.dtype[Any]]:

@@ -21,7 +21,7 @@ from eigenflow.lds.population_risk import (
 )
 from eigenflow.lds.recursive import RecursivePredictor
 from eigenflow.lds.simulation import _root as psd_root
-from eigenflow.lds.structure import as_count
+from eigenflow.lds.structure import MANY, as_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,8 @@ def simulated_risk(
     """
     excess_of(system, learner, horizon)  # checks the arguments
     matrices = plain(system)
-    count = as_count(n_series, "n_series", 2)
+    as_count(horizon, "horizon", 2, most=MANY)
+    count = as_count(n_series, "n_series", 2, most=MANY)
     warn_if_beyond_float64(matrices.A, horizon, "simulated_risk")
     generator = np.random.Generator(np.random.Philox(key=key_from(rng)))
     if isinstance(learner, StateLearner):

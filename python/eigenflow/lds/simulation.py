@@ -1,7 +1,6 @@
 """Random paths of a linear system."""
 
 import math
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from eigenflow._core import lds as _kernels
 from eigenflow._rng import RNGLike, key_from
 from eigenflow.lds.series import packed, read_inputs, read_observations, require_system
 from eigenflow.lds.smoothing import smooth
+from eigenflow.lds.structure import MANY, as_count
 from eigenflow.lds.system import LinearSystem
 
 Array = NDArray[np.float64]
@@ -91,8 +91,8 @@ def simulate(
     array([1., 3.])
     """
     require_system(system)
-    length = _count(n_steps, "n_steps")
-    series = None if n_series is None else _count(n_series, "n_series")
+    length = as_count(n_steps, "n_steps", 0, most=MANY)
+    series = None if n_series is None else as_count(n_series, "n_series", 0, most=MANY)
     if system.n_steps not in (None, length):
         msg = f"n_steps: got {length}, want {system.n_steps}, as the system has"
         raise ValueError(msg)
@@ -290,18 +290,6 @@ def _fill(out: Array, body: Callable[[Array, slice], object]) -> None:
     for begin in range(0, len(rows), height):
         block = slice(begin, begin + height)
         body(rows[block], block)
-
-
-def _count(value: Any, name: str) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        msg = f"{name}: got {value!r}, want an integer"
-        raise TypeError(msg) from None
-    if count < 0:
-        msg = f"{name}: got {count}, want a non-negative integer"
-        raise ValueError(msg)
-    return count
 
 
 def _root(cov: Array) -> Array:

@@ -82,6 +82,10 @@ class ParameterCounts:
     recursive_siso: int
 
 
+MANY = 2**40  # more steps than any memory holds; smaller numbers end in MemoryError
+MANY_LAGS = 10**6  # the longest filter, the largest order of a model
+
+
 def as_square(A: object, name: str) -> Array:
     """Return a finite square float64 matrix, or say what was wrong with it."""
     a = as_float_array(A, name, ndim=2, dtype=np.float64)
@@ -100,13 +104,21 @@ def as_matrix(x: object, name: str, n: int) -> Array:
     return a
 
 
-def as_count(value: object, name: str, least: int, why: str = "") -> int:
-    """Return an integer of at least this size, or say what was wrong with it."""
+def as_count(
+    value: object, name: str, least: int, why: str = "", *, most: int | None = None
+) -> int:
+    """Return an integer of at least this size, or say what was wrong with it.
+
+    Numbers that say how much is computed have a `most`; a horizon in a formula has none.
+    """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         msg = f"{name}: got {value!r}, want an integer"
         raise TypeError(msg)
     if value < least:
         msg = f"{name}: got {value}, want at least {least}{why}"
+        raise ValueError(msg)
+    if most is not None and value > most:
+        msg = f"{name}: got {value}, want at most {most}"
         raise ValueError(msg)
     return int(value)
 

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Literal
 
-import numpy as np
-
+from eigenflow._arrays import finite_number
 from eigenflow._threads import resolve_workers
 from eigenflow.lds import extended
 from eigenflow.lds.fixed_filters import excess_of_best, truncated_excess
@@ -79,7 +78,7 @@ def min_filter_length(A: object, C: object, *, tol: float | None = None) -> int:
     found = unstable_structure(a)
     if found.count == 0:
         return 0
-    zero = rank_tolerance(len(a)) if tol is None else float(tol)
+    zero = rank_tolerance(len(a)) if tol is None else finite_number(tol, "tol")
     ranks, _ = observability_stages(found.restriction, c @ found.basis, zero)
     return len(ranks)
 
@@ -140,7 +139,8 @@ def filter_length_for(
     resolve_workers(workers)
     matrices = plain(system)
     horizon = as_count(horizon, "horizon", 2)
-    if not 0 < tol < np.inf:
+    tol = finite_number(tol, "tol")
+    if tol <= 0:
         msg = f"tol: got {tol}, want a positive number"
         raise ValueError(msg)
     if criterion not in ("mean", "total", "truncated"):

@@ -139,10 +139,10 @@ def _ranks(matrices: list[Any], ranks: Any) -> list[SupportsIndex | None]:
 
 def _at_most(rank: SupportsIndex, matrix: Any) -> SupportsIndex:
     """Cut one rank for all to what a matrix has; `svd` says what is wrong with anything else."""
-    shape = np.shape(matrix) if not hasattr(matrix, "shape") else tuple(matrix.shape)
     try:
+        shape = np.shape(matrix) if not hasattr(matrix, "shape") else tuple(matrix.shape)
         return min(rank.__index__(), *shape) if len(shape) == 2 else rank
-    except AttributeError:
+    except (AttributeError, ValueError):  # no integer, no rectangular matrix
         return rank
 
 

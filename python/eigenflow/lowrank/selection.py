@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eigenflow._arrays import Array, as_float_array, on_host
+from eigenflow._arrays import Array, as_float_array, number, on_host
 from eigenflow._core import rank as _rank
 from eigenflow._rng import RNGLike
 from eigenflow.lowrank.parallel_analysis import NULLS, parallel_analysis
@@ -43,11 +43,7 @@ def as_spectrum(s: ArrayLike, name: str, *, check_finite: bool = True) -> Array:
 
 def as_scalar(x: Any, name: str, low: float, high: float, want: str) -> float:
     """Return a number in [low, high]; `want` says in words what that is."""
-    try:
-        value = float(x)
-    except (TypeError, ValueError):
-        msg = f"{name}: got {x!r}, want {want}"
-        raise TypeError(msg) from None
+    value = number(x, name, want)
     if not low <= value <= high:
         msg = f"{name}: got {value}, want {want}"
         raise ValueError(msg)

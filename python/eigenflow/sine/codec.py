@@ -288,11 +288,11 @@ class QuantizedSine:
 
     def matmat(self, X: Any, *, check_finite: bool = True) -> NDArray[Any]:
         """Return ``op @ X`` for X of shape (n, T) or (n,)."""
-        return self._product(X, False, check_finite)
+        return self._product(X, "X", False, check_finite)
 
     def rmatmat(self, Y: Any, *, check_finite: bool = True) -> NDArray[Any]:
         """Return ``op.T @ Y`` for Y of shape (m, T) or (m,)."""
-        return self._product(Y, True, check_finite)
+        return self._product(Y, "Y", True, check_finite)
 
     matvec = matmat
     rmatvec = rmatmat
@@ -305,12 +305,11 @@ class QuantizedSine:
         U, V = self.U.toarray(), self.V.toarray()
         return SineLowRank(U, V, self.omega, gain=self.gain, method="fused", workers=self._workers)
 
-    def _product(self, X: Any, transposed: bool, check_finite: bool) -> NDArray[Any]:
+    def _product(self, X: Any, name: str, transposed: bool, check_finite: bool) -> NDArray[Any]:
         rows, cols = self.shape[::-1] if transposed else self.shape
-        x = _arrays.as_float_array(X, "X", ndim=(1, 2), check_finite=check_finite)
+        x = _arrays.as_float_array(X, name, ndim=(1, 2), check_finite=check_finite)
         if x.shape[0] != cols:
-            axis = "rows" if transposed else "columns"
-            msg = f"X: got shape {x.shape}, want {cols} rows, as the operator has {axis}"
+            msg = f"{name}: got shape {x.shape}, want {cols} rows"
             raise ValueError(msg)
         result = np.empty((rows, *x.shape[1:]), x.dtype)
         columns, to = (x, result) if x.ndim == 2 else (x[:, None], result[:, None])

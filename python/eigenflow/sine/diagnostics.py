@@ -8,6 +8,7 @@ import numpy as np
 
 from eigenflow import _arrays
 from eigenflow._arrays import Array
+from eigenflow._threads import resolve_workers
 
 if TYPE_CHECKING:
     from eigenflow.sine.operator import SineLowRank
@@ -196,6 +197,7 @@ def choose_frequency(
     2.0
     """
     target = _arrays.finite_number(target, "target")
+    resolve_workers(workers)  # wrong numbers are refused for every kind
     left = _arrays.as_float_array(U, "U", ndim=2, check_finite=check_finite)
     right = _arrays.as_float_array(V, "V", ndim=2, check_finite=check_finite)
     if left.shape[1] != right.shape[1]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -120,6 +121,11 @@ def fit(
     True
     """
     A = _arrays.as_float_array(W, "W", ndim=2, check_finite=check_finite)
+    try:
+        rank = operator.index(rank)
+    except TypeError:
+        msg = f"rank: got {rank!r}, want an integer"
+        raise TypeError(msg) from None
     if not 1 <= rank <= min(A.shape):
         msg = f"rank: got {rank}, want 1 to {min(A.shape)} for a matrix of shape {A.shape}"
         raise ValueError(msg)

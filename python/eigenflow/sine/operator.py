@@ -311,7 +311,8 @@ class SineLowRank(PhasesAndRanks):
         self, Y: Any, *, out: Any = None, workers: int | None = None, check_finite: bool = True
     ) -> Any:
         """Return ``op.T @ Y`` for `Y` of shape (m, T), or (m,); parameters as in `matmat`."""
-        return self.T.matmat(Y, out=out, workers=workers, check_finite=check_finite)
+        with _arrays.renamed("X", "Y"):
+            return self.T.matmat(Y, out=out, workers=workers, check_finite=check_finite)
 
     matvec = dot = matmat
     rmatvec = rmatmat

@@ -7,8 +7,10 @@ import numpy as np
 import scipy.optimize
 
 from eigenflow._arrays import Array, as_float_array
+from eigenflow._threads import resolve_workers
 from eigenflow.lds.estimation.model import StateSpaceModel
 from eigenflow.lds.estimation.scoring import score
+from eigenflow.lds.series import refuse_infinite
 from eigenflow.lds.structure import as_count
 from eigenflow.lds.system import LinearSystem
 
@@ -150,6 +152,7 @@ def fit(
         msg = f"model: got {type(model).__name__}, want a StateSpaceModel such as local_level()"
         raise TypeError(msg)
     steps = as_count(max_iterations, "max_iterations", 0)
+    resolve_workers(workers)
     if not 0 <= rtol < 1:
         msg = f"rtol: got {rtol}, want a number of at least 0 and below 1"
         raise ValueError(msg)
@@ -157,6 +160,8 @@ def fit(
     if not np.isfinite(observed).any():
         msg = "y: got no observed number, want at least one"
         raise ValueError(msg)
+    if check_finite:
+        refuse_infinite(observed)
     table = observed[:, None] if observed.ndim == 1 else observed
     first = model.start_params(table) if start is None else model.read(start)
     score(model.system(first), observed, check_finite=check_finite)  # checks the rest

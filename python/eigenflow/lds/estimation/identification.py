@@ -12,7 +12,7 @@ from eigenflow._rng import RNGLike
 from eigenflow.lds.estimation.regression import aic_length, as_series, require_independent
 from eigenflow.lds.estimation.windows import HankelData, triangular_factor
 from eigenflow.lds.recursive import RecursivePredictor
-from eigenflow.lds.structure import as_count
+from eigenflow.lds.structure import MANY_LAGS, as_count
 from eigenflow.lds.system import LinearSystem
 
 _MOST_STATES = 100
@@ -127,7 +127,7 @@ def identify(
     past = HankelData(a, 0, g, n_rows, newest_first=True)
     correlations: Any = _Correlations(past, HankelData(a, g, g, n_rows))
     size = correlations.shape[0]
-    wanted = as_count(state_dim, "state_dim", 1) if state_dim is not None else None
+    wanted = as_count(state_dim, "state_dim", 1, most=MANY_LAGS) if state_dim is not None else None
     found = lowrank.svd(correlations, min(size, wanted or _MOST_STATES), rng=rng)
     noise = float(1 / np.sqrt(n_rows))
     n = wanted or max(
@@ -168,8 +168,12 @@ def _threshold(size: int, noise: float) -> float:
 
 def _lags(y: Array, state_dim: int | None, lags: int | None) -> int:
     steps, p = y.shape
-    need = 1 if state_dim is None else -(-as_count(state_dim, "state_dim", 1) // p)
-    g = max(2, aic_length(y, None), need) if lags is None else as_count(lags, "lags", need)
+    need = 1 if state_dim is None else -(-as_count(state_dim, "state_dim", 1, most=MANY_LAGS) // p)
+    g = (
+        max(2, aic_length(y, None), need)
+        if lags is None
+        else as_count(lags, "lags", need, most=MANY_LAGS)
+    )
     if steps - 2 * g + 1 < 2 * g * p:
         msg = f"y: got {steps} steps, want at least {2 * g * (p + 1) - 1} for {g} lags"
         raise ValueError(msg)

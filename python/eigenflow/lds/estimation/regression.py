@@ -11,7 +11,7 @@ from eigenflow._arrays import Array, as_float_array
 from eigenflow.lds.estimation.windows import autoregressive_factor
 from eigenflow.lds.prediction import FirFilter
 from eigenflow.lds.recursive import RecursivePredictor, exponential_smoothing
-from eigenflow.lds.structure import as_count
+from eigenflow.lds.structure import MANY_LAGS, as_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def fit_filter(y: Any, length: int | None = None, *, max_length: int | None = No
     n, p = a.shape
     if length is None:
         length = aic_length(a, max_length)
-    h = as_count(length, "length", 1)
+    h = as_count(length, "length", 1, most=MANY_LAGS)
     if n - h < (h + 1) * p:
         msg = f"y: got {n} steps, want at least {(h + 1) * p + h} for a length of {h}"
         raise ValueError(msg)

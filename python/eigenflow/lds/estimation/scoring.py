@@ -7,7 +7,7 @@ import numpy as np
 
 from eigenflow._arrays import Array
 from eigenflow._core import lds_score as _kernels
-from eigenflow.lds.series import EXACT_DIFFUSE, PROPER, read_observations
+from eigenflow.lds.series import EXACT_DIFFUSE, PROPER, read_observations, refuse_infinite
 from eigenflow.lds.system import LinearSystem
 
 FIELDS = (
@@ -121,9 +121,8 @@ def score(system: LinearSystem, y: Any, *, check_finite: bool = True) -> ScoreRe
     if observations.ndim != 2:
         msg = f"y: got shape {observations.shape}, want one series"
         raise ValueError(msg)
-    if check_finite and np.isinf(observations).any():
-        msg = "y: got an infinite number, want finite ones or NaN where missing"
-        raise ValueError(msg)
+    if check_finite:
+        refuse_infinite(observations)
     start = (system.mean0, system.cov0, system.diffuse_directions)
     found = _kernels.score(matrices, start, observations)
     convention = EXACT_DIFFUSE if system.diffuse_directions.size else PROPER

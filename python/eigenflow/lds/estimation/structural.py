@@ -9,7 +9,7 @@ from eigenflow._arrays import Array
 from eigenflow.lds.estimation.model import StateSpaceModel
 from eigenflow.lds.estimation.scoring import ScoreResult
 from eigenflow.lds.start import stationary_cov
-from eigenflow.lds.structure import as_count
+from eigenflow.lds.structure import MANY_LAGS, as_count
 from eigenflow.lds.system import LinearSystem
 
 Level = Literal["local level", "local linear trend", "smooth trend", "random walk", "fixed", "none"]
@@ -108,8 +108,8 @@ def structural(
     if level not in _LEVELS:
         msg = f"level: got {level!r}, want one of {', '.join(map(repr, _LEVELS))}"
         raise ValueError(msg)
-    period = 0 if seasonal is None else as_count(seasonal, "seasonal", 2)
-    order = as_count(ar, "ar", 0)
+    period = 0 if seasonal is None else as_count(seasonal, "seasonal", 2, most=MANY_LAGS)
+    order = as_count(ar, "ar", 0, most=MANY_LAGS)
     parts = _Parts(level, period, order)
     if not parts.states:
         msg = "level: got 'none' without a seasonal pattern or an autoregression, want a state"
@@ -239,7 +239,7 @@ def arma(p: int, q: int, *, mean: bool = False) -> StateSpaceModel:
     >>> arma(2, 1, mean=True).names
     ('const', 'ar.L1', 'ar.L2', 'ma.L1', 'sigma2')
     """
-    p, q = as_count(p, "p", 0), as_count(q, "q", 0)
+    p, q = (as_count(x, name, 0, most=MANY_LAGS) for x, name in ((p, "p"), (q, "q")))
     n = max(p, q + 1)
     names = [*["const"] * mean, *(f"ar.L{i + 1}" for i in range(p))]
     names += [*(f"ma.L{j + 1}" for j in range(q)), "sigma2"]

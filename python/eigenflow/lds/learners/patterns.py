@@ -156,7 +156,7 @@ def full_matrix(state_dim: int) -> FirstColumns:
     -------
     FirstColumns
     """
-    return FirstColumns(state_dim)
+    return FirstColumns(as_count(state_dim, "state_dim", 0))
 
 
 def _swept(cov: Extended, free: Array) -> tuple[Extended, Extended]:
