@@ -46,7 +46,7 @@ class Communicator(Protocol):
         ...
 
     def bcast(self, array: NDArray[Any], root: int) -> None:
-        """Send the array of rank `root` to all ranks."""
+        """Send the array of rank `root`, of uint8, to all ranks."""
         ...
 
 
@@ -118,7 +118,7 @@ def as_communicator(comm: Any) -> Communicator:
     if comm is None:
         try:
             comm = importlib.import_module("mpi4py.MPI").COMM_WORLD
-        except ImportError as error:
+        except (ImportError, RuntimeError) as error:  # mpi4py says so when it finds no MPI
             msg = (
                 "comm: got None, which stands for the world of mpi4py, and that does not load "
                 f"({error}); pip install 'eigenflow[mpi]', or pass a communicator of your own"

@@ -87,7 +87,7 @@ def svd(
         rank=(wanted, "the same on every rank"),
         oversampling=(extra, "the same on every rank"),
     )
-    as_communicator(comm).bcast(key, 0)
+    as_communicator(comm).bcast(key.view(np.uint8), 0)
     with single_blas_thread(workers) as count, tolerance_as_atol():
         fields = _core.svd.decompose_rows(
             ranks, a, wanted, *limits, spectral, extra, int(key[0]), count

@@ -57,7 +57,7 @@ def filter(  # noqa: A001
     associatively (Särkkä and García-Fernández 2021), and one exclusive scan gives every rank its
     start. A rank filters its block before the scan from a known state, and again only the steps
     that remember it: those until the closed loop has decayed to 1e-30. With such a system the work
-    is that of one filter; with one that does not forget, up to about four times as much.
+    is that of one filter; with one that does not forget, about three times as much.
     """
 
     def prepare() -> Any:
