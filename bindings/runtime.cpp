@@ -9,6 +9,7 @@
 #include <pybind11/stl.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace py = pybind11;
@@ -27,6 +28,23 @@ bool signal_pending() {
 void bind_blas(const std::string &name, const py::capsule &routine) {
   if (!blas::bind(name.c_str(), PyCapsule_GetPointer(routine.ptr(), routine.name())))
     throw py::key_error(name);
+}
+
+// Lives as long as the process: the interpreter may be gone before the last thread is.
+py::function *blas_threads = nullptr;
+
+void call_blas_threads(int count) {
+  const py::gil_scoped_acquire gil;
+  try {
+    (*blas_threads)(count);
+  } catch (py::error_already_set &error) {
+    error.discard_as_unraisable("eigenflow: the number of BLAS threads");
+  }
+}
+
+void set_blas_thread_hook(const py::function &function) {
+  delete std::exchange(blas_threads, new py::function(function));
+  blas::set_thread_hook(&call_blas_threads);
 }
 
 std::vector<std::string> blas_names() {
@@ -48,6 +66,7 @@ void register_runtime(py::module_ &m) {
   m.def("default_workers", &default_workers);
   m.def("resolve_workers", &resolve_workers, py::arg("workers"));
   m.def("bind_blas", &bind_blas, py::arg("name"), py::arg("routine"));
+  m.def("set_blas_thread_hook", &set_blas_thread_hook, py::arg("function"));
   m.def("blas_names", &blas_names);
   m.def("blas_available", &blas::available);
 }

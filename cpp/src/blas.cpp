@@ -6,6 +6,7 @@
 #include <eigenflow/errors.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -78,6 +79,22 @@ template <class T> int workspace_size(T query) {
 }
 
 } // namespace
+
+namespace {
+std::atomic<void (*)(int)> thread_hook{nullptr};
+}
+
+void set_thread_hook(void (*hook)(int count)) { thread_hook.store(hook); }
+
+threads::threads(int count) : hook_(count > 1 ? thread_hook.load() : nullptr) {
+  if (hook_ != nullptr)
+    hook_(count);
+}
+
+threads::~threads() {
+  if (hook_ != nullptr)
+    hook_(1);
+}
 
 std::span<const char *const> names() {
   static constexpr const char *list[] = {

@@ -262,6 +262,7 @@ private:
   }
 
   void by_exact() {
+    const blas::threads lapack = svd::threads_for(n_, options_.workers);
     columns<T> entries(n_, n_);
     a_.to_dense(entries.view(0, n_));
     ++out_.passes;

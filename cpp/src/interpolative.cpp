@@ -221,6 +221,7 @@ private:
   }
 
   void by_exact() {
+    const blas::threads lapack = svd::threads_for(std::min(m_, n_), options_.workers);
     columns<T> entries(m_, n_);
     a_.to_dense(entries.view(0, n_));
     ++out_.passes;

@@ -260,6 +260,11 @@ template <class W> struct small_svd {
 
 template <class W> small_svd<W> decompose_small(matrix_view<W> b);
 
+// LAPACK has the driver's threads for full decompositions of this many columns or more; below, and
+// in everything else, those of BLAS would spin on the cores that the products need.
+inline constexpr index threaded_side = 512;
+blas::threads threads_for(index size, int workers);
+
 template <class T> struct factors {
   index rank = 0;
   std::vector<T> left, right;    // column-major

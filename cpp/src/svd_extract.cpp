@@ -7,6 +7,7 @@
 #include "svd_detail.hpp"
 
 #include <eigenflow/errors.hpp>
+#include <eigenflow/parallel.hpp>
 
 #include <numeric>
 
@@ -301,6 +302,10 @@ private:
 
 } // namespace
 
+blas::threads threads_for(index size, int workers) {
+  return blas::threads(size < threaded_side ? 1 : resolve_workers(workers));
+}
+
 index rank_from_tails(const std::vector<double> &squares, const target &wanted, double *tail) {
   index rank = static_cast<index>(squares.size());
   double sum = 0;
@@ -356,6 +361,7 @@ factors<T> exact_factors(const linear_operator<T> &a, target &wanted, int worker
   const bool fine = wanted.by_spectral_tolerance() &&
                     wanted.spectral_allowance(wanted.norm_squared) < 1e-10 * wanted.norm_squared;
   const bool resolved = (wanted.tolerance < 0 || ratio > 1e-10) && !fine;
+  const blas::threads lapack = threads_for(whole.size, workers);
   factors<T> out =
       extraction<T>(a, whole, wanted, workers).run(resolved && whole.size > small_side);
   out.passes += passes;

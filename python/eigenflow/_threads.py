@@ -59,7 +59,14 @@ def resolve_workers(workers: int | None) -> int:
 @functools.cache
 def _controller() -> Any:
     ensure_bound()  # a controller knows only the libraries that are loaded when it is made
+    runtime.set_blas_thread_hook(set_blas_threads)
     return ThreadpoolController()
+
+
+def set_blas_threads(count: int) -> None:
+    """Give BLAS threads inside a `single_blas_thread`; the core calls this around large LAPACK."""
+    for library in _controller().select(user_api="blas").lib_controllers:
+        library.set_num_threads(count)
 
 
 @contextlib.contextmanager
@@ -81,8 +88,9 @@ def single_blas_thread(workers: int | None) -> Iterator[int]:
     """Limit BLAS to one thread, for the whole process, while the block runs.
 
     For drivers that run their products on threads of their own: those of BLAS would wait for their
-    next task by spinning, on the cores that the driver's threads need. Calls from several threads
-    share one limit: the first one sets it and the last one takes it away.
+    next task by spinning, on the cores that the driver's threads need. Only for full
+    decompositions, most of which is LAPACK, the core asks for as many as the driver has. Calls from
+    several threads share one limit: the first one sets it and the last one takes it away.
     """
     count = resolve_workers(workers)
     _single.enter()

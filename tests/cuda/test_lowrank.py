@@ -155,9 +155,9 @@ def test_bases_are_orthonormal_whatever_the_condition(cupy, condition, dtype):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"norm": "spectral"}, "norm: got 'spectral' with a CuPy array"),
-        ({"passes": 1}, "passes: got 1 with a CuPy array"),
-        ({"center": True}, "center, row_weights, column_weights: got one with a CuPy array"),
+        ({"passes": 1, "rtol": 0.1}, "passes: got 1, which wants a rank and the Frobenius norm"),
+        ({"row_weights": [1, -1, 1]}, "row_weights: got -1.0 at position 1"),
+        ({"norm": "nuclear"}, "norm: got 'nuclear', want 'fro' or 'spectral'"),
         ({"rtol": 1e-30, "rank": None}, "rtol: got 1e-30, want at least"),
         ({"rank": 4}, "rank: got 4, want 0 to 3"),
     ],
@@ -165,6 +165,108 @@ def test_bases_are_orthonormal_whatever_the_condition(cupy, condition, dtype):
 def test_what_is_refused(cupy, options, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         ef.lowrank.svd(cupy.asarray(np.eye(3)), **{"rank": 1, **options})
+
+
+def spectral_distance(A, result):
+    U, s, Vh = (x.get() for x in result)
+    return np.linalg.norm(truth.wide(A) - (truth.wide(U) * s) @ truth.wide(Vh), 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("center", "weighing"), [(True, False), (False, True), (True, True)])
+def test_centred_and_weighted_as_on_the_host(cupy, center, weighing, shape, dtype):
+    A = model("harmonic", shape, dtype) + np.linspace(-1e-3, 3e-3, shape[1])
+    given, rng = A.astype(dtype), np.random.default_rng(0)
+    weights = [rng.uniform(0.1, 2, n) if weighing else None for n in shape]
+    for rank in (6, 110):
+        options = {"row_weights": weights[0], "column_weights": weights[1], "center": center}
+        host = ef.lowrank.svd(given, rank, rng=0, **options)
+        if weighing:
+            options["row_weights"] = cupy.asarray(weights[0])
+        device = ef.lowrank.svd(cupy.asarray(given), rank, rng=0, **options)
+        assert device.method == host.method
+        np.testing.assert_allclose(device.s.get(), host.s, rtol=1e-4, atol=50 * eps(given))
+        assert device.error == pytest.approx(host.error, rel=1e-3)
+        if center:
+            assert isinstance(device.mean, cupy.ndarray)
+            np.testing.assert_allclose(device.mean.get(), host.mean, rtol=0, atol=1e-12)
+        else:
+            assert device.mean is None
+
+
+def test_a_mean_far_above_the_deviations(cupy):
+    A = (1e3 + truth.with_spectrum((420, 300), 1 / np.arange(1.0, 31))).astype(np.float32)
+    wide = A.astype(np.float64)
+    values = np.linalg.svd(wide - wide.mean(axis=0), compute_uv=False)
+    got = ef.lowrank.svd(cupy.asarray(A), 5, center=True, rng=0)
+    np.testing.assert_allclose(got.s.get(), values[:5], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("spectrum", ["harmonic", "exponential"])
+def test_one_pass_as_on_the_host(cupy, spectrum, shape, dtype):
+    A = model(spectrum, shape, dtype)
+    host = ef.lowrank.svd(A, 6, passes=1, rng=3)
+    device = ef.lowrank.svd(cupy.asarray(A), 6, passes=1, rng=3)
+    assert (device.method, device.error_kind, device.passes) == ("one-pass", "hold-out", 2)
+    assert device.failure_probability == host.failure_probability > 0
+    assert np.isnan(device.residuals.get()).all()
+    np.testing.assert_allclose(device.s.get(), host.s, rtol=1e-3 if eps(A) > 1e-10 else 1e-9)
+    assert device.error == pytest.approx(host.error, rel=1e-3)
+    U, s, Vh = (x.get() for x in device)
+    assert 0.5 <= device.error / truth.distance(A, U, s, Vh) <= 3
+
+
+def test_one_pass_over_a_matrix_of_low_rank_and_over_nothing(cupy):
+    A = truth.with_spectrum((420, 300), np.array([3.0, 2, 1]), seed=1)
+    got = ef.lowrank.svd(cupy.asarray(A), 5, passes=1, rng=0)
+    np.testing.assert_allclose(got.s.get()[:3], [3, 2, 1], rtol=1e-10)
+    assert got.error < 1e-12
+    assert ef.lowrank.svd(cupy.asarray(0 * A), 2, passes=1).error == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("steps", "rank", "method"), ENGINES)
+def test_spectral_error_by_rank(cupy, steps, rank, method, shape, dtype):
+    A = model("harmonic", shape, dtype)
+    options = {"norm": "spectral", "power_iterations": steps, "rng": 1}
+    host = ef.lowrank.svd(A, rank, **options)
+    device = ef.lowrank.svd(cupy.asarray(A), rank, **options)
+    assert (device.method, device.error_kind) == (method, host.error_kind)
+    assert device.failure_probability == host.failure_probability
+    assert device.error == pytest.approx(host.error, rel=1e-2)
+    assert device.relative_error == pytest.approx(host.relative_error, rel=1e-2)
+    assert spectral_distance(A, device) <= device.error * (1 + 100 * eps(A)) + 30 * eps(A)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("steps", [None, 2])
+@pytest.mark.parametrize(
+    ("spectrum", "limit"),
+    [
+        ("harmonic", {"rtol": 0.15}),
+        ("harmonic", {"atol": 0.09}),
+        ("exponential", {"rtol": 0.5}),
+        ("exponential", {"rtol": 0.1}),
+    ],
+)
+def test_spectral_error_by_tolerance(cupy, spectrum, limit, steps, shape, dtype):
+    A = model(spectrum, shape, dtype)
+    options = {"norm": "spectral", "power_iterations": steps, "rng": 1, **limit}
+    host = ef.lowrank.svd(A, **options)
+    device = ef.lowrank.svd(cupy.asarray(A), **options)
+    assert (device.rank, device.method) == (host.rank, host.method)
+    values = np.linalg.svd(truth.wide(A), compute_uv=False)
+    allowed = limit.get("atol", limit.get("rtol", 0) * values[0])
+    assert spectral_distance(A, device) <= min(device.error * (1 + 1e-5), allowed * (1 + 1e-5))
+    assert device.error <= allowed * (1 + 1e-5)
+    assert device.rank >= np.sum(values > allowed * (1 + 1e-5))
+    capped = ef.lowrank.svd(cupy.asarray(A), 2, **options)
+    assert capped.rank == 2
 
 
 def test_bad_entries_are_named(cupy):

@@ -5,8 +5,10 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
+import eigenflow as ef
 from eigenflow import __version__, _rng, _threads
 from eigenflow._core import runtime
 
@@ -146,3 +148,58 @@ def test_threadpoolctl_sets_the_default_and_puts_it_back():
     with threadpool_limits(1):
         assert _threads.resolve_workers(None) == 1
     assert _threads.resolve_workers(None) == before
+
+
+@pytest.fixture
+def asked():
+    """What the core asks of BLAS while a test runs."""
+    counts = []
+    with _threads.single_blas_thread(None):  # the hook is set with the first limit
+
+        def listen(count):
+            counts.append(count)
+            _threads.set_blas_threads(count)
+
+        runtime.set_blas_thread_hook(listen)
+        yield counts
+        runtime.set_blas_thread_hook(_threads.set_blas_threads)
+
+
+FULL = {
+    "svd": lambda A, workers: ef.lowrank.svd(A, rng=0, workers=workers),
+    "a Krylov run that gives up": lambda A, workers: ef.lowrank.svd(
+        A, rtol=0.01, rng=0, workers=workers
+    ),
+    "eigh": lambda A, workers: ef.lowrank.eigh(A + A.T, rng=0, workers=workers),
+    "pivoted QR": lambda A, workers: ef.lowrank.pivoted_qr(A, rng=0, workers=workers),
+}
+
+
+@pytest.mark.parametrize("way", FULL)
+def test_full_decompositions_give_lapack_the_workers(asked, way):
+    A = np.random.default_rng(0).standard_normal((512, 512)).astype(np.float32)
+    got = FULL[way](A, 2)
+    assert got.method == "exact"
+    assert asked == [2, 1]
+    alone = FULL[way](A, 1)
+    assert asked == [2, 1]
+    values = {"eigh": "eigenvalues", "pivoted QR": "R"}.get(way, "s")
+    np.testing.assert_allclose(getattr(got, values), getattr(alone, values), rtol=1e-3, atol=1e-3)
+
+
+def test_small_and_iterative_decompositions_keep_one_blas_thread(asked):
+    rng = np.random.default_rng(0)
+    ef.lowrank.svd(rng.standard_normal((500, 500)), rng=0, workers=2)
+    ef.lowrank.svd(rng.standard_normal((800, 700)) / np.arange(1, 701), 3, rng=0, workers=2)
+    assert asked == []
+
+
+def test_a_hook_that_fails_is_reported_and_no_more(asked, monkeypatch):
+    def fail(count):
+        raise RuntimeError(count)
+
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: reported.append(args.exc_value.args))
+    runtime.set_blas_thread_hook(fail)
+    assert ef.lowrank.svd(np.eye(512), workers=2).rank == 512
+    assert reported == [(2,), (1,)]

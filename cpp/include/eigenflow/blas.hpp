@@ -63,6 +63,22 @@ template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<real_
 template <class T>
 void syevd_values(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> values);
 
+// How to change the number of threads that BLAS and LAPACK use, which only who bound them knows;
+// null, the default: it stays as it is.
+void set_thread_hook(void (*hook)(int count));
+
+// That many threads while it lives, and one from then on.
+class threads {
+public:
+  explicit threads(int count);
+  ~threads();
+  threads(const threads &) = delete;
+  threads &operator=(const threads &) = delete;
+
+private:
+  void (*hook_)(int);
+};
+
 // Thin SVD by divide and conquer (gesdd); a is overwritten. u: m x k, s: k, vt: k x n, k = min(m,
 // n); A = U diag(s) VT.
 template <class T>

@@ -1,6 +1,7 @@
 """`eigenflow.lowrank.svd` on CuPy arrays: products and factorisations on the device."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ import numpy as np
 from eigenflow import _arrays
 from eigenflow._gpu.rng import random_normals
 from eigenflow.lowrank.namespace import Target, decompose
-from eigenflow.lowrank.namespace.blocks import gaussian
+from eigenflow.lowrank.namespace.blocks import gaussian, wide_dtype
+from eigenflow.lowrank.namespace.krylov import SpectralLimits
+from eigenflow.lowrank.operands import Weights
 
 _ROWS = 2**16
 
@@ -41,6 +44,18 @@ class Operand:
         a = A.astype(_arrays.float_dtype(A, "A", allow_complex=True), copy=False)
         _arrays.require_ndim(a, "A", 2)
         self.shape, self.dtype = a.shape, a.dtype
+        self._given, self._check_finite = a, check_finite
+        self._measure(a)
+
+    def weighted(self, weights: Weights) -> Any:
+        """Turn into the centred, weighted matrix, which is formed; returns the means, if any."""
+        if not weights:
+            return None
+        mean, a = _weighted(self._given, weights)
+        self._measure(a)
+        return mean
+
+    def _measure(self, a: Any) -> None:
         self._scaled, self.scale = a, 1.0
         norm = _norm(a)
         single = np.finfo(self.dtype).bits == 32
@@ -48,8 +63,8 @@ class Operand:
         if not low < norm < high and a.size:
             largest = float(abs(a).max())
             if not math.isfinite(largest):
-                if check_finite:
-                    _arrays.require_finite(a, "A")
+                if self._check_finite:
+                    _arrays.require_finite(self._given, "A")
                 msg = "A: got NaN or infinity, want finite values"
                 raise ValueError(msg)
             if largest > 0:
@@ -69,20 +84,23 @@ class Operand:
         oversampling: int,
         power_iterations: int,
         key: int,
+        *,
+        spectral: bool,
+        once: bool,
     ) -> dict[str, Any]:
         """Return the fields of a result, in the units of the user's matrix."""
-        norm = self._scaled_norm
-        by_rank = absolute < 0 and relative < 0
+        absolute, norm = absolute * self.scale, self._scaled_norm
+        by_energy = not spectral and (absolute >= 0 or relative >= 0)
         target = Target(
             rank=min(self.shape) if rank < 0 else rank,
-            tolerance=-1.0 if by_rank else max(0.0, absolute * self.scale, relative * norm),
+            tolerance=max(0.0, absolute, relative * norm) if by_energy else -1.0,
             oversampling=oversampling,
             norm_squared=norm**2,
             eps=float(np.finfo(self.dtype).eps),
+            spectral=SpectralLimits(absolute, relative, min(self.shape)) if spectral else None,
         )
-        fields = decompose(
-            self._scaled, target, Device(), power_iterations if power_iterations >= 0 else None, key
-        )
+        steps = power_iterations if power_iterations >= 0 else None
+        fields = decompose(self._scaled, target, Device(), steps, key, once=once)
         if self.scale != 1:
             for name in ("s", "residuals"):
                 wide = fields[name].astype(np.float64) / self.scale
@@ -92,11 +110,37 @@ class Operand:
         return fields
 
 
-def _norm(a: Any) -> float:
-    wide = np.complex128 if a.dtype.kind == "c" else np.float64
-    squares = (
-        float((abs(a[begin : begin + _ROWS].astype(wide)) ** 2).sum())
-        for begin in range(0, a.shape[0], _ROWS)
+def _wide_blocks(a: Any) -> Iterator[tuple[slice, Any]]:
+    """Rows in double precision, a block at a time."""
+    for begin in range(0, a.shape[0], _ROWS):
+        rows = slice(begin, begin + _ROWS)
+        yield rows, a[rows].astype(wide_dtype(a.dtype))
+
+
+def _weighted(a: Any, weights: Weights) -> tuple[Any, Any]:
+    """The means and diag(row_factors) (A - 1 mean) diag(col_factors), subtracted in double."""
+    import cupy
+
+    ones = [cupy.ones(n, np.float64) for n in a.shape]
+    given = (weights.row_factors, weights.col_factors)
+    rows, cols = (
+        cupy.asarray(factors) if factors.size else one
+        for factors, one in zip(given, ones, strict=True)
     )
+    mean = None
+    if weights.center:
+        mean = cupy.zeros(a.shape[1], wide_dtype(a.dtype))
+        for part, block in _wide_blocks(a):
+            mean = mean + (rows[part, None] ** 2 * block).sum(axis=0)
+        mean = mean / max(float((rows**2).sum()), np.finfo(np.float64).tiny)
+    out = cupy.empty_like(a)
+    for part, block in _wide_blocks(a):
+        shifted = block if mean is None else block - mean
+        out[part] = (shifted * (rows[part, None] * cols)).astype(a.dtype)
+    return mean, out
+
+
+def _norm(a: Any) -> float:
+    squares = (float((abs(block) ** 2).sum()) for _, block in _wide_blocks(a))
     with np.errstate(over="ignore", invalid="ignore"):  # for the double that the tests use
         return math.sqrt(sum(squares))

@@ -8,7 +8,7 @@ from typing import Any, Literal, SupportsIndex
 from numpy.typing import ArrayLike
 
 from eigenflow import _core
-from eigenflow._arrays import kind_of, like
+from eigenflow._arrays import kind_of, like, on_host
 from eigenflow._blas import ensure_bound
 from eigenflow._rng import RNGLike, key_from
 from eigenflow._threads import single_blas_thread
@@ -118,7 +118,7 @@ def svd(
     A : (m, n) array_like, sparse matrix or operator
         Real or complex: NumPy (C and Fortran order are read in place), CPU tensor with DLPack,
         lists; ``numpy.memmap``, read from the file in blocks of rows and never copied to memory;
-        CuPy, by rank or tolerance in the Frobenius norm, without weights; scipy.sparse;
+        CuPy, of which centring and weights form a copy on the device; scipy.sparse;
         ``scipy.sparse.linalg.LinearOperator`` or any object with ``shape``,
         ``dtype`` and ``matmat``, ``rmatmat`` (or ``matvec``, ``rmatvec``). Single precision stays
         single; everything else is computed in double.
@@ -138,7 +138,8 @@ def svd(
         tolerance the columns double until it is met.
     passes : {1}, optional
         1 reads A a single time, for streams and files too large to read again: sketches of the
-        range, the co-range and a core with ``2 rank + oversampling`` columns [3]_. By rank and in
+        range, the co-range and a core with ``2 rank + oversampling`` columns [3]_. (Operators and
+        CuPy arrays: once for a product with A, and once for one with its adjoint.) By rank and in
         the Frobenius norm only; the error is larger, and single residuals are not known (NaN).
     center : bool
         Decompose ``A - 1 mean`` with the means of the columns, which the result carries; nothing
@@ -151,7 +152,8 @@ def svd(
         Equal seeds give equal results.
     workers : int, optional
         Threads of the products with A. BLAS, which does the small rest, is limited to one for the
-        whole process while the call runs.
+        whole process while the call runs. On the exact way, where LAPACK does most of the work, it
+        has as many as the products for a small side of 512 or more.
     check_finite : bool
         False skips the search for the position of a NaN or infinity; such input is refused anyway.
 
@@ -172,8 +174,9 @@ def svd(
     -----
     The Krylov way costs about ``4 m n d`` operations with a basis of d columns, typically 1.4 rank
     + 100, and ``(m + n) d`` numbers of memory; the exact way costs about ``10 m n min(m, n)``.
-    Results are the same bytes for one BLAS build and any `workers`; otherwise they agree within a
-    small multiple of ``eps ||A||``. Of a mapped file, neither the matrix nor its
+    Results are the same bytes for one BLAS build and any `workers` (on the exact way with a small
+    side of 512 or more: for one number of `workers`); otherwise they agree within a small multiple
+    of ``eps ||A||``. Of a mapped file, neither the matrix nor its
     image on the basis is kept: the memory is that of the results, and the image is computed again
     at the end (two more reads). A single LAPACK factorisation cannot be
     interrupted: on the exact way Ctrl-C may wait for it.
@@ -208,7 +211,7 @@ def svd(
     spectral = norm == "spectral"
     extra = as_integer(oversampling, "oversampling", 0)
     steps = -1 if power_iterations is None else as_integer(power_iterations, "power_iterations", 0)
-    weights = as_weights(a.shape, center, row_weights, column_weights)
+    weights = as_weights(a.shape, center, on_host(row_weights), on_host(column_weights))
     usual_norm = True if norm == "fro" else None
     once = reads_once(
         passes,
@@ -218,14 +221,14 @@ def svd(
     )
     key = key_from(rng)
     if on_device:
-        _refuse_on_device(spectral=spectral, passes=once, weights=bool(weights))
-        limits = as_tolerances(a, a.norm, rtol, atol)
-        return _result(a.decompose(wanted, *limits, extra, steps, key), A, None)
+        mean = a.weighted(weights)
+        limits = as_tolerances(a, _least_norm(a.norm, a.shape, spectral=spectral), rtol, atol)
+        options = {"spectral": spectral, "once": once}
+        return _result(a.decompose(wanted, *limits, extra, steps, key, **options), A, mean)
     with single_blas_thread(workers) as count, tolerance_as_atol():
         ensure_bound()
         matrix = a.open(count, weights, check_finite=check_finite, once=once)
-        # The sum of the squares is at most min(m, n) times the first.
-        least = matrix.norm / math.sqrt(max(1, min(a.shape))) if spectral else matrix.norm
+        least = _least_norm(matrix.norm, a.shape, spectral=spectral)
         absolute, relative = as_tolerances(a, least, rtol, atol)
         fields = _core.svd.decompose(
             matrix.core, wanted, absolute, relative, spectral, once, extra, steps, key, count
@@ -298,16 +301,12 @@ def _device_operand(A: Any, check_finite: bool) -> Any:
     return Operand(A, check_finite=check_finite)
 
 
-def _refuse_on_device(**asked: bool) -> None:
-    """Refuse what the device driver does not have."""
-    want = {
-        "spectral": "norm: got 'spectral' with a CuPy array, want 'fro'",
-        "passes": "passes: got 1 with a CuPy array, want None",
-        "weights": "center, row_weights, column_weights: got one with a CuPy array, want none",
-    }
-    for name, is_asked in asked.items():
-        if is_asked:
-            raise ValueError(want[name])
+def _least_norm(norm: float, shape: tuple[int, int], *, spectral: bool) -> float:
+    """Return the Frobenius norm, or what the spectral one is at least.
+
+    The sum of the squared singular values is at most min(m, n) times the first.
+    """
+    return norm / math.sqrt(max(1, min(shape))) if spectral else norm
 
 
 def _result(fields: dict[str, Any], original: Any, mean: Any) -> SVDResult:

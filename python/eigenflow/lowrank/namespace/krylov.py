@@ -9,20 +9,51 @@ import numpy as np
 
 from eigenflow._arrays import Array
 from eigenflow.lowrank.namespace.blocks import Library, Sides, orthonormalise, wide_dtype
+from eigenflow.lowrank.namespace.bounds import PASSES, deflated_bound, outside_bound
 
 # The missing energy of the leading values, relative to the error's square, at which to stop.
 _MISSING_ENERGY = 2e-5
 
 
 @dataclass(frozen=True)
+class SpectralLimits:
+    """Limits of the error in the spectral norm; negative: none."""
+
+    absolute: float
+    relative: float  # to the first singular value
+    short_side: int  # of A
+
+    def __bool__(self) -> bool:
+        return self.absolute >= 0 or self.relative >= 0
+
+
+@dataclass(frozen=True)
 class Target:
-    """What is wanted: a rank, and the Frobenius error allowed at most (negative: none)."""
+    """What is wanted: a rank at most, and the Frobenius error allowed (negative: none)."""
 
     rank: int
     tolerance: float
     oversampling: int
     norm_squared: float
     eps: float
+    spectral: SpectralLimits | None = None  # instead of the Frobenius error
+
+    @property
+    def by_rank(self) -> bool:
+        """Whether there is no limit of the error."""
+        return self.tolerance < 0 and not self.spectral
+
+    @property
+    def by_spectral_tolerance(self) -> bool:
+        """Whether the error is limited in the spectral norm."""
+        return bool(self.spectral)
+
+    def spectral_allowance(self, first_squared: float) -> float:
+        """Return the square of the spectral error allowed, from the first squared value."""
+        if self.spectral is None:
+            return math.inf
+        relative = max(self.spectral.relative, 0.0) * math.sqrt(first_squared)
+        return max(self.spectral.absolute, relative) ** 2
 
     @property
     def rounding(self) -> float:
@@ -32,6 +63,10 @@ class Target:
     @property
     def below_floor(self) -> bool:
         """Whether the tolerance is below what energies resolve."""
+        if self.spectral:
+            # The sum of the squares is at most short_side times the first.
+            least = self.norm_squared / max(1, self.spectral.short_side)
+            return self.spectral_allowance(least) < 64 * self.eps * least
         return self.tolerance >= 0 and self.tolerance**2 < self.rounding
 
     def rank_of(self, squares: Array) -> int | None:
@@ -71,7 +106,9 @@ class Krylov:
         self._gram = np.zeros((0, 0), wide_dtype(a.dtype))
         self._past: list[Array] = []
         self._sweeps_below = 0
+        self._coupling = np.zeros((0, 0))  # of the newest block with the next one
         self._restored = False  # from a state after a sweep
+        self._unresolved = False  # the limit is below what squares of this precision resolve
         self.passes = 0
         self.V = self._orthogonal(self._fresh(0), None)[0]
 
@@ -86,7 +123,7 @@ class Krylov:
             self._restored = False
             if self._done():
                 return True
-            if len(self._gram) + self._width > limit:
+            if self._unresolved or len(self._gram) + self._width > limit:
                 return False
 
     def _advance(self, newest: Any) -> Any:
@@ -121,8 +158,10 @@ class Krylov:
         larger[old:, :] = taken.conj().T
         self._gram = larger
         rounding = (64 * self._target.eps) ** 2 * self._target.norm_squared * self._newest()
+        self._coupling = factor
         if np.sum(abs(factor) ** 2) <= rounding:  # it led nowhere
             block = self._orthogonal(self._fresh(size), self.V)[0]
+            self._coupling = 0 * factor
         self.V = self._library.xp.concatenate((self.V, block), axis=1)
 
     def _newest(self) -> float:
@@ -146,14 +185,18 @@ class Krylov:
     def _converged(self) -> bool:
         target = self._target
         squares = np.linalg.eigvalsh(self._gram)[::-1]
-        captured = np.concatenate(([0.0], np.cumsum(squares)))
-        self._past = [*self._past[-2:], captured]
+        captured = self._remember(squares)
         rank = target.rank_of(squares)
         if rank is None or target.tolerance < 0 or rank == 0:
             return rank == 0 or (rank is not None and self._settled(rank))
         below = target.norm_squared - captured[rank - 1] - self._remaining(rank - 1)
         least = below > target.tolerance**2
         return self._settled(rank) and (least or self._settled(rank - 1))
+
+    def _remember(self, squares: Array) -> Array:
+        captured = np.concatenate(([0.0], np.cumsum(squares)))
+        self._past = [*self._past[-2:], captured]
+        return captured
 
     def _remaining(self, rank: int) -> float:
         """What later blocks can add to the leading values: the gains as a geometric series."""
@@ -176,6 +219,9 @@ class ImageKrylov(Krylov):
     def __init__(self, a: Sides, target: Target, library: Library, key: int) -> None:
         self._sides = a
         self.images: list[Any] = []
+        self._next_look = self.looks = 0
+        self.chosen: int | None = None  # the rank, where a bound on the spectral error decided
+        self.certified: float | None = None  # that bound, squared
         super().__init__(a, target, library, key)
 
     def _advance(self, newest: Any) -> Any:
@@ -183,3 +229,35 @@ class ImageKrylov(Krylov):
         self.images.append(image)
         self.passes += 2
         return self._sides.backward(image)
+
+    def _done(self) -> bool:
+        return self._is_certified() if self._target.by_spectral_tolerance else super()._done()
+
+    def _is_certified(self) -> bool:
+        """Whether the least rank within a spectral tolerance is known, with a bound to prove it."""
+        target, size = self._target, len(self._gram)
+        ascending, vectors = np.linalg.eigh(self._gram)
+        squares = ascending[::-1]
+        self._remember(squares)
+        allowed = target.spectral_allowance(squares[0])
+        self._unresolved = bool(allowed < 64 * target.eps * squares[0])
+        rank = int(np.sum(squares > allowed))
+        if rank >= target.rank:
+            self.chosen = target.rank
+            return size > target.rank + self._width and self._settled(target.rank)
+        if self._unresolved or rank >= size or size < self._next_look:
+            return False
+        if not self._remaining(rank + 1) <= 0.05 * allowed:
+            return False
+        self._next_look = size + size // 5
+        outside = outside_bound(self._library, self._key, self._sides, self.V[:, :size])
+        self.passes += PASSES
+        # A second look may settle for one rank more: a value that is at the tolerance to rounding.
+        last = min(rank + min(self.looks, 1), size - 1)
+        self.looks += 1
+        for some in range(rank, last + 1):
+            bound = deflated_bound(squares, vectors, self._coupling, some, outside)
+            if bound <= allowed:
+                self.chosen, self.certified = some, bound
+                return True
+        return False

@@ -9,7 +9,9 @@ import numpy as np
 from eigenflow import _core
 from eigenflow._arrays import Array
 from eigenflow.lowrank.namespace.blocks import Library, Sides, gram, orthonormalise, wide_dtype
+from eigenflow.lowrank.namespace.bounds import PASSES, outside_bound, residual_bound
 from eigenflow.lowrank.namespace.krylov import ImageKrylov, Target
+from eigenflow.lowrank.namespace.one_pass import one_pass
 
 # Gram matrices see squares above this share of the first. Columns from here on test the result.
 _VISIBLE, _RESIDUAL_COLUMN = 1e-11, 2**40
@@ -17,12 +19,13 @@ _VISIBLE, _RESIDUAL_COLUMN = 1e-11, 2**40
 
 @dataclass(frozen=True, eq=False)
 class Triplets:
-    """left diag(s) right^H, and the squares that were left out where all of them are known."""
+    """left diag(s) right^H, and what was left out where all of it is known."""
 
     left: Any
     s: Array
     right: Any
     tail_squared: float | None = None
+    next_value: float | None = None  # the first that was left out
 
     def swapped(self) -> "Triplets":
         """Return those of the adjoint."""
@@ -30,10 +33,16 @@ class Triplets:
 
 
 def decompose(
-    a: Any, target: Target, library: Library, power_iterations: int | None, key: int
+    a: Any,
+    target: Target,
+    library: Library,
+    power_iterations: int | None,
+    key: int,
+    *,
+    once: bool = False,
 ) -> dict[str, Any]:
-    """Return the fields of the C++ driver, for a matrix of ordinary scale."""
-    return _Decomposition(a, target, library, power_iterations, key).run()
+    """Return the fields of the C++ driver, for a matrix of ordinary scale; `once`: in one pass."""
+    return _Decomposition(a, target, library, power_iterations, key).run(once=once)
 
 
 class _Decomposition:
@@ -43,26 +52,38 @@ class _Decomposition:
         self._a, self._target, self._library, self._key = a, target, library, key
         self._steps = power_iterations
         self._xp = library.xp
-        self._passes = 0
+        self._passes = self._looks = 0
+        self._chosen: int | None = None  # the rank, where a bound on the spectral error decided
+        self._certified: float | None = None  # that bound, squared
 
-    def run(self) -> dict[str, Any]:
+    def run(self, *, once: bool) -> dict[str, Any]:
         target, smaller = self._target, min(self._a.shape)
         norm = math.sqrt(target.norm_squared)
         nothing = target.tolerance >= 0 and target.tolerance >= norm
+        sketched = None
         if target.rank == 0 or norm == 0 or smaller == 0 or nothing:
             method, found = "exact", self._unit_vectors(0 if nothing else target.rank)
+        elif once:
+            *triplets, sketched = one_pass(
+                Sides(self._a, turned=False), target, self._library, self._key
+            )
+            self._passes, method, found = 2, "one-pass", Triplets(*triplets)
         else:
             method, found = self._find()
         found = self._with_signs(found)
-        error, kind = self._error(found)
-        residuals = self._residuals(found, method) if norm > 0 else 0 * found.s
+        error, kind = self._error(found) if sketched is None else (sketched, "hold-out")
+        if target.spectral is not None:
+            norm = float(found.s[0]) if found.s.size else error
+        unknown = math.nan if sketched is not None else 0.0
+        known = sketched is None and target.norm_squared > 0
+        residuals = self._residuals(found, method) if known else unknown + 0 * found.s
         return {
             "U": found.left,
             "s": self._device_vector(found.s),
             "Vh": found.right.conj().T,
             "rank": found.s.size,
             "norm": norm,
-            "looks": int(kind == "hold-out"),
+            "looks": max(self._looks, int(kind in ("hold-out", "power-bound"))),
             "error": error,
             "error_kind": kind,
             "residuals": self._device_vector(residuals),
@@ -94,7 +115,7 @@ class _Decomposition:
 
     def _exact_is_cheaper(self) -> bool:
         target = self._target
-        basis = 100 + (1.4 * target.rank if target.tolerance < 0 else 0)
+        basis = 100 + (1.4 * target.rank if target.by_rank else 0)
         return target.below_floor or basis > 0.45 * min(self._a.shape)
 
     def _by_krylov(self, along: Sides) -> Triplets | None:
@@ -103,13 +124,14 @@ class _Decomposition:
         self._passes += basis.passes
         if not enough:
             return None
+        self._chosen, self._certified, self._looks = basis.chosen, basis.certified, basis.looks
         image = self._xp.concatenate(basis.images, axis=1)
         return self._extract(image, basis.V[:, : image.shape[1]])
 
     def _by_iteration(self, steps: int) -> Triplets:
         """Subspace iteration; with a tolerance the sample doubles until it is met."""
         a, target, smaller = Sides(self._a, turned=False), self._target, min(self._a.shape)
-        size = min(smaller, target.oversampling + (32 if target.tolerance >= 0 else target.rank))
+        size = min(smaller, target.oversampling + (target.rank if target.by_rank else 32))
         while True:
             G = self._library.normals(self._key, a.shape[1], 0, size, self._a.dtype)
             Q = orthonormalise(self._library, a.forward(G))[0]
@@ -117,11 +139,35 @@ class _Decomposition:
                 X = orthonormalise(self._library, a.backward(Q))[0]
                 Q = orthonormalise(self._library, a.forward(X))[0]
             self._passes += 2 * steps + 2
+            if target.by_spectral_tolerance:
+                self._chosen = min(size, target.rank)
             found = self._extract(a.backward(Q), Q).swapped()
+            if target.by_spectral_tolerance:
+                found, enough = self._cut(found, a.adjoint(), Q)
+                if enough or size == smaller:
+                    return found
+                size = min(smaller, 2 * size)
+                continue
             few = found.s.size < size - target.oversampling
-            if target.tolerance < 0 or size == smaller or few:
+            if target.by_rank or size == smaller or few:
                 return found
             size = min(smaller, 2 * size)
+
+    def _cut(self, found: Triplets, adjoint: Sides, Q: Any) -> tuple[Triplets, bool]:
+        """Leave the least rank whose error is proven; False with all of them where none is.
+
+        With B = Q^H A, ||A - Q B_k||^2 <= s_{k+1}(B)^2 + ||A - Q B||^2.
+        """
+        outside = outside_bound(self._library, self._key, adjoint, Q)
+        self._passes += PASSES
+        self._looks += 1
+        first = float(found.s[0]) if found.s.size else 0.0
+        allowed = self._target.spectral_allowance(first**2) - outside**2
+        rank = int(np.sum(found.s**2 > allowed))
+        if rank == found.s.size:
+            return found, rank == self._target.rank and allowed > 0
+        self._certified = float(found.s[rank]) ** 2 + outside**2
+        return Triplets(found.left[:, :rank], found.s[:rank], found.right[:, :rank]), True
 
     def _by_gram_or_qr(self, along: Sides) -> Triplets:
         self._passes += 1
@@ -129,9 +175,13 @@ class _Decomposition:
 
     def _extract(self, Y: Any, V: Any | None) -> Triplets:
         """Triplets from the image Y = A V; V = None stands for the identity, and Y is A."""
-        tolerance = self._target.tolerance
-        least = 1e-10 * self._target.norm_squared
-        if V is not None or tolerance < 0 or tolerance**2 > least:
+        target = self._target
+        least = 1e-10 * target.norm_squared
+        if target.by_spectral_tolerance:
+            coarse = target.spectral_allowance(target.norm_squared) >= least
+        else:
+            coarse = target.tolerance < 0 or target.tolerance**2 > least
+        if V is not None or coarse:
             found = self._by_gram(Y, V)
             if found is not None:
                 return found
@@ -142,7 +192,7 @@ class _Decomposition:
         """Leading vectors from Y^H Y, whose error of eps (s_1 / s_k)^2 a second step takes out."""
         ascending, vectors = self._xp.linalg.eigh(gram(self._library, Y))
         squares = np.maximum(self._library.to_host(ascending)[::-1], 0.0)
-        rank, tail = self._choose(squares, complete=V is None)
+        rank, tail, following = self._choose(squares, complete=V is None)
         if rank and not squares[rank - 1] > _VISIBLE * squares[0]:
             return None
         X = vectors[:, ::-1][:, :rank].astype(self._a.dtype)
@@ -152,30 +202,38 @@ class _Decomposition:
         small = R * self._library.to_host(lengths)
         right = X if V is None else V @ X
         found = self._turned(Q.astype(self._a.dtype), small, right, rank)
-        return replace(found, tail_squared=tail)
+        return replace(found, tail_squared=tail, next_value=following)
 
     def _turned(self, Q: Any, small: Array, V: Any | None, rank: int | None) -> Triplets:
         """Q small V^H by the decomposition of `small`."""
         u, s, vh = np.linalg.svd(small.astype(wide_dtype(small.dtype)))
-        tail = None
+        tail = following = None
         if rank is None:
-            rank, tail = self._choose(s**2, complete=V is None)
+            rank, tail, following = self._choose(s**2, complete=V is None)
         turn, back = (
             self._library.to_device(x.astype(self._a.dtype))
             for x in (u[:, :rank], vh[:rank].conj().T)
         )
-        return Triplets(Q @ turn, s[:rank], back if V is None else V @ back, tail)
+        return Triplets(Q @ turn, s[:rank], back if V is None else V @ back, tail, following)
 
-    def _choose(self, squares: Array, *, complete: bool) -> tuple[int, float | None]:
+    def _choose(self, squares: Array, *, complete: bool) -> tuple[int, float | None, float | None]:
+        """Rank, energy of the rest and its first value, the two where all values are known."""
         target = self._target
+        if not complete and self._chosen is not None:
+            return min(squares.size, self._chosen), None, None
         if not complete:
             rank = target.rank_of(squares)
-            return min(squares.size, target.rank) if rank is None else rank, None
+            return min(squares.size, target.rank) if rank is None else rank, None, None
         tails = np.append(np.cumsum(squares[::-1])[::-1], 0.0)  # tails[k]: what rank k leaves
         rank = min(target.rank, squares.size)
         if target.tolerance >= 0:
             rank = min(rank, int(np.argmax(tails <= target.tolerance**2)))
-        return rank, float(tails[rank])
+        if target.by_spectral_tolerance:
+            rank = int(np.sum(squares[:rank] > target.spectral_allowance(float(squares[0]))))
+        following = None
+        if rank == squares.size or squares[rank] > _VISIBLE * squares[0]:
+            following = 0.0 if rank == squares.size else math.sqrt(float(squares[rank]))
+        return rank, float(tails[rank]), following
 
     def _with_signs(self, found: Triplets) -> Triplets:
         """The largest entry of each right vector real and positive, the first one on ties."""
@@ -186,7 +244,22 @@ class _Decomposition:
         turn = largest.conj() / abs(largest)
         return replace(found, left=found.left * turn, right=found.right * turn)
 
+    def _spectral_error(self, found: Triplets) -> tuple[float, str]:
+        if self._target.norm_squared == 0:
+            return 0.0, "tail-energy"
+        if found.next_value is not None:
+            return found.next_value, "next-value"
+        if self._certified is not None:
+            return math.sqrt(self._certified), "power-bound"
+        a, s = Sides(self._a, turned=False), self._device_vector(found.s)
+        self._passes += PASSES
+        return residual_bound(
+            self._library, self._key, a, found.left, s, found.right
+        ), "power-bound"
+
     def _error(self, found: Triplets) -> tuple[float, str]:
+        if self._target.spectral is not None:
+            return self._spectral_error(found)
         total = self._target.norm_squared
         left = found.tail_squared
         if left is None:
