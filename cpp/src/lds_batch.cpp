@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lds_batch.hpp"
 
-#include "lds_filter.hpp"
+#include "lds_series_lanes.hpp"
 
 #include <algorithm>
 
@@ -12,23 +12,35 @@ void filter(const batch &series, const filter_options &options) {
     return;
   const problem first = series.at(0);
   const index n_steps = first.series.y.rows;
-  steady_filter shared;
-  if (series.shared_system)
-    shared = steady_for(model_cursor(first.system, first.series.inputs), n_steps,
-                        options.switch_to_steady);
-  for_each_series(series.n_series, n_steps, options.workers, [&](index i, int workers) {
+  const model_cursor cursor(first.system, first.series.inputs);
+  const steady_filter shared = series.shared_system
+                                   ? steady_for(cursor, n_steps, options.switch_to_steady)
+                                   : steady_filter{};
+  const auto alone = [&](index i, int workers) {
     const problem one = series.at(i);
     filter_options own = options;
     own.workers = workers;
     if (series.n_series > 1)
       own.progress = {}; // counted below, in series
-    model_cursor cursor(one.system, one.series.inputs);
+    model_cursor system(one.system, one.series.inputs);
     const steady_filter steady =
         series.shared_system ? steady_filter{}
-                             : steady_for(cursor, one.series.y.rows, options.switch_to_steady);
-    series.done(i, filter(cursor, series.shared_system ? shared : steady, one.start, one.series.y,
+                             : steady_for(system, one.series.y.rows, options.switch_to_steady);
+    series.done(i, filter(system, series.shared_system ? shared : steady, one.start, one.series.y,
                           one.out, own, nullptr));
-  });
+  };
+  const std::optional<series_lanes> side =
+      series_lanes::plan(cursor, shared, first.start, series, n_steps, options);
+  constexpr index width = series_lanes::width;
+  const index n_groups = side ? series.n_series / width : 0;
+  parallel_for(
+      n_groups, std::max<index>(1, 8192 / (1 + n_steps)),
+      [&](index begin, index end, int) {
+        for (index g = begin; g < end; ++g)
+          side->run(series, g * width, [&](index i) { with_series(i, 1, alone); });
+      },
+      options.workers);
+  for_each_series(n_groups * width, series.n_series, n_steps, options.workers, alone);
 }
 
 } // namespace eigenflow::lds

@@ -8,16 +8,20 @@
 
 namespace eigenflow::lds {
 
-// Calls body(i, workers) for each series.
+// Calls body(i, workers); what it throws names the series.
+template <class Body> void with_series(index i, int workers, Body &&body) {
+  try {
+    body(i, workers);
+  } catch (const argument_error &error) {
+    throw series_error(error, i);
+  }
+}
+
+// Calls body(i, workers) for each series from `begin`.
 template <class Body>
-void for_each_series(index n_series, index n_steps, int workers, Body &&body) {
-  const auto one = [&](index i, int inner) {
-    try {
-      body(i, inner);
-    } catch (const argument_error &error) {
-      throw series_error(error, i);
-    }
-  };
+void for_each_series(index begin, index end, index n_steps, int workers, Body &&body) {
+  const index n_series = end - begin;
+  const auto one = [&](index k, int inner) { with_series(begin + k, inner, body); };
   constexpr index long_series = 1 << 17; // enough to keep several workers busy inside
   if (n_steps >= long_series && n_series < 4 * static_cast<index>(resolve_workers(workers))) {
     for (index i = 0; i < n_series; ++i)
@@ -27,9 +31,9 @@ void for_each_series(index n_series, index n_steps, int workers, Body &&body) {
   const index grain = std::max<index>(1, 8192 / std::max<index>(1, n_steps));
   parallel_for(
       n_series, grain,
-      [&](index begin, index end, int) {
-        for (index i = begin; i < end; ++i)
-          one(i, 1);
+      [&](index first, index last, int) {
+        for (index k = first; k < last; ++k)
+          one(k, 1);
       },
       workers);
 }

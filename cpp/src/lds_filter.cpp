@@ -2,6 +2,7 @@
 #include "lds_filter.hpp"
 
 #include "isa/lds.hpp"
+#include "lds_full.hpp"
 
 #include <eigenflow/errors.hpp>
 #include <eigenflow/parallel.hpp>
@@ -9,6 +10,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <optional>
 #include <string>
 
 namespace eigenflow::lds {
@@ -188,7 +190,11 @@ public:
       : cursor_(cursor), system_(cursor.now()), steady_(steady), y_(y), out_(out),
         options_(options), trace_(trace),
         step_(system_, resolve_form(options.form, system_, start)), rows_(system_),
-        record_(system_, y.rows, options, result_), state_(start) {}
+        record_(system_, y.rows, options, result_), state_(start) {
+    const update_form form = resolve_form(options.form, system_, start);
+    if (trace == nullptr && !(options.switch_to_steady && steady.usable))
+      full_ = full_run::plan(cursor, y, out, options, form);
+  }
 
   filter_result run(index begin) {
     interrupt_poll poll;
@@ -205,6 +211,12 @@ public:
         report(t);
         if (end == look)
           continue;
+      }
+      if (const index end = full_steps(t); end > t) {
+        t = end;
+        poll();
+        report(t);
+        continue;
       }
       full_step(t++, settled);
       if (t % 4096 == 0)
@@ -287,6 +299,13 @@ private:
     return finite;
   }
 
+  // Many at a time, where no steady covariance is to be looked for.
+  index full_steps(index t) {
+    constexpr index most = 4096;
+    return full_ ? full_->advance(t, std::min(y_.rows, t + most), state_, result_.log_likelihood)
+                 : t;
+  }
+
   void full_step(index t, bool settled) {
     if (options_.check_finite)
       check_row(y_, t);
@@ -345,6 +364,7 @@ private:
   stepper step_;
   observed_rows rows_;
   recorder record_;
+  std::optional<full_run> full_;
   belief state_;
   double error_ = 0;
   index look_ = shortest_look; // how far ahead gaps are looked for

@@ -40,6 +40,7 @@ public:
   // c + B u and d + D u of step t. Any thread may ask.
   void offsets(index t, double *state_offset, double *obs_offset) const;
   matrix_view<const double> inputs() const { return inputs_; }
+  const model &source() const { return system_; }
 
 private:
   model system_;

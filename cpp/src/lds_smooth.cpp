@@ -226,7 +226,7 @@ void smooth(const smoother_batch &series, const smoother_options &options) {
   if (series.shared_system)
     shared = steady_for(model_cursor(first.system, first.series.inputs), n_steps,
                         options.switch_to_steady);
-  for_each_series(series.n_series, n_steps, options.workers, [&](index i, int workers) {
+  for_each_series(0, series.n_series, n_steps, options.workers, [&](index i, int workers) {
     smoother_options own = options;
     own.workers = workers;
     if (series.n_series > 1)

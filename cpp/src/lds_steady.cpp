@@ -170,30 +170,23 @@ bool iterate(const dense_model &s, stepper &step, observed_rows &rows, buffer &P
   return false;
 }
 
-// The gain and what follows from it; false when the filter does not forget.
-bool finish(const dense_model &s, steady_filter &f) {
-  const index n = s.n, p = s.p;
-  buffer work(count(p * n)), rows(count(p * n)), PC(count(n * p)), noise(count(n * n));
-  f.S.resize(count(p * p));
-  small::congruence(p, n, s.C.data(), f.P.data(), s.R.data(), f.S.data(), work.data());
-  f.whiten.resize(count(p * p));
-  if (!small::inverse_cholesky(p, f.S.data(), f.whiten.data(), f.log_det))
-    return false;
-  small::multiply_right_transposed(n, n, p, f.P.data(), s.C.data(), PC.data());
-  buffer half(count(n * p));
-  small::multiply_right_transposed(n, p, p, PC.data(), f.whiten.data(), half.data());
-  f.K.resize(count(n * p));
-  small::multiply(n, p, p, half.data(), f.whiten.data(), f.K.data());
-  f.L.resize(count(n * p));
-  small::multiply(n, n, p, s.A.data(), f.K.data(), f.L.data());
-  buffer keep = small::identity(n), removed(count(n * n)), square(count(n * n));
-  small::multiply(n, p, n, f.K.data(), s.C.data(), removed.data());
+// I - K C.
+buffer kept_part(const dense_model &s, const steady_filter &f) {
+  buffer keep = small::identity(s.n), removed(count(s.n * s.n));
+  small::multiply(s.n, s.p, s.n, f.K.data(), s.C.data(), removed.data());
   for (std::size_t i = 0; i < keep.size(); ++i)
     keep[i] -= removed[i];
-  f.F.resize(count(n * n));
-  small::multiply(n, n, n, s.A.data(), keep.data(), f.F.data());
+  return keep;
+}
+
+// The gain and what follows from it; false when the filter does not forget.
+bool finish(const dense_model &s, steady_filter &f) {
+  if (!set_gain(s, f))
+    return false;
+  const index n = s.n, p = s.p;
+  const buffer keep = kept_part(s, f);
+  buffer noise(count(n * n)), square(count(n * n)), tall(count(n * p));
   f.filtered.resize(count(n * n));
-  buffer tall(count(n * p));
   small::congruence(n, p, f.K.data(), s.R.data(), nullptr, noise.data(), tall.data());
   small::congruence(n, n, keep.data(), f.P.data(), noise.data(), f.filtered.data(), square.data());
   f.radius = small::spectral_radius(n, f.F);
@@ -216,6 +209,27 @@ double forgetting_bound(index n, const steady_filter &f) {
 }
 
 } // namespace
+
+bool set_gain(const dense_model &s, steady_filter &f) {
+  const index n = s.n, p = s.p;
+  buffer work(count(p * n)), PC(count(n * p));
+  f.S.resize(count(p * p));
+  small::congruence(p, n, s.C.data(), f.P.data(), s.R.data(), f.S.data(), work.data());
+  f.whiten.resize(count(p * p));
+  if (!small::inverse_cholesky(p, f.S.data(), f.whiten.data(), f.log_det))
+    return false;
+  small::multiply_right_transposed(n, n, p, f.P.data(), s.C.data(), PC.data());
+  buffer half(count(n * p));
+  small::multiply_right_transposed(n, p, p, PC.data(), f.whiten.data(), half.data());
+  f.K.resize(count(n * p));
+  small::multiply(n, p, p, half.data(), f.whiten.data(), f.K.data());
+  f.L.resize(count(n * p));
+  small::multiply(n, n, p, s.A.data(), f.K.data(), f.L.data());
+  const buffer keep = kept_part(s, f);
+  f.F.resize(count(n * n));
+  small::multiply(n, n, n, s.A.data(), keep.data(), f.F.data());
+  return true;
+}
 
 buffer scaled_transition(index n, const steady_filter &f) {
   buffer out(f.F);

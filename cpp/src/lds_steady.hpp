@@ -24,6 +24,10 @@ struct steady_filter {
 // noise does not reach).
 steady_filter solve_steady(const dense_model &system, index max_steps);
 
+// S, whiten, log_det, K, L and F of a step whose predicted covariance is f.P; false when S is not
+// positive definite. For a system without cross noise.
+bool set_gain(const dense_model &system, steady_filter &f);
+
 // Largest |P - steady P| in units of scale_i scale_j.
 double distance(const steady_filter &steady, const buffer &P);
 
