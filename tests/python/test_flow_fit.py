@@ -59,12 +59,17 @@ def test_separate_factors(depth):
 
 
 @pytest.mark.usefixtures("any_integrator")
-def test_the_tolerance_is_kept():
-    features, y, lam = problem(12, 30)
+@pytest.mark.parametrize("shape", [(12, 30), (30, 12)])
+def test_the_tolerance_is_kept_and_the_error_is_known(shape):
+    features, y, lam = problem(*shape)
     want = all_factors(features, y, lam, 0.5, 1, TIMES)
+    sharp = 6 if _dual.SMALL else 200
     for rtol in (1e-3, 1e-5, 1e-7):
         got = fit(features, y, lam, TIMES, rtol=rtol, **start(1))
-        assert gap(got.coefficients, want) < 2 * rtol
+        error = np.linalg.norm(got.coefficients - want, axis=1) / np.linalg.norm(want, axis=1)
+        assert np.all(error < 2 * rtol)
+        assert np.all(got.error_estimate >= error)
+        assert np.all(got.error_estimate < sharp * rtol)
 
 
 @pytest.mark.parametrize("depth", [0, 2])

@@ -38,29 +38,56 @@ bool closed_plain_time(const flow_tile &tile, double t, double *__restrict theta
   return n_plain == tile.n;
 }
 
+// What the times of a block share; false if some coordinates are not plain.
+struct block_rates {
+  double r[block], twice_squared[block];
+  double largest; // of r
+
+  bool fill(const flow_tile &tile) {
+    int64_t n_plain = 0, most = 0; // numbers that are not negative are ordered by their bits
+    for (int64_t i = 0; i < tile.n; ++i) {
+      const hd::plain_rate rate = hd::plain_rate_of(tile.z[i], tile.lambda[i]);
+      const int64_t bits = hd::bit_cast<int64_t>(rate.r);
+      r[i] = rate.r;
+      twice_squared[i] = rate.twice_squared;
+      most = bits > most ? bits : most;
+      n_plain += hd::is_plain(tile.z[i], tile.lambda[i]) ? 1 : 0;
+    }
+    largest = hd::bit_cast<double>(most);
+    return n_plain == tile.n;
+  }
+};
+
+// One plain time of a block of plain coordinates. Where none of them is at its end yet, which one
+// product tells, the loop does not ask each.
+void closed_plain_row(const flow_tile &tile, const block_rates &rates, double t,
+                      double *__restrict theta) {
+  const double *__restrict z = tile.z;
+  const double *__restrict lambda = tile.lambda;
+  const double halvings = t * hd::log2_e;
+  if (rates.largest * halvings <= hd::plain_halvings)
+    for (int64_t i = 0; i < tile.n; ++i)
+      theta[i] = hd::plain_theta_after(z[i], lambda[i], {rates.r[i], rates.twice_squared[i]},
+                                       rates.r[i] * halvings);
+  else
+    for (int64_t i = 0; i < tile.n; ++i)
+      theta[i] =
+          hd::plain_closed_form_theta(z[i], lambda[i], {rates.r[i], rates.twice_squared[i]}, t);
+}
+
 // Several times of a block, with r and r^2 computed once: the same bytes as one time after another.
 bool closed_plain_block(const flow_tile &tile, const flow_times &times, double *theta,
                         int64_t stride) {
-  const double *__restrict z = tile.z;
-  const double *__restrict lambda = tile.lambda;
-  double r[block], twice_squared[block];
-  int64_t n_plain = 0;
-  for (int64_t i = 0; i < tile.n; ++i) {
-    const hd::plain_rate rate = hd::plain_rate_of(z[i], lambda[i]);
-    r[i] = rate.r;
-    twice_squared[i] = rate.twice_squared;
-    n_plain += hd::is_plain(z[i], lambda[i]) ? 1 : 0;
-  }
-  if (n_plain != tile.n)
+  block_rates rates;
+  if (!rates.fill(tile))
     return false;
   for (int64_t k = 0; k < times.n; ++k) {
     const double t = times.t[k];
-    double *__restrict out = theta + times.row[k] * stride;
-    if (!hd::is_plain_time(t))
-      closed_theta_anywhere(tile, t, out);
+    double *out = theta + times.row[k] * stride;
+    if (hd::is_plain_time(t))
+      closed_plain_row(tile, rates, t, out);
     else
-      for (int64_t i = 0; i < tile.n; ++i)
-        out[i] = hd::plain_closed_form_theta(z[i], lambda[i], {r[i], twice_squared[i]}, t);
+      closed_theta_anywhere(tile, t, out);
   }
   return true;
 }

@@ -137,6 +137,13 @@ class KrylovSpace:
         in_basis = self._vectors @ (values * self._vectors[0]) * self.norm
         return np.asarray(in_basis @ self._basis)
 
+    def decayed(self) -> Array:
+        """exp(-hA) b for the h that the basis is good for."""
+        if self.norm == 0:
+            return np.zeros(self._basis.shape[1])
+        in_basis = self._vectors @ (np.exp(-self.h * self._ritz) * self._vectors[0]) * self.norm
+        return np.asarray(in_basis @ self._basis)
+
     @property
     def largest(self) -> float:
         """The largest eigenvalue of A seen."""

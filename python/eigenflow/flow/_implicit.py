@@ -14,6 +14,7 @@ from eigenflow.flow._coupled import (
     HUGE,
     CoupledPath,
     CoupledProblem,
+    ErrorEstimate,
     RoundOff,
     Rows,
     error_weights,
@@ -35,7 +36,8 @@ def follow(
         rows.add(np.zeros(problem.eigenvalues.size), np.zeros(n), time, 0.0)
     gradient = run.image(problem.y)
     settled = run.round_off.stops(gradient)
-    t, alpha, error, n_steps = 0.0, np.zeros(n), 0.0, 0
+    t, alpha, n_steps = 0.0, np.zeros(n), 0
+    error = ErrorEstimate(problem, rtol)
     if not (settled or rows.full):
         tolerance = run.tolerance(gradient, float(times[times > 0][0]))
         step = min(first_step(problem, gradient), times[-1])
@@ -44,19 +46,42 @@ def follow(
             jac=run.jacobian,
         )  # fmt: skip
     while not (rows.full or settled) and n_steps < max_steps:
+        order = solver.order
         with np.errstate(invalid="ignore"):  # BDF also subtracts memory that it has not filled yet
             failed = solver.step() is not None
         if failed:
             break
-        n_steps, error = n_steps + 1, error + rtol
+        n_steps += 1
+        error.add(_damped(solver, error.of_alpha), _local_error(solver, order))
         for time in rows.passed(solver.t):
             inner = solver.dense_output()(time)
-            rows.add(problem.link(run.image(inner))[0], inner, time, error)
+            theta, rate = problem.link(run.image(inner))
+            rows.add(theta, inner, time, error.of(theta, rate))
         settled = np.isinf(times[-1]) and run.settled(alpha, solver.y, solver.t - t)
         t, alpha = solver.t, solver.y
         report(n_steps, t)
-    theta = problem.link(run.image(alpha))[0]
-    return rows.path((theta, alpha, t, error), n_steps, settled)
+    theta, rate = problem.link(run.image(alpha))
+    return rows.path((theta, alpha, t, error.of(theta, rate)), n_steps, settled)
+
+
+def _local_error(solver: BDF, order: int) -> Array:
+    """Error of the last step, of this order, as BDF itself estimates it."""
+    error: Array = solver.error_const[order] * solver.D[order + 1]
+    if solver.order > order:  # the difference is already that of the next step
+        error = error * (solver.step_size / solver.h_abs) ** (order + 1)
+    return error
+
+
+def _damped(solver: BDF, error: Array) -> Array:
+    """(I + c A)^-1 of an earlier error, c < h: less than exp(-h A) takes away in a step.
+
+    The factors are those of the last step, and gone where the next one needs others; then nothing
+    is taken away.
+    """
+    if solver.LU is None:
+        return error
+    damped: Array = solver.solve_lu(solver.LU, error)
+    return damped
 
 
 class _Run:

@@ -10,6 +10,7 @@ from eigenflow.flow._coupled import (
     EPS,
     CoupledPath,
     CoupledProblem,
+    ErrorEstimate,
     RoundOff,
     Rows,
     error_weights,
@@ -53,7 +54,8 @@ class Integrator:
         """Follow the flow to rising times; infinity is the limit."""
         problem, rows = self.problem, Rows(times)
         point = self._complete(np.zeros(problem.y.size), np.zeros(problem.eigenvalues.size))
-        t, error, h, n_steps, settled = 0.0, 0.0, 0.0, 0, False
+        t, h, n_steps, settled = 0.0, 0.0, 0, False
+        error = ErrorEstimate(problem, self.rtol)
         for time in rows.passed(0.0):
             rows.add(point.theta, point.alpha, time, 0.0)
         while not rows.full and n_steps < max_steps:
@@ -62,22 +64,28 @@ class Integrator:
             if settled := settled or self._round_off.stops(gradient):
                 break
             h = h or first_step(problem, gradient)
-            step, after, more, h = self._accepted(point, slope, gradient, h, times[-1] - t)
-            n_steps, error = n_steps + 1, error + more
+            step, after, h = self._accepted(point, slope, gradient, h, times[-1] - t)
+            n_steps += 1
+            error.add(self._damped(point, error.of_alpha, step.h), step.error())
             end = float(times[-1]) if step.h >= times[-1] - t else t + step.h
             for time in rows.passed(end):
                 part = (time - t) / step.h
                 inner = self._moved(point, step.displacement(part)) if part < 1 else after
-                rows.add(inner.theta, inner.alpha, time, error)
+                rows.add(inner.theta, inner.alpha, time, error.of(inner.theta, inner.rate))
             change = self._size(self._weights(after), after.v - point.v)
             settled = step.h * self._fastest >= 1 / (100 * EPS) and change <= 0.1 * self.rtol
             point, t = after, end
             report(n_steps, t)
-        return rows.path((point.theta, point.alpha, t, error), n_steps, settled)
+        last = (point.theta, point.alpha, t, error.of(point.theta, point.rate))
+        return rows.path(last, n_steps, settled)
+
+    def _damped(self, point: _Point, error: Array, h: float) -> Array:
+        """exp(-hA) of an earlier error, to a tenth of what a step is allowed."""
+        return self._spaces(point, self._weights(point), 0.1)(error, 0, h).decayed()
 
     def _accepted(
         self, point: _Point, slope: Array, gradient: Array, h: float, left: float
-    ) -> tuple[Step, _Point, float, float]:
+    ) -> tuple[Step, _Point, float]:
         """Shorten the step until its error is small; also returns the next step's length."""
 
         def remainder(move: Array) -> Array:
@@ -104,17 +112,17 @@ class Integrator:
             error = self._size(weights, self._image(step.error()))
             if after.finite and error <= self.rtol:
                 growth = min(5.0, 0.9 * (self.rtol / max(error, 1e-300)) ** 0.25)
-                return step, after, error, step.h * growth
+                return step, after, step.h * growth
             shrink = 0.9 * (self.rtol / error) ** 0.25 if error > 0 else 0.25
             h = step.h * min(max(shrink, 0.1), 0.7)
 
-    def _spaces(self, point: _Point, weights: Array) -> SpaceOf:
+    def _spaces(self, point: _Point, weights: Array, part: float = 1e-3) -> SpaceOf:
         def apply(q: Array) -> tuple[Array, float]:
             image = self._image(q)
             return self.problem.forward(point.rate * image), self._size(weights, image)
 
         def space_of(start: Array, order: int, h: float) -> KrylovSpace:
-            return KrylovSpace(apply, start, order, h, 1e-3 * self.rtol)
+            return KrylovSpace(apply, start, order, h, part * self.rtol)
 
         return space_of
 

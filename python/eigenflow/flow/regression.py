@@ -52,9 +52,11 @@ class FlowFit:
     n_steps : int
         Steps of the integrator; 0 for "orthogonal".
     error_estimate : ndarray
-        An upper estimate of the relative error of coefficients, of shape times.shape: the sum over
-        the steps of the error that each was allowed (implicit steps: rtol each) or estimated to
-        have. The error itself is far smaller as a rule. 0 for "orthogonal": rounding only.
+        Estimated relative error of the vector of coefficients, of shape times.shape: the steps' own
+        errors, which the flow damps as it goes on, doubled, and half of `rtol`. In tests it is
+        above the error, and below 6 `rtol`; with the exponential steps, which estimate the error of
+        an order below theirs, below 200 `rtol`. An estimate, not a bound. 0 for "orthogonal":
+        rounding only.
     reached : ndarray
         The time whose state is given for each wanted time; less than it only where the integrator
         stopped early.

@@ -84,27 +84,26 @@ EF_HD double at_most(double x, double most) {
 #endif
 }
 
-// exp(-2 y) = left / whole and 1 - exp(-2 y) = gone / whole, for those who divide anyway.
+// 2^-x = left / whole and 1 - 2^-x = gone / whole, for those who divide anyway.
 struct exp_ratio {
-  double left, gone, whole; // whole is in [0.84, 1.19]
+  double left, gone, whole; // whole is in [2.3, 3.5]
 };
 
-// 0 <= y <= 350. With y = v + k ln(2)/2 and |v| <= ln(2)/4, exp(-2 v) = (d - v) / (d + v) where d =
-// v coth(v) is even: degree 5 in v^2, minimax for the error of d, is off by 2^-59.8. The one-step
-// reduction costs k eps / 4, half of what the rounding of y itself does. A third of exp_minus.
-EF_HD exp_ratio exp_minus_twice(double y) {
-  const double shifted = fma(y, 0x1.71547652b82fep+1, rounding_shift);
-  const double k = shifted - rounding_shift;
-  const double v = fma(k, -0x1.62e42fefa39efp-2, y);
+// 0 <= x <= 1022. With x = v + k and |v| <= 1/2, both exact, 2^-v = (d - v) / (d + v), where
+// d = v coth(v ln(2)/2) is even: degree 5 in v^2, minimax for the error of 2^-v, which is 2^-60.7.
+// A third of exp_minus.
+EF_HD exp_ratio exp2_minus(double x) {
+  const double shifted = (rounding_shift + 1023) - x; // its low bits are those of 1023 - k
+  const double k = (rounding_shift + 1023) - shifted;
+  const double v = x - k;
   const double u = v * v;
-  double d = 0x1.6376be6551e12p-16;
-  d = fma(d, u, -0x1.bbd41cab51d30p-13);
-  d = fma(d, u, 0x1.1566aaf2759eep-9);
-  d = fma(d, u, -0x1.6c16c16bebdcap-6);
-  d = fma(d, u, 0x1.555555555553ep-2);
-  d = fma(d, u, 1.0);
-  // 2^-k: the low bits of `shifted` are those of k, and its own exponent leaves on the left.
-  const double f = bit_cast<double>((uint64{1023} - bit_cast<uint64>(shifted)) << 52);
+  double d = 0x1.a4dd753de378dp-30;
+  d = fma(d, u, -0x1.10f4522e90018p-23);
+  d = fma(d, u, 0x1.63144fcda7d46p-17);
+  d = fma(d, u, -0x1.e50096de788a3p-11);
+  d = fma(d, u, 0x1.d9303fea2f898p-4);
+  d = fma(d, u, 0x1.71547652b82fep+1);
+  const double f = bit_cast<double>(bit_cast<uint64>(shifted) << 52); // 2^-k
   // Where f = 1 the sums are 0 and 2 v: nothing cancels.
   return {f * (d - v), fma(-f, d, d) + fma(f, v, v), d + v};
 }

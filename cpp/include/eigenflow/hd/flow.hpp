@@ -108,14 +108,23 @@ EF_HD plain_rate plain_rate_of(double z, double lambda) {
   return {sqrt(squared), fma(2.0, squared, 0x1p-500)};
 }
 
-// theta for plain arguments, with one division. With exp(-r t) = p / w and m = g / w, and N and q
-// times (r w)^2: N = lambda g (r (w + p) + lambda g), theta = z N / (N + 2 r^2 p w). All of these
-// are normal numbers, as exp(-330) is below 2^-54 rho for every rho >= 2^-402: theta is z there.
-EF_HD double plain_closed_form_theta(double z, double lambda, plain_rate rate, double t) {
-  const exp_ratio e = exp_minus_twice(at_most(rate.r * (0.5 * t), 165));
+// exp(-r t) = 2^-x for x = r (t log2_e). Beyond plain_halvings theta is z: 2^-477 is below
+// 2^-54 rho for every rho >= 2^-402.
+constexpr double log2_e = 0x1.71547652b82fep+0;
+constexpr double plain_halvings = 477;
+
+// theta for plain arguments after x <= plain_halvings, with one division. With exp(-r t) = p / w
+// and m = g / w, and N and q times (r w)^2: N = lambda g (r (w + p) + lambda g), theta = z N /
+// (N + 2 r^2 p w). All of these are normal numbers.
+EF_HD double plain_theta_after(double z, double lambda, plain_rate rate, double x) {
+  const exp_ratio e = exp2_minus(x);
   const double moved = lambda * e.gone;
   const double n = moved * fma(rate.r, e.whole + e.left, moved);
   return z * (n / fma(e.left * e.whole, rate.twice_squared, n));
+}
+
+EF_HD double plain_closed_form_theta(double z, double lambda, plain_rate rate, double t) {
+  return plain_theta_after(z, lambda, rate, at_most(rate.r * (t * log2_e), plain_halvings));
 }
 
 EF_HD double plain_closed_form_theta(double z, double lambda, double t) {
