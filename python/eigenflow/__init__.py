@@ -2,8 +2,8 @@
 
 Four answers, one library: `flow` (which eigenvalues grow), `lowrank` (which ranks, in which
 layers), `sine` (how much rank a frequency buys) and `lds` (how many parameters keep predictions
-stable). Around them: `estimators` for scikit-learn, `nn` for PyTorch, `mpi` for data that is spread
-over processes, and `plot`.
+stable). Around them: `estimators` for scikit-learn, `nn` for PyTorch, `dask` and `mpi` for data
+that no one machine holds, and `plot`.
 """
 
 import importlib
@@ -14,13 +14,14 @@ from eigenflow._core import ConvergenceError, __version__
 from eigenflow.config import show_config
 
 if TYPE_CHECKING:
+    from eigenflow import dask as dask
     from eigenflow import estimators as estimators
     from eigenflow import flow, lds, lowrank, mpi, plot, sine
 
-_SUBMODULES = ("flow", "lowrank", "sine", "lds", "estimators", "mpi", "plot", "nn")
+_SUBMODULES = ("flow", "lowrank", "sine", "lds", "estimators", "dask", "mpi", "plot", "nn")
 
-# Not in __all__: a star import must not need scikit-learn or PyTorch.
-_WITH_EXTRAS = ("estimators", "nn")
+# Not in __all__: a star import must not need scikit-learn, Dask or PyTorch.
+_WITH_EXTRAS = ("dask", "estimators", "nn")
 
 __all__ = [
     "ConvergenceError",

@@ -28,6 +28,14 @@ def kind_of(x: object) -> Kind:
     return "numpy"
 
 
+def is_dask(x: Any) -> bool:
+    """Tell whether `x` is a collection of Dask's (its arrays, and Xarray's over those)."""
+    if isinstance(x, np.ndarray) or "dask" not in sys.modules:
+        return False
+    graph = getattr(x, "__dask_graph__", None)
+    return callable(graph) and graph() is not None
+
+
 def common_kind(**arrays: object) -> Kind:
     """Return the one kind of the given arrays; plain numbers and lists go with any kind.
 
@@ -115,6 +123,9 @@ def as_float_array(
 
 
 def _numpy_array(x: Any, name: str) -> Array:
+    if is_dask(x):
+        msg = f"{name}: got a Dask array, want one in memory (for example {name}.compute())"
+        raise TypeError(msg)
     if isinstance(x, np.ma.MaskedArray):  # NumPy would drop the mask without a word
         msg = f"{name}: got a masked array, want a plain one: fill it, or drop what is masked"
         raise TypeError(msg)

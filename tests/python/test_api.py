@@ -98,6 +98,12 @@ FUNCTIONS = {
     "lds.simulate": ("system n_steps", "n_series inputs given rng"),
     "lds.filter": ("system y", "inputs state store method out progress workers check_finite"),
     "lds.smooth": ("system y", "inputs store method out progress workers check_finite"),
+    "dask.svd": (
+        "A rank",
+        "rtol atol oversampling passes method residuals client max_memory checkpoint progress rng",
+    ),
+    "dask.filter": ("system y", "inputs state store method client"),
+    "dask.SineLowRank": ("U V omega", "gain exact_phase client"),
     "mpi.svd": (
         "A_local rank",
         "comm rtol atol norm oversampling rng workers check_finite",

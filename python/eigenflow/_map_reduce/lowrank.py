@@ -18,7 +18,7 @@ from eigenflow._blas import ensure_bound
 from eigenflow._map_reduce import stop
 from eigenflow._threads import single_blas_thread
 
-_PANEL = 2**25  # bytes
+PANEL = 2**23  # bytes
 
 
 Refused: TypeAlias = tuple[tuple[int, ...], str] | None
@@ -126,7 +126,7 @@ def _operator(panel: Array, scale: float) -> _core.svd.Operator:
 def _panels(A: Array, dtype: np.dtype[Any]) -> Iterator[tuple[int, Array]]:
     """Cut a block into panels of rows, native and in double precision."""
     ensure_bound()
-    height = max(1, _PANEL // max(1, A.shape[1] * dtype.itemsize))
+    height = max(1, PANEL // max(1, A.shape[1] * dtype.itemsize))
     for begin in range(0, len(A), height):
         stop.check()
         yield begin, np.require(A[begin : begin + height], dtype, "A")

@@ -6,12 +6,14 @@ import numpy as np
 
 from eigenflow._arrays import as_float_array, number_or_like, on_host, refuse_first
 from eigenflow._flow_problem import flow_problem, require_known
+from eigenflow._lazy import over_coordinates
 from eigenflow._threads import resolve_workers
 from eigenflow.flow.path import Coupling
 
 __all__ = ["hitting_time"]
 
 
+@over_coordinates("fraction")
 def hitting_time(
     fraction: Any,
     z: Any,

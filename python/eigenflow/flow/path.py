@@ -10,6 +10,7 @@ from eigenflow._flow_problem import (
     flow_problem,
     require_known,
 )
+from eigenflow._lazy import over_coordinates
 from eigenflow._threads import resolve_workers
 
 __all__ = ["FlowState", "learned_eigenvalues", "solve", "state", "vanilla"]
@@ -41,6 +42,7 @@ class FlowState:
     learned_eigenvalues: Array
 
 
+@over_coordinates("times")
 def solve(
     z: Any,
     eigenvalues: Any,
@@ -65,7 +67,8 @@ def solve(
     ----------
     z : array_like
         Observations. NumPy, CuPy, or CPU tensors with DLPack; float32 and float64 are kept,
-        integers become float64. float32 is computed in float64 and rounded.
+        integers become float64. float32 is computed in float64 and rounded. If this or another
+        array of coordinates is Dask's, the result is lazy, with its blocks.
     eigenvalues : array_like
         Initial eigenvalues, non-negative; broadcast with `z`.
     times : array_like
@@ -124,6 +127,7 @@ def solve(
     return out if out is not None else like(theta, z)
 
 
+@over_coordinates("times")
 def state(
     z: Any,
     eigenvalues: Any,
@@ -166,6 +170,7 @@ def state(
     return FlowState(**{name: like(field, z) for name, field in fields.items()})
 
 
+@over_coordinates("times")
 def vanilla(
     z: Any,
     eigenvalues: Any,
@@ -203,6 +208,7 @@ def vanilla(
     return out if out is not None else like(theta, z)
 
 
+@over_coordinates()
 def learned_eigenvalues(
     theta: Any,
     eigenvalues: Any,

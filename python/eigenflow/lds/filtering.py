@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eigenflow._arrays import kind_of, like, renamed
+from eigenflow._arrays import is_dask, kind_of, like, renamed
 from eigenflow._core import lds as _kernels
 from eigenflow._threads import resolve_workers
 from eigenflow.lds.series import (
@@ -24,7 +24,7 @@ from eigenflow.lds.series import (
     per_series,
     read_inputs,
     read_observations,
-    refuse_on_device,
+    refuse_unknown,
     reporting,
     require_system,
     settings,
@@ -108,7 +108,8 @@ def filter(  # noqa: A001
     y : array_like, shape ``(*batch, T, p)``, or (T,) when p = 1
         Observations; NaN marks a missing number, and a row may be missing in part. A memory-mapped
         array is read as it goes. A CuPy array is filtered on its device: one system with a proper
-        start, without inputs, correlated noises or time axes, at most 16 states; means only.
+        start, without inputs, correlated noises or time axes, at most 16 states; means only. A Dask
+        array goes to `eigenflow.dask.filter`: many series, or one in blocks of time.
     inputs : array_like, shape ``(*batch, T, m)`` or (T, m), or (T,) when m = 1
         The known inputs, for a system that has some.
     state : FilterState, optional
@@ -166,6 +167,11 @@ def filter(  # noqa: A001
     array([1120.  , 1140.93, 1140.93, 1169.79])
     """
     require_system(system)
+    if is_dask(y):
+        from eigenflow import dask
+
+        refuse_unknown("Dask", out=out)
+        return dask.filter(system, y, inputs=inputs, state=state, store=store, method=method)
     settings(method, check_finite, 1)
     if kind_of(y) == "cupy":
         fields = wanted_fields(store, _MEANS + _COVS)
@@ -218,9 +224,9 @@ def prepare_filter(
         tuple(_rows(means.get(name), batch) for name in _MEANS),
         tuple(name in fields for name in _COVS),
     )
-    convention = _convention(system, state)
+    named = convention(system, state)
     given = frozenset(out or ())
-    return FilterCall(system, y, dtype, batch, n_steps, fields, means, given, arguments, convention)
+    return FilterCall(system, y, dtype, batch, n_steps, fields, means, given, arguments, named)
 
 
 def run_filter(
@@ -269,7 +275,7 @@ def _on_device(
     """Filter a CuPy array on its device."""
     from eigenflow._gpu import lds as device
 
-    refuse_on_device(**unknown)
+    refuse_unknown("CuPy", **unknown)
     found = device.filter_series(system, y, state, fields, method)
     for name in _MEANS:
         if found.get(name) is not None and y.dtype == np.float32:
@@ -300,7 +306,8 @@ def _as_given(a: Array | None, dtype: Any, y: Any, as_it_is: bool) -> Any:
     return like(a.astype(dtype, copy=False), y)
 
 
-def _convention(system: LinearSystem, state: FilterState | None) -> str:
+def convention(system: LinearSystem, state: FilterState | None) -> str:
+    """Name the constant in the log-likelihood."""
     directions = system.diffuse_directions if state is None else state.diffuse
     return EXACT_DIFFUSE if np.size(directions) else PROPER
 

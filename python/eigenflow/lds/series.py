@@ -230,11 +230,11 @@ def aligned(shape: tuple[int, ...]) -> Array:
     return room[offset : offset + size].reshape(shape)
 
 
-def refuse_on_device(**given: Any) -> None:
+def refuse_unknown(library: str, **given: Any) -> None:
     """Arguments that go with NumPy arrays only."""
     for name, value in given.items():
         if value is not None:
-            msg = f"{name}: got a value, want None for CuPy arrays"
+            msg = f"{name}: got a value, want None for {library} arrays"
             raise ValueError(msg)
 
 

@@ -22,7 +22,7 @@ from eigenflow.lds.series import (
     per_series,
     read_inputs,
     read_observations,
-    refuse_on_device,
+    refuse_unknown,
     reporting,
     require_system,
     settings,
@@ -164,7 +164,7 @@ def _on_device(
     """Smooth a CuPy array on its device."""
     from eigenflow._gpu import lds as device
 
-    refuse_on_device(**unknown)
+    refuse_unknown("CuPy", **unknown)
     if fields - {"smoothed_mean"}:
         msg = f"store: got {sorted(fields)}, want 'smoothed_mean' for CuPy arrays"
         raise ValueError(msg)

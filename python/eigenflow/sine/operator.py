@@ -297,11 +297,16 @@ class SineLowRank(PhasesAndRanks):
         Returns
         -------
         ndarray, shape (m, T) or (m,)
-            In the promoted dtype of the operator and `X`, and of the kind of array that `X` is.
+            In the promoted dtype of the operator and `X`, and of the kind of array that `X` is: a
+            Dask array is multiplied lazily, a block of columns at a time.
         """
         if getattr(X, "__array_ufunc__", 0) is None and not hasattr(X, "__array__"):
             msg = f"X: got {type(X).__name__}, want an array"
             raise TypeError(msg)
+        if _arrays.is_dask(X):
+            from eigenflow.dask.sine import product
+
+            return product(self, X, out)
         if "cupy" in (self._kind, _arrays.kind_of(X)):
             _arrays.common_kind(X=X, U=self.U)
         result = self._backend.product(self, X, out, self._threads(workers), check_finite)

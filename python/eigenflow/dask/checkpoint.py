@@ -1,0 +1,99 @@
+"""The state of a block Krylov iteration in a file: a lost job loses at most one read."""
+
+import contextlib
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eigenflow._arrays import Array
+
+_ARRAYS = ("V", "gram", "numbers")
+_PAST = ("past0", "past1", "past2")
+
+
+class Checkpoint:
+    """An ``.npz`` file without pickles, replaced as a whole after each read of the matrix.
+
+    Parameters
+    ----------
+    path : path
+        Where it is, or will be.
+    job : dict
+        What the file must be a state of: shape, dtype and request.
+    """
+
+    def __init__(self, path: Any, job: dict[str, Any]) -> None:
+        self._path, self._job = Path(path), job
+
+    def load(self) -> tuple[int, dict[str, Array]] | None:
+        """Return the random key and the state; None where there is no file.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, or of another job.
+        """
+        if not self._path.exists():
+            return None
+        try:
+            found = self._read()
+            job = json.loads(bytes(found.pop("job")).decode())
+            key = int(job.pop("key"))
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            msg = f"checkpoint: got {self._path}, which is damaged ({error}); want a file of svd"
+            raise ValueError(msg) from None
+        if job != self._job:
+            other = {k: v for k, v in job.items() if self._job.get(k) != v}
+            msg = f"checkpoint: got {self._path} of another job ({other}), want one of {self._job}"
+            raise ValueError(msg)
+        _require_state(found, self._path, self._job)
+        return key, found
+
+    def _read(self) -> dict[str, Array]:
+        with zipfile.ZipFile(self._path) as archive:
+            # Stored as they are, entries are no longer than the file: nothing can swell.
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                msg = "compressed entries"
+                raise ValueError(msg)
+        with np.load(self._path, allow_pickle=False) as data:
+            return {name: data[name] for name in (*_ARRAYS, "job", *_PAST) if name in data.files}
+
+    def save(self, state: dict[str, Array], key: int) -> None:
+        """Write the state beside the file, then put it in the file's place."""
+        job = np.frombuffer(json.dumps({**self._job, "key": key}).encode(), np.uint8)
+        fresh = self._path.with_name(self._path.name + ".part")
+        try:
+            with fresh.open("wb") as file:
+                np.savez(file, job=job, **state)  # type: ignore[arg-type]
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise
+
+    def remove(self) -> None:
+        """Remove the file: the job is done."""
+        self._path.unlink(missing_ok=True)
+
+
+def _require_state(state: dict[str, Array], path: Path, job: dict[str, Any]) -> None:
+    """Shapes, types and values that a state has."""
+    try:
+        V, gram, numbers = (state[name] for name in _ARRAYS)
+        ok = V.ndim == gram.ndim == 2 and len(V) == job["shape"][1] and numbers.shape == (4,)
+        ok = ok and gram.shape[0] == gram.shape[1] < V.shape[1] <= len(V)
+        ok = ok and V.dtype == gram.dtype == np.dtype(job["wide"]) and numbers.dtype == np.float64
+        past = [state[name] for name in _PAST if name in state]
+        ok = ok and all(a.ndim == 1 and a.dtype == np.float64 for a in past)
+        ok = ok and all(np.isfinite(a).all() for a in (V, gram, numbers, *past))
+    except KeyError:
+        ok = False
+    if not ok:
+        msg = f"checkpoint: got {path}, which is damaged (no state); want a file of svd"
+        raise ValueError(msg)

@@ -1,0 +1,227 @@
+"""The leading singular triplets of a Dask array."""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from eigenflow._arrays import float_dtype
+from eigenflow._map_reduce import lowrank as pieces
+from eigenflow._rng import RNGLike, key_from
+from eigenflow._threads import single_blas_thread
+from eigenflow.dask.arrays import as_dask, whole_rows
+from eigenflow.dask.checkpoint import Checkpoint
+from eigenflow.dask.memory import as_bytes, require_memory
+from eigenflow.dask.rows import DaskRows
+from eigenflow.dask.running import Runner
+from eigenflow.lowrank.decomposition import SVDResult
+from eigenflow.lowrank.requests import as_integer, as_tolerances, failure_probability
+from eigenflow.lowrank.rows import Found, Request, Sweeps, decompose, krylov_width
+
+
+def svd(
+    A: Any,
+    rank: SupportsIndex | None = None,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    oversampling: SupportsIndex = 10,
+    passes: SupportsIndex | None = None,
+    method: str = "auto",
+    residuals: bool = False,
+    client: Any = None,
+    max_memory: Any = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    rng: RNGLike = None,
+) -> SVDResult:
+    """Leading singular triplets of a Dask array, by rank or by tolerance, in few reads of it.
+
+    Each read of A is one task a block and a tree of sums: ``A^H (A W)`` for a block Krylov
+    iteration whose basis of the short side is kept, all of it, and at the end the triangular factor
+    of ``A V``. With a small short side, the triangular factor of A itself takes a single read.
+
+    Parameters
+    ----------
+    A : (m, n) dask.array.Array
+        Real or complex, with blocks of whole rows; the long side should be m. An array that is cut
+        along both axes is cut anew for each read, which moves it between workers: `rechunk` and
+        persist it where that is too slow. Ragged and empty blocks are fine.
+    rank, rtol, atol, oversampling, rng
+        As in `eigenflow.lowrank.svd`.
+    passes : int, optional
+        Reads of A: with 3, two sweeps and the final factor. More than one goes with a rank only.
+        None: enough sweeps for the leading values to stop moving (a few), or for the tolerance.
+    method : {"auto", "krylov", "exact"}
+        "exact" is the factor of A: n^2 numbers for each block. "auto" takes it where n is a few
+        hundred, or the rank near n.
+    residuals : bool
+        Compute those of each triplet too, by one more read; else they are NaN.
+    client : distributed.Client, optional
+        Where to compute. Default: the active client, else Dask's local scheduler.
+    max_memory : float or str, optional
+        Bytes that one task may use, such as ``"2 GB"``. Default: a worker's memory limit over its
+        threads.
+    checkpoint : path, optional
+        An ``.npz`` file that holds the state after each read. If it is there when the call starts,
+        the work goes on from it, with the random numbers of the first call; it is removed at the
+        end. Whether the data are the same is not looked at.
+    progress : bool
+        Show a bar of the reads.
+
+    Returns
+    -------
+    SVDResult
+        s and Vh are NumPy arrays. U is lazy, with the row blocks of A: it is ``A @ V / s``, one
+        more read when it is wanted. Its columns are orthonormal to about ``eps s[0] / s[j]``, and
+        zero where s is rounding (below ``8 eps s[0]`` in double precision).
+
+    Raises
+    ------
+    ValueError
+        For NaN or infinity, with the position of the first one; for arguments out of range.
+    MemoryError
+        If a block does not fit; the message names a chunk size that does.
+    WorkersLost
+        If all workers are gone for 20 seconds.
+
+    Notes
+    -----
+    All sums are in double precision, also for single-precision A, and directions down to 1e-8 of
+    the first value are seen. For one list of blocks, one version of the libraries and one seed the
+    result is the same bytes for any number of workers, lost workers included. A block is read once
+    a pass; a task holds the block, two panels of 8 MiB and about twelve arrays of n x (rank +
+    oversampling). W travels through the client: n x (rank + oversampling) numbers each pass.
+
+    Examples
+    --------
+    >>> import dask.array as da, numpy as np
+    >>> import eigenflow as ef
+    >>> A = da.from_array(np.outer(np.arange(1.0, 7.0), [3.0, 4.0]), chunks=(2, 2))
+    >>> U, s, Vh = ef.dask.svd(A, rank=1)
+    >>> s.round(6), U.chunks
+    (array([47.696960...]), ((2, 2, 2), (1,)))
+    """
+    given = as_dask(A, "A", 2)
+    request = _request(given, rank, rtol, atol, oversampling, passes, method, residuals, rng)
+    matrix = whole_rows(given)
+    run = Runner(client)
+    limit = as_bytes(max_memory, "max_memory") or run.task_memory()
+    with single_blas_thread(1):
+        require_memory(matrix, _columns(matrix.shape, request), limit)
+        rows = DaskRows(run, matrix)
+        found = _with_checkpoint(rows, matrix, request, checkpoint, progress)
+    return _result(found, rows, float_dtype(matrix, "A", allow_complex=True))
+
+
+def _request(
+    A: Any,
+    rank: Any,
+    rtol: Any,
+    atol: Any,
+    oversampling: Any,
+    passes: Any,
+    method: str,
+    residuals: bool,
+    rng: RNGLike,
+) -> Request:
+    if method not in ("auto", "krylov", "exact"):
+        msg = f"method: got {method!r}, want 'auto', 'krylov' or 'exact'"
+        raise ValueError(msg)
+    reads = None if passes is None else as_integer(passes, "passes", 1)
+    if reads is not None and reads > 1 and (rank is None or rtol is not None or atol is not None):
+        msg = f"passes: got {reads}, which wants a rank and goes with no tolerance"
+        raise ValueError(msg)
+    if reads == 1 and method == "krylov":
+        msg = "passes: got 1 with method='krylov', want 2 or more"
+        raise ValueError(msg)
+    # Sums are in double precision, and so is what a tolerance can ask for; the norm is not known.
+    as_tolerances(_Like(A), -1.0, rtol, atol)
+    return Request(
+        rank=None if rank is None else as_integer(rank, "rank", 0, min(A.shape)),
+        rtol=rtol,
+        atol=atol,
+        oversampling=as_integer(oversampling, "oversampling", 0),
+        passes=reads,
+        method=method,
+        residuals=bool(residuals),
+        key=key_from(rng),
+    )
+
+
+class _Like:
+    """What `as_tolerances` looks at."""
+
+    def __init__(self, A: Any) -> None:
+        self.shape, self.dtype = A.shape, pieces.wide_dtype(A.dtype)
+
+    open: Any = None
+
+
+def _columns(shape: tuple[int, int], request: Request) -> int:
+    width = krylov_width(shape, request)
+    return min(shape[1], (request.passes or 5) * width)
+
+
+def _with_checkpoint(rows: DaskRows, A: Any, request: Request, path: Any, progress: bool) -> Found:
+    state, saved = None, None
+    if path is not None:
+        saved = Checkpoint(path, _job(A, request))
+        loaded = saved.load()
+        if loaded is not None:
+            request = replace(request, key=loaded[0])
+            state = loaded[1]
+    with _bar(progress, request.passes) as show:
+
+        def after_pass(sweeps: Sweeps) -> None:
+            if saved is not None:
+                saved.save(sweeps.state(), request.key)
+            show(sweeps.passes)
+
+        dtype = float_dtype(A, "A", allow_complex=True)
+        found = decompose(rows, A.shape, dtype, request, after_pass, state)
+        show(found.passes)
+    if saved is not None:
+        saved.remove()
+    return found
+
+
+def _job(A: Any, request: Request) -> dict[str, Any]:
+    wanted = asdict(request)
+    del wanted["key"]
+    blocks = list(map(int, A.chunks[0]))
+    wide = str(pieces.wide_dtype(A.dtype))
+    return {"shape": list(A.shape), "dtype": str(A.dtype), "wide": wide, "blocks": blocks, **wanted}
+
+
+@contextlib.contextmanager
+def _bar(progress: bool, passes: int | None) -> Iterator[Any]:
+    if not progress:
+        yield lambda _: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=passes, unit=" reads") as bar:
+        yield lambda done: bar.update(done - bar.n)
+
+
+def _result(found: Found, rows: DaskRows, dtype: np.dtype[Any]) -> SVDResult:
+    rank = found.s.size
+    real = np.zeros(0, dtype).real.dtype
+    return SVDResult(
+        U=rows.map(pieces.image, (rank,), dtype, found.weights, dtype),
+        s=found.s.astype(real),
+        Vh=found.Vh.astype(dtype),
+        rank=rank,
+        error=found.error,
+        relative_error=found.error / found.norm if found.norm > 0 else 0.0,
+        error_kind=found.error_kind,  # type: ignore[arg-type]
+        failure_probability=failure_probability(found.error_kind, 1),
+        residuals=found.residuals.astype(real) if rank else np.full(0, math.nan, real),
+        method=found.method,  # type: ignore[arg-type]
+        passes=found.passes,
+    )

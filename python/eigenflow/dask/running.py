@@ -1,0 +1,103 @@
+"""Computing a small result: on the client's cluster or by Dask's local schedulers."""
+
+import sys
+import time
+from typing import Any
+
+import dask
+
+_PATIENCE = 20.0  # seconds without any worker
+_LOOK = 0.25  # seconds between two looks
+
+
+class WorkersLost(RuntimeError):  # noqa: N818 - the name says what happened
+    """The cluster had no worker left, or its scheduler went away, while a result was computed."""
+
+
+class Runner:
+    """Computes `Delayed` objects, and does not wait for a cluster that is gone.
+
+    Parameters
+    ----------
+    client : distributed.Client, optional
+        Default: the active one, else Dask's local scheduler.
+    """
+
+    def __init__(self, client: Any = None) -> None:
+        self.client = _active_client() if client is None else client
+        if client is not None and not hasattr(client, "scheduler_info"):
+            msg = f"client: got {type(client).__name__}, want a distributed.Client or None"
+            raise TypeError(msg)
+
+    def __call__(self, delayed: Any) -> Any:
+        """Return the result.
+
+        Raises
+        ------
+        WorkersLost
+            After 20 seconds without workers. A worker that is restarted by its nanny counts again
+            when it is back. Tasks that kill worker after worker end in `distributed.KilledWorker`.
+        """
+        if self.client is None:
+            (result,) = dask.compute(delayed, optimize_graph=False)
+            return result
+        future = self.client.compute(delayed, optimize_graph=False)
+        try:
+            self._wait(future)
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _wait(self, future: Any) -> None:
+        last_seen, pause = time.monotonic(), 0.005
+        while not future.done():
+            time.sleep(pause)
+            pause = min(2 * pause, _LOOK)
+            if self.client.status != "running":
+                msg = f"client: is {self.client.status}, and its scheduler gone"
+                raise WorkersLost(msg)
+            if pause < _LOOK or self.worker_count():
+                last_seen = time.monotonic()
+            elif time.monotonic() - last_seen > _PATIENCE:
+                msg = f"client: no worker for {_PATIENCE:g} seconds, and a result to compute"
+                raise WorkersLost(msg)
+
+    def worker_count(self) -> int:
+        """Return the number of workers that the scheduler knows."""
+        try:
+            return len(self.client.scheduler_info()["workers"])
+        except (OSError, TimeoutError):  # the scheduler: status will tell
+            return 0
+
+    def task_memory(self) -> float | None:
+        """Return the bytes that a task may use where memory is scarcest; None if no one says."""
+        if self.client is None:
+            return None
+        shares = [
+            worker["memory_limit"] / max(1, worker["nthreads"])
+            for worker in self.client.scheduler_info()["workers"].values()
+            if worker.get("memory_limit")
+        ]
+        return min(shares, default=None)
+
+
+def _active_client() -> Any:
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    try:
+        return distributed.default_client()
+    except ValueError:
+        return None
+
+
+def cancelled() -> bool:
+    """Whether the task on this thread was cancelled: the kernels' stop flag on a worker."""
+    module = sys.modules.get("distributed.worker")
+    state: Any = getattr(module, "thread_state", None)
+    key = getattr(state, "key", None)
+    if key is None:
+        return False
+    task = state.execution_state["worker"].state.tasks.get(key)
+    return task is not None and task.state == "cancelled"

@@ -1,0 +1,294 @@
+"""Kalman filter of Dask arrays: many series, or one long one in blocks of time."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import dask.array as da
+import numpy as np
+from dask import delayed
+from dask.base import tokenize
+
+from eigenflow._arrays import Array, float_dtype, refuse_first
+from eigenflow._map_reduce import lds as pieces
+from eigenflow.dask.arrays import as_dask, whole_rows
+from eigenflow.dask.rows import DaskRows, same_rows
+from eigenflow.dask.running import Runner
+from eigenflow.lds import FilterState, LinearSystem
+from eigenflow.lds.filtering import FilterResult, convention
+from eigenflow.lds.filtering import filter as filter_array
+from eigenflow.lds.series import require_one, settings, wanted_fields
+
+_WIDTHS = ("filtered_mean", "predicted_mean", "innovations", "log_likelihood_terms")
+
+
+def filter(  # noqa: A001
+    system: LinearSystem,
+    y: Any,
+    *,
+    inputs: Any = None,
+    state: FilterState | None = None,
+    store: Iterable[str] = ("filtered_mean",),
+    method: str = "auto",
+    client: Any = None,
+) -> FilterResult:
+    """Kalman filter of a Dask array.
+
+    Parameters
+    ----------
+    system : LinearSystem
+        One system that does not change.
+    y : dask.array.Array, shape (T, p), (T,) when p = 1, or ``(*batch, T, p)``
+        One long series in blocks of time, or many series, each whole in its block. NaN marks a
+        missing number.
+    inputs : array_like, optional
+        For one series: the known inputs, (T, m), a Dask array or not.
+    state : FilterState, optional
+        For one series: where to go on from.
+    store : iterable of str
+        Out of "filtered_mean", "predicted_mean", "innovations", "log_likelihood_terms".
+    method : str
+        As in `eigenflow.lds.filter`.
+    client : distributed.Client, optional
+        Where to compute. Default: the active client, else Dask's local scheduler.
+
+    Returns
+    -------
+    FilterResult
+        What has steps is lazy, with the blocks of `y`. For many series nothing is computed: numbers
+        for each series are lazy too, and `final_state` is None. For one series its numbers and
+        `final_state` are computed, by two reads of `y`: one for the law before each block, one for
+        the likelihood. `error_bound` is the sum of the blocks' bounds.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `eigenflow.lds.filter`; an infinite observation is named by its position.
+
+    Notes
+    -----
+    Blocks of time run side by side once the covariance is steady, each from a zero mean, and then
+    again from the mean that the affine maps of the blocks before give: about twice the work of one
+    filter. A block with a missing number, and those after it until the covariance is steady again,
+    are filtered one after the other.
+
+    Examples
+    --------
+    >>> import dask.array as da, numpy as np
+    >>> import eigenflow as ef
+    >>> system = ef.lds.LinearSystem(0.9, 1.0, 1.0, 2.0)
+    >>> y = da.from_array(np.sin(np.arange(600.0)), chunks=200)
+    >>> result = ef.dask.filter(system, y)
+    >>> result.filtered_mean.chunks, round(result.log_likelihood, 6)
+    (((200, 200, 200), (1,)), -919.1...)
+    """
+    require_one(system)
+    series = as_dask(y, "y")
+    fields = wanted_fields(store, _WIDTHS)
+    settings(method, True, 1)
+    p = system.obs_dim
+    if series.ndim == 1 and p == 1:
+        series = series[:, None]
+    if series.ndim < 2 or series.shape[-1] != p:
+        want = "(*batch, T, 1) or (T,)" if p == 1 else f"(*batch, T, {p})"
+        msg = f"y: got shape {series.shape}, want {want}"
+        raise ValueError(msg)
+    if series.ndim > 2:
+        for name, value in (("inputs", inputs), ("state", state)):
+            if value is not None:
+                msg = f"{name}: got a value with many series in a Dask array, want None"
+                raise ValueError(msg)
+        return _many(system, series, fields, method)
+    return _one(system, series, inputs, state, fields, method, Runner(client))
+
+
+def _many(system: LinearSystem, y: Any, fields: frozenset[str], method: str) -> FilterResult:
+    y = y.rechunk({y.ndim - 2: -1, y.ndim - 1: -1})
+    dtype = float_dtype(y, "y")
+    batch = y.ndim - 2
+    found = da.map_blocks(
+        _block_of_series,
+        y,
+        held=_held(system, tuple(sorted(fields)), method),
+        dtype=object,
+        drop_axis=[batch, batch + 1],
+        chunks=y.chunks[:-2],
+        meta=np.empty((0,) * batch, object),
+    )
+
+    def part(name: str, widths: tuple[int, ...], kind: Any) -> Any:
+        return da.map_blocks(
+            _part,
+            found,
+            name_=name,
+            dtype=kind,
+            new_axis=list(range(batch, batch + len(widths))) or None,
+            chunks=(*y.chunks[:-2], *((w,) for w in widths)),
+            meta=np.empty((0,) * (batch + len(widths)), kind),
+        )
+
+    steps, n, p = y.shape[-2], system.state_dim, system.obs_dim
+    widths = dict(zip(_WIDTHS, ((steps, n), (steps, n), (steps, p), (steps,)), strict=True))
+    return FilterResult(
+        **{name: part(name, widths[name], dtype) if name in fields else None for name in _WIDTHS},
+        filtered_cov=None,
+        predicted_cov=None,
+        innovation_cov=None,
+        log_likelihood=part("log_likelihood", (), np.dtype(float)),
+        n_diffuse=part("n_diffuse", (), np.dtype(np.int64)),
+        diffuse_convention=convention(system, None),
+        steady_from=part("steady_from", (), np.dtype(np.int64)),
+        error_bound=part("error_bound", (), np.dtype(float)),
+        final_state=None,  # type: ignore[arg-type]
+    )
+
+
+def _held(*values: Any) -> Any:
+    return delayed(values, name=f"held-{tokenize(values)}", pure=True, traverse=False)
+
+
+def _block_of_series(y: Array, held: tuple[Any, ...]) -> FilterResult:
+    system, fields, method = held
+    return filter_array(system, y, store=fields, method=method, workers=1)
+
+
+def _part(found: FilterResult, name_: str) -> Any:
+    return getattr(found, name_)
+
+
+class Totals(NamedTuple):
+    """What one long series sums to, by blocks."""
+
+    log_likelihood: float
+    n_diffuse: int
+    steady_from: int  # of the whole series; -1 for none
+    error_bound: float
+
+
+def add_totals(a: Totals, b: Totals) -> Totals:
+    """Combine those of two blocks."""
+    known = [x.steady_from for x in (a, b) if x.steady_from >= 0]
+    return Totals(
+        a.log_likelihood + b.log_likelihood,
+        a.n_diffuse + b.n_diffuse,
+        min(known, default=-1),
+        a.error_bound + b.error_bound,
+    )
+
+
+class _Task(NamedTuple):
+    """What the tasks of one series share."""
+
+    system: LinearSystem
+    method: str
+    steady: pieces.Steady | None
+    laws: dict[int, FilterState]  # by the first step of a block that has some
+
+
+def _one(
+    system: LinearSystem,
+    y: Any,
+    inputs: Any,
+    state: FilterState | None,
+    fields: frozenset[str],
+    method: str,
+    run: Runner,
+) -> FilterResult:
+    y = whole_rows(y)
+    arrays = (y,) if inputs is None else same_rows(y, whole_rows(_inputs(system, inputs, y)))
+    rows = DaskRows(run, *arrays)
+    start = state or FilterState(system.mean0, system.cov0, system.diffuse_directions)
+    steady = pieces.steady_of(system) if method == "auto" else None
+    task = _Task(system, method, steady, {})
+    sizes = y.chunks[0]
+    firsts = np.cumsum((0, *sizes))[:-1].tolist()
+    moves = rows.reduce(_moves, _join, task)
+
+    def advance(i: int, law: FilterState) -> FilterState:
+        if not sizes[i]:
+            return law
+        one = DaskRows(run, *(a.blocks[i] for a in arrays))
+        end: FilterState = one.reduce(_final_state, _join, task._replace(laws={0: law}))
+        return end
+
+    laws = pieces.starts(moves, start, steady, advance)
+    known = {first: law for first, size, law in zip(firsts, sizes, laws, strict=False) if size}
+    task = task._replace(laws=known)
+    totals = rows.reduce(_totals, add_totals, task)
+    dtype, n, p = float_dtype(y, "y"), system.state_dim, system.obs_dim
+    widths = dict(zip(_WIDTHS, ((n,), (n,), (p,), ()), strict=True))
+    lazy = {
+        name: rows.map(_field, widths[name], dtype, task, name) if name in fields else None
+        for name in _WIDTHS
+    }
+    return FilterResult(
+        **lazy,
+        filtered_cov=None,
+        predicted_cov=None,
+        innovation_cov=None,
+        log_likelihood=totals.log_likelihood,
+        n_diffuse=totals.n_diffuse,
+        diffuse_convention=convention(system, state),
+        steady_from=totals.steady_from if totals.steady_from >= 0 else None,
+        error_bound=totals.error_bound,
+        final_state=laws[-1],
+    )
+
+
+def _inputs(system: LinearSystem, inputs: Any, y: Any) -> Any:
+    known = inputs if isinstance(inputs, da.Array) else da.from_array(np.asarray(inputs, float))
+    if known.ndim == 1 and system.input_dim == 1:
+        known = known[:, None]
+    if not system.input_dim or known.shape != (y.shape[0], system.input_dim):
+        msg = f"inputs: got shape {known.shape}, want {(y.shape[0], system.input_dim)}"
+        raise ValueError(msg)
+    return known
+
+
+def _split(first: int, rest: tuple[Any, ...]) -> tuple[Array, Array | None, _Task, tuple[Any, ...]]:
+    """Tell blocks from what is shared; refuse infinite observations by their position."""
+    at = next(i for i, x in enumerate(rest) if isinstance(x, _Task))
+    y, inputs = rest[0], rest[1] if at == 2 else None
+    bad = np.isinf(y)
+    if bad.any():
+        refuse_first(bad, y, "y", "finite numbers, or NaN where missing", first=(first, 0))
+    return y, inputs, rest[at], rest[at + 1 :]
+
+
+def _moves(first: int, *rest: Any) -> tuple[pieces.Move, ...]:
+    y, inputs, task, _ = _split(first, rest)
+    if task.steady is None:
+        return (pieces.Move(np.eye(task.system.state_dim), np.zeros(0), False),)
+    return (pieces.move(first, y, inputs, task.system, task.steady),)
+
+
+def _join(a: Any, b: Any) -> Any:
+    return a + b
+
+
+def _run(first: int, rest: tuple[Any, ...], *store: str) -> FilterResult:
+    y, inputs, task, _ = _split(first, rest)
+    law = task.laws[first]
+    return filter_array(
+        task.system, y, inputs=inputs, state=law, store=store, method=task.method, workers=1
+    )
+
+
+def _final_state(first: int, *rest: Any) -> FilterState:
+    return _run(first, rest).final_state
+
+
+def _totals(first: int, *rest: Any) -> Totals:
+    if not len(rest[0]):
+        return Totals(0.0, 0, -1, 0.0)
+    found = _run(first, rest)
+    steady = -1 if found.steady_from is None else first + found.steady_from
+    return Totals(found.log_likelihood, found.n_diffuse, steady, found.error_bound)
+
+
+def _field(first: int, *rest: Any) -> Array:
+    name = rest[-1]
+    if not len(rest[0]):
+        task = _split(first, rest)[2]
+        width = {"innovations": (task.system.obs_dim,), "log_likelihood_terms": ()}
+        return np.empty((0, *width.get(name, (task.system.state_dim,))))
+    return np.asarray(getattr(_run(first, rest, name), name))
