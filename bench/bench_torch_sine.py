@@ -11,7 +11,9 @@ pytest.importorskip("torch", reason="PyTorch is in no extra that the tests insta
 
 import torch
 
-from eigenflow.nn.sine_ops import sine_linear
+import eigenflow as ef
+from eigenflow.nn.sine_kernels import decoded
+from eigenflow.nn.sine_ops import sine_linear, sine_packed_linear
 
 SIZE, RANK, OMEGA = 2048, 8, 200.0
 
@@ -48,6 +50,16 @@ def lora(x, base, U, V):
 
 WAYS = {"eigenflow": ours, "naive autograd": naive, "recompute in PyTorch": Recompute.apply,
         "LoRA, no sine": lora}  # fmt: skip
+
+
+def with_codes(x, left, right, base):
+    scalars = torch.tensor(OMEGA), torch.tensor(SIZE**0.5)
+    return sine_packed_linear(x, left, right, *scalars, base)
+
+
+def decoded_first(x, left, right, base):
+    U, V = decoded(*left), decoded(*right)
+    return x @ base.T + x @ (torch.sin(OMEGA * (U @ V.T)) / SIZE**0.5).T
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +106,16 @@ def test_training_step(contest, who, rows):
 
     contest(f"step of 2048 x 2048, k = 8, {rows} rows, one thread", who, step, rounds=9,
             saved=f"{saved_mebibytes(WAYS[who], given)} MiB kept")  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [1, 16, 256])
+@pytest.mark.parametrize("who", ["eigenflow", "decode, then PyTorch"])
+def test_inference_with_codes(contest, who, rows):
+    x, base, *factors = (t.detach() for t in inputs(rows))
+    left, right = (
+        (torch.from_numpy(q.codes), torch.from_numpy(q.table), [*q.shape, q.bits])
+        for q in (ef.sine.quantize(f.numpy(), 4) for f in factors)
+    )
+    way = with_codes if who == "eigenflow" else decoded_first
+    cell = f"inference of 2048 x 2048, k = 8 in 4 bits, {rows} rows, one thread"
+    contest(cell, who, lambda: way(x, left, right, base), rounds=9)

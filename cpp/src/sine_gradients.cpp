@@ -16,9 +16,10 @@ using namespace detail;
 
 constexpr index group_rows = 64;    // a whole number of panels at every level
 constexpr index max_strip = 384;    // columns: S and G of a strip and a group stay in cache
-constexpr index rhs_block = 256;    // right-hand sides that are packed at once
+constexpr index rhs_block = 256;    // right-hand sides that meet a tile at once
 constexpr index factor_block = 128; // columns of V that are packed at once
 constexpr index enough_chunks = 8;
+constexpr index packed_bytes = 3 << 19;   // of a strip's rows of X, in blocks that are kept
 constexpr double partial_bytes = 4 << 20; // of all sums that ranges of rows keep to themselves
 
 // How S is cut. It depends on the shape only, and so do the bytes of the result.
@@ -125,7 +126,7 @@ public:
         sines_(uninitialised<Real>(max_strip * group_rows)),
         slopes_(uninitialised<Real>(max_strip * group_rows)),
         y_(uninitialised<Real>(std::min(rhs_block, p.X.cols) * group_rows)),
-        x_(uninitialised<Real>(std::min(rhs_block, p.X.cols) * max_strip)),
+        x_(uninitialised<Real>(std::min(n_slots() * rhs_block, p.X.cols) * max_strip)),
         v_(uninitialised<Real>(std::min(factor_block, p.V.cols) * max_strip)),
         u_sum_(uninitialised<Real>(std::min(factor_block, p.V.cols) * group_rows)),
         v_sum_(p.out.V.data != nullptr), x_sum_(p.out.X.data != nullptr) {}
@@ -133,7 +134,8 @@ public:
   void begin(index first, index cols, const gradient_views<Real> &sums) {
     first_ = first;
     cols_ = cols;
-    packed_rhs_ = packed_factor_ = -1;
+    packed_rhs_.assign(static_cast<std::size_t>(n_slots()), -1);
+    packed_factor_ = -1;
     total_ = {0, {0, 0}};
     v_sum_.begin(sums.V);
     x_sum_.begin(sums.X);
@@ -206,15 +208,25 @@ private:
     }
   }
 
+  // Blocks of right-hand sides whose packed copies are kept for all groups of rows. The last one
+  // is packed again and again when there are more.
+  index n_slots() const {
+    const index slot_bytes = rhs_block * max_strip * static_cast<index>(sizeof(Real));
+    return std::clamp<index>((p_.X.cols + rhs_block - 1) / rhs_block, 1, packed_bytes / slot_bytes);
+  }
+
   // The strip's rows of X with contiguous right-hand sides: X itself, or a copy.
   matrix_view<const Real> right_hand_sides(index t, index depth) {
     const auto x = p_.X.block(first_, t, cols_, depth);
     if (x.col_stride == 1)
       return x;
-    if (packed_rhs_ != t)
-      copy_scaled<Real>(x, Real(1), x_.get(), depth, 1);
-    packed_rhs_ = t;
-    return row_major<const Real>(x_.get(), cols_, depth);
+    const index slot = std::min(t / rhs_block, n_slots() - 1);
+    Real *to = x_.get() + slot * rhs_block * max_strip;
+    auto &packed = packed_rhs_[static_cast<std::size_t>(slot)];
+    if (packed != t)
+      copy_scaled<Real>(x, Real(1), to, depth, 1);
+    packed = t;
+    return row_major<const Real>(to, cols_, depth);
   }
 
   // Adds omega Q V to the group's rows of dU, and <U, Q V> to the gradient of omega.
@@ -249,7 +261,8 @@ private:
   phase_maker<Real> phases_;
   std::unique_ptr<Real[]> sines_, slopes_, y_, x_, v_, u_sum_;
   strip_sum<Real> v_sum_, x_sum_;
-  index first_ = 0, cols_ = 0, packed_rhs_ = -1, packed_factor_ = -1;
+  index first_ = 0, cols_ = 0, packed_factor_ = -1;
+  std::vector<index> packed_rhs_;
   residual_result total_{0, {0, 0}};
 };
 

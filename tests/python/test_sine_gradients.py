@@ -55,6 +55,16 @@ def test_gradients_follow_the_formulas(shape, dtype, exact_phase):
     assert abs(got.omega - want["omega"]) <= tolerance * scale * np.abs(op.U @ op.V.T).max()
 
 
+@pytest.mark.parametrize("t", [40, 300, 600, 1300])  # fewer and more blocks than are kept packed
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_columns_in_memory_order_give_the_same_bytes(t, dtype):
+    op, X, Y, _ = problem(150, 500, 2, t, dtype)
+    want, got = op.vjp(X, Y), op.vjp(np.asfortranarray(X), np.asfortranarray(Y))
+    for name in ("U", "V", "X"):
+        np.testing.assert_array_equal(getattr(got, name), getattr(want, name))
+    assert (got.omega, got.gain) == (want.omega, want.gain)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_transposed_operator_has_the_same_gradients(dtype):
     op, X, Y, _ = problem(70, 130, 5, 9, dtype)

@@ -1,6 +1,7 @@
 """Layers with sine-activated weights, and adapters on frozen layers."""
 
 import copy
+import shutil
 
 import pytest
 
@@ -184,11 +185,16 @@ def test_autocast_is_followed():
         assert y.dtype == layer.base(torch.randn(12, 12)).dtype == torch.bfloat16
 
 
-def test_torch_compile_gives_the_same():
+# What PyTorch's own compiler warns of while it is imported.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_torch_compile_gives_the_same(backend):
+    if backend == "inductor" and not (shutil.which("g++") or shutil.which("clang++")):
+        pytest.skip("inductor needs a C++ compiler")
     model = nn.Sequential(ef.nn.SineLinear(12, 12, 2), nn.ReLU(), ef.nn.SineLoRA(nn.Linear(12, 9)))
     trained(model)
     x = torch.randn(10, 12)
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
     y, truth = compiled(x), model(x)
     assert_same(y, truth)
     parameters = [p for p in model.parameters() if p.requires_grad]

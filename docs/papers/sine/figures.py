@@ -46,12 +46,18 @@ def runs(label: str) -> Callable[[dict[str, Any]], Any]:
     return draw
 
 
+def _omega(kind: str) -> float:
+    """Order of a kind of weights in a legend: full rank, low rank, then by frequency."""
+    number = kind.rpartition("omega = ")[2]
+    return float(number) if number != kind else -1.0 if kind == "low rank" else -2.0
+
+
 def _score_lines(ax: Any, rows: list[dict[str, Any]]) -> None:
     kinds: dict[str, list[list[dict[str, Any]]]] = {}
     for seeds in group(rows):
         kinds.setdefault(seeds[0]["weights"], []).append(seeds)
     colours = iter(_PALETTE)
-    for kind, points in kinds.items():
+    for kind, points in sorted(kinds.items(), key=lambda item: _omega(item[0])):
         x = [p[0]["rank"] for p in points]
         y = [np.mean([r["score"] for r in p]) for p in points]
         if kind == "full rank":

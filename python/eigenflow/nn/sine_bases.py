@@ -149,11 +149,17 @@ class EmbeddingBase:
     @staticmethod
     def sine(layer: Any, x: Tensor, factors: Factors, base: Tensor | None) -> Tensor:
         """Rows x of ``base + S``; base is (m, n) or None."""
-        U, V, omega, gain = factors
+        U, *rest = factors
         rows = functional.embedding(x, U, layer.padding_idx)
+        return EmbeddingBase.sine_of_rows(layer, x, (rows, *rest), base)
+
+    @staticmethod
+    def sine_of_rows(layer: Any, x: Tensor, factors: Factors, base: Tensor | None) -> Tensor:
+        """Apply `sine` to factors whose U has been looked up already: (..., k) for x (...)."""
+        rows, V, omega, gain = factors
         chosen = None if base is None else functional.embedding(x, base, layer.padding_idx)
         flat = None if chosen is None else chosen.reshape(-1, len(V))
-        made = sine_matrix(rows.reshape(-1, U.shape[1]), V, omega, gain, flat)
+        made = sine_matrix(rows.reshape(-1, rows.shape[-1]), V, omega, gain, flat)
         return made.reshape(*x.shape, len(V))
 
     @staticmethod

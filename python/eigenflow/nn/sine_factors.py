@@ -39,6 +39,17 @@ def check_rank(rank: Any) -> int:
     return rank
 
 
+def keeping_wide(module: nn.Module, names: tuple[str, ...], apply: Callable[[], Any]) -> None:
+    """Move or cast a module, but take tensors of these names to no lower precision."""
+    kept = {name: getattr(module, name).detach() for name in names}
+    apply()
+    for name, before in kept.items():
+        after = getattr(module, name)
+        if after.dtype in _LOW:
+            wide = torch.empty_like(after, dtype=before.dtype)
+            after.data = wide if before.is_meta else wide.copy_(before)
+
+
 class SineFactors(nn.Module):  # type: ignore[misc]
     """``sin(omega U V^T) / gain`` with U of shape (m, k) and V of shape (n, k).
 
@@ -96,13 +107,7 @@ class SineFactors(nn.Module):  # type: ignore[misc]
         return sine_matrix(self.U, self.V, self.omega, self.gain)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SineFactors:
-        kept = {name: getattr(self, name).detach() for name in ("omega", "gain")}
-        super()._apply(fn, recurse)
-        for name, before in kept.items():
-            after = getattr(self, name)
-            if after.dtype in _LOW:
-                wide = torch.empty_like(after, dtype=before.dtype)
-                after.data = wide if before.is_meta else wide.copy_(before)
+        keeping_wide(self, ("omega", "gain"), lambda: super(SineFactors, self)._apply(fn, recurse))
         return self
 
     def extra_repr(self) -> str:

@@ -12,7 +12,8 @@ from eigenflow.nn import archive
 from eigenflow.nn.archive import json_object
 from eigenflow.nn.sine_attach import adapted, attach_to
 from eigenflow.nn.sine_bases import base_of
-from eigenflow.nn.sine_lora import AdapterSettings, SineLoRA
+from eigenflow.nn.sine_lora import AdapterSettings, Change, SineLoRA
+from eigenflow.nn.sine_packed import PackedAdapter
 from eigenflow.sine import QuantizedFactor, quantize
 
 if TYPE_CHECKING:
@@ -89,27 +90,48 @@ def save_adapters(
                     {"adapter": name, "layer": place}
                     | {"settings": dataclasses.asdict(adapter.settings)}
                 )
-                for field, value in adapter.state_dict().items():
-                    _store(f"{key}.{field}", value.detach().cpu(), bits, arrays, packed)
+                for field, value in _fields(adapter).items():
+                    _store(f"{key}.{field}", value, bits, arrays, packed)
     header = {"eigenflow": {"format": FORMAT, "entries": entries}, "packed": packed}
     archive.write(path, arrays, header)
     return sum(a.numel() * a.element_size() for a in arrays.values())
 
 
+def _fields(adapter: Change) -> dict[str, Tensor | QuantizedFactor]:
+    """Contents of an adapter for a file; of a packed one with its codes as they are."""
+    if not isinstance(adapter, PackedAdapter):
+        return {name: value.detach().cpu() for name, value in adapter.state_dict().items()}
+    rest = {name: getattr(adapter, name) for name in ("omega", "gain", "magnitude")}
+    numbers = {name: value.cpu() for name, value in rest.items() if value is not None}
+    return {"U": adapter.left.quantized(), "V": adapter.right.quantized(), **numbers}
+
+
 def _store(
-    key: str, value: Tensor, bits: int | None, arrays: dict[str, Tensor], packed: dict[str, Any]
+    key: str,
+    value: Tensor | QuantizedFactor,
+    bits: int | None,
+    arrays: dict[str, Tensor],
+    packed: dict[str, Any],
 ) -> None:
-    if bits is None or key.rpartition(".")[2] not in _FACTORS:
-        arrays[key] = value.contiguous()
-        return
-    factor = quantize(value.float().numpy(), bits)
+    if isinstance(value, QuantizedFactor) and bits in (None, value.bits):
+        factor = value
+    else:
+        full = torch.from_numpy(value.toarray()) if isinstance(value, QuantizedFactor) else value
+        if bits is None or key.rpartition(".")[2] not in _FACTORS:
+            arrays[key] = full.contiguous()
+            return
+        factor = quantize(full.float().numpy(), bits)
     arrays[f"{key}.codes"] = torch.from_numpy(factor.codes.copy())
     arrays[f"{key}.table"] = torch.from_numpy(factor.table.copy())
     packed[key] = {"shape": list(factor.shape), "bits": factor.bits}
 
 
 def load_adapters(
-    model: nn.Module, path: str | os.PathLike[str], *, names: Sequence[str] | None = None
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    names: Sequence[str] | None = None,
+    keep_codes: bool = False,
 ) -> list[str]:
     """Put adapters from a file of `save_adapters` on the same layers of a model, in place.
 
@@ -122,6 +144,10 @@ def load_adapters(
         The file. Nothing in it is executed; sizes and values are checked before they are used.
     names : sequence of str, optional
         Which adapters; all by default.
+    keep_codes : bool
+        For inference: factors that the file has in 1 to 5 bits an entry stay so in memory, and
+        nothing of these adapters can be learned. Linear layers decode them inside the kernel for
+        up to 16 rows of input on the CPU; otherwise U and V are decoded for the time of a call.
 
     Returns
     -------
@@ -133,7 +159,8 @@ def load_adapters(
     FileNotFoundError
         If there is no file.
     ValueError
-        If it is damaged, from another program, or does not fit the model.
+        If it is damaged, from another program, or does not fit the model, or if `keep_codes` is
+        asked for and the file has factors in full.
 
     Examples
     --------
@@ -158,10 +185,18 @@ def load_adapters(
     found = [entry for entry in found if names is None or entry.adapter in names]
     for entry in found:
         _check_fit(model, entry)
+        if keep_codes and len(entry.packed) < len(_FACTORS):
+            msg = f"keep_codes: got True, but adapter {entry.adapter!r} is in full in the file, "
+            raise ValueError(msg + "want one that save_adapters wrote with bits=1 to 5")
     for entry in found:
         attach_to(model, [entry.layer], entry.adapter, entry.settings)
-        adapter = model.get_submodule(entry.layer).adapters[entry.adapter]
-        adapter.load_state_dict(entry.arrays)
+        layer = model.get_submodule(entry.layer)
+        if keep_codes:
+            layer.adapters[entry.adapter] = PackedAdapter(
+                entry.settings, entry.packed, entry.arrays, layer.weight
+            )
+        else:
+            layer.adapters[entry.adapter].load_state_dict(entry.arrays)
     return list(dict.fromkeys(entry.adapter for entry in found))
 
 
@@ -173,6 +208,7 @@ class _Entry:
     layer: str
     settings: AdapterSettings
     arrays: dict[str, Tensor]
+    packed: dict[str, QuantizedFactor]
 
 
 def _entries(arrays: dict[str, Tensor], header: dict[str, str]) -> list[_Entry]:
@@ -180,7 +216,9 @@ def _entries(arrays: dict[str, Tensor], header: dict[str, str]) -> list[_Entry]:
     if about.get("format") != FORMAT or not isinstance(about.get("entries"), list):
         msg = f"its format is {about.get('format')!r}, want {FORMAT!r}"
         raise ValueError(msg)
-    left = _unpacked(arrays, packed)
+    codes = _packed_factors(arrays, packed)
+    left = {key: value for key, value in arrays.items() if key.rpartition(".")[0] not in codes}
+    left |= {key: torch.from_numpy(factor.toarray()) for key, factor in codes.items()}
     found = []
     for i, entry in enumerate(about["entries"]):
         if not isinstance(entry, dict) or set(entry) != {"adapter", "layer", "settings"}:
@@ -199,7 +237,8 @@ def _entries(arrays: dict[str, Tensor], header: dict[str, str]) -> list[_Entry]:
             raise ValueError(msg)
         mine = {f: left.pop(f"{i}.{f}") for f in fields}
         _check_values(i, mine)
-        found.append(_Entry(*names, settings, mine))
+        kept = {f: codes[f"{i}.{f}"] for f in _FACTORS if f"{i}.{f}" in codes}
+        found.append(_Entry(*names, settings, mine, kept))
     if left or not found:
         msg = f"{next(iter(left))!r} belongs to no adapter" if left else "it has no adapter"
         raise ValueError(msg)
@@ -209,8 +248,10 @@ def _entries(arrays: dict[str, Tensor], header: dict[str, str]) -> list[_Entry]:
     return found
 
 
-def _unpacked(arrays: dict[str, Tensor], packed: dict[str, Any]) -> dict[str, Tensor]:
-    left = dict(arrays)
+def _packed_factors(
+    arrays: dict[str, Tensor], packed: dict[str, Any]
+) -> dict[str, QuantizedFactor]:
+    left, found = dict(arrays), {}
     for key, about in packed.items():
         parts = [f"{key}.codes", f"{key}.table"]
         if not isinstance(about, dict) or set(about) != {"shape", "bits"} or key in left:
@@ -224,9 +265,8 @@ def _unpacked(arrays: dict[str, Tensor], packed: dict[str, Any]) -> dict[str, Te
         if not isinstance(shape, list) or len(shape) != 2:
             msg = f"{key!r} has the shape {shape!r}, want two sizes"
             raise ValueError(msg)
-        factor = QuantizedFactor(codes, table, tuple(shape), about["bits"])
-        left[key] = torch.from_numpy(factor.toarray())
-    return left
+        found[key] = QuantizedFactor(codes, table, tuple(shape), about["bits"])
+    return found
 
 
 def _check_values(i: int, arrays: dict[str, Tensor]) -> None:

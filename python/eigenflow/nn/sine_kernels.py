@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eigenflow.nn.sine_tiles import Tiles, apply, gradients
+from eigenflow.nn.sine_tiles import Tiles, apply, apply_packed, gradients
 
 # Up to so many rows of input the CPU's fused kernels are faster than blocks of weights and BLAS
 # (measured: 2048 x 2048, ranks 4 to 16, one thread).
@@ -125,6 +125,42 @@ def linear_backward(
             factors.add(rows, dy[:, rows].T @ flat, sine)
     dx = x.new_empty(0) if dx is None else dx.to(x.dtype).reshape(x.shape)
     return [*factors.finished((U, V, omega, gain)), dx]
+
+
+# ---- x W^T with factors that are codes
+
+
+def decoded(codes: Tensor, table: Tensor, about: list[int], rows: Tensor | None = None) -> Tensor:
+    """Rows of a factor of (rows, columns, bits): all of them, or those of an index."""
+    m, k, bits = about
+    at = torch.arange(m, device=codes.device) if rows is None else rows
+    bit = (at[..., None] * k + torch.arange(k, device=at.device)) * bits
+    byte, shift = bit // 8, bit % 8
+    low, high = codes[byte], codes[(byte + 1).clamp(max=max(len(codes) - 1, 0))]
+    wide = low.to(torch.int32) | (high.to(torch.int32) << 8)  # a code is in at most two bytes
+    return table[(wide >> shift) & (2**bits - 1)]
+
+
+def packed_linear(
+    x: Tensor,
+    u_codes: Tensor,
+    u_table: Tensor,
+    u_about: list[int],
+    v_codes: Tensor,
+    v_table: Tensor,
+    v_about: list[int],
+    omega: Tensor,
+    gain: Tensor,
+    base: Tensor | None,
+) -> Tensor:
+    """`linear` for factors that are codes: few rows on the CPU decode them in the fused kernel."""
+    left, right = (u_codes, u_table, u_about), (v_codes, v_table, v_about)
+    flat = _rows(x)
+    if len(flat) > _FUSED_ROWS or x.device.type != "cpu":
+        return linear(x, decoded(*left), decoded(*right), omega, gain, base)
+    y = apply_packed(left, right, omega, gain, flat)
+    y = y if base is None else y.add_(torch.nn.functional.linear(flat, base))
+    return y.reshape(*x.shape[:-1], u_about[0])
 
 
 # ---- the matrix itself

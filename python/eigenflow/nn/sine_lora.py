@@ -79,20 +79,15 @@ class AdapterSettings:
         return 1.0 if self.alpha is None else self.alpha / self.rank
 
 
-class Adapter(SineFactors):
-    """Factors of one change of one layer's weights; it starts as no change, U = 0."""
+class Change(nn.Module):  # type: ignore[misc]
+    """One change of one layer's weights, whatever its factors are stored as."""
 
+    U: Tensor
+    V: Tensor
+    omega: Tensor
+    gain: Tensor
     magnitude: Tensor | None
-
-    def __init__(
-        self, shape: tuple[int, int], settings: AdapterSettings, norms: Tensor | None, **place: Any
-    ) -> None:
-        names = ("omega", "gain", "learn_omega", "learn_gain")
-        chosen = {name: getattr(settings, name) for name in names}
-        super().__init__(shape[0], shape[1], settings.rank, **chosen, **place)
-        self.settings = settings
-        self.reset_parameters(zero=True)
-        self.magnitude = None if norms is None else nn.Parameter(norms.to(self.U.dtype))
+    settings: AdapterSettings
 
     def factors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(U, V, omega, gain), the scaling taken into the gain."""
@@ -108,6 +103,25 @@ class Adapter(SineFactors):
         if self.settings.activation == "identity":
             return self.scaled_left() @ self.V.T
         return sine_matrix(*self.factors())
+
+    def sine(self, kind: Any, layer: nn.Module, x: Tensor, base: Tensor | None) -> Tensor:
+        """Apply ``base + S`` to the input of a layer, without bias; base is (m, n) or None."""
+        y: Tensor = kind.sine(layer, x, self.factors(), base)
+        return y
+
+
+class Adapter(Change, SineFactors):
+    """Factors that are learned; they start as no change, U = 0."""
+
+    def __init__(
+        self, shape: tuple[int, int], settings: AdapterSettings, norms: Tensor | None, **place: Any
+    ) -> None:
+        names = ("omega", "gain", "learn_omega", "learn_gain")
+        chosen = {name: getattr(settings, name) for name in names}
+        super().__init__(shape[0], shape[1], settings.rank, **chosen, **place)
+        self.settings = settings
+        self.reset_parameters(zero=True)
+        self.magnitude = None if norms is None else nn.Parameter(norms.to(self.U.dtype))
 
 
 class SineLoRA(Mergeable):
@@ -261,7 +275,7 @@ class SineLoRA(Mergeable):
             if base is None or apart or adapter.settings.activation != "sine":
                 rest.append(adapter)
             else:  # one product with the sum of base and change
-                y = self._kind.sine(self.base, x, adapter.factors(), base)
+                y = adapter.sine(self._kind, self.base, x, base)
                 base = None
         if y is None:
             y = self._kind.plain(self.base, *in_autocast(x, self.weight), None)
@@ -269,12 +283,12 @@ class SineLoRA(Mergeable):
             y = y + self._change(adapter, x)
         return y
 
-    def _change(self, adapter: Adapter, x: Tensor) -> Tensor:
+    def _change(self, adapter: Change, x: Tensor) -> Tensor:
         settings = adapter.settings
         if x.is_floating_point():
             x = functional.dropout(x, settings.dropout, self.training)
         if settings.activation == "sine":
-            y: Tensor = self._kind.sine(self.base, x, adapter.factors(), None)
+            y: Tensor = adapter.sine(self._kind, self.base, x, None)
         else:
             y = self._kind.low_rank(self.base, x, adapter.scaled_left(), adapter.V)
         return (

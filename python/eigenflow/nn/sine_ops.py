@@ -27,6 +27,14 @@ _linear_backward_op: Any = torch.library.custom_op(
     mutates_args=(),
     schema=f"(Tensor grad, Tensor x, {_FACTORS}, bool[] wanted) -> Tensor[]",
 )
+_PACKED = "Tensor {0}_codes, Tensor {0}_table, int[] {0}_about"
+_packed_linear_op: Any = torch.library.custom_op(
+    f"{_NAME}packed_linear",
+    kernels.packed_linear,
+    mutates_args=(),
+    schema=f"(Tensor x, {_PACKED.format('u')}, {_PACKED.format('v')}, Tensor omega, Tensor gain, "
+    "Tensor? base) -> Tensor",
+)
 _matrix_op: Any = torch.library.custom_op(
     f"{_NAME}matrix", kernels.matrix, mutates_args=(), schema=f"({_FACTORS}) -> Tensor"
 )
@@ -74,6 +82,10 @@ def _fake_linear_backward(grad: Tensor, x: Tensor, *rest: Any) -> list[Tensor]:
     return [*_fake_gradients(tuple(like), base, wanted), dx]
 
 
+def _fake_packed_linear(x: Tensor, *rest: Any) -> Tensor:
+    return x.new_empty(*x.shape[:-1], rest[2][0])
+
+
 def _fake_matrix(U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, base: Tensor | None) -> Tensor:
     del omega, gain
     return (U if base is None else base).new_empty(U.shape[0], V.shape[0])
@@ -106,6 +118,7 @@ def _fake_conv2d_backward(grad: Tensor, x: Tensor, *rest: Any) -> list[Tensor]:
 for _op, _fake in (
     (_linear_op, _fake_linear),
     (_linear_backward_op, _fake_linear_backward),
+    (_packed_linear_op, _fake_packed_linear),
     (_matrix_op, _fake_matrix),
     (_matrix_backward_op, _fake_matrix_backward),
     (_row_norms_op, _fake_row_norms),
@@ -149,6 +162,24 @@ def _differentiate_conv2d(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return (dx, *factors, *(None for _ in ctx.settings))
 
 
+def _keep_packed(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    del output
+    _, *left, v_codes, v_table, v_about, omega, gain, base = inputs
+    ctx.save_for_backward(*left[:2], v_codes, v_table, omega, gain, base)
+    ctx.abouts = left[2], v_about
+
+
+def _differentiate_packed_linear(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    u_codes, u_table, v_codes, v_table, omega, gain, base = ctx.saved_tensors
+    u_about, v_about = ctx.abouts
+    left, right = (u_codes, u_table, u_about), (v_codes, v_table, v_about)
+    # The transposed matrix has the factors the other way round.
+    turned = None if base is None else base.T
+    dx = _packed_linear_op(grad, *right, *left, omega, gain, turned)
+    return (dx, *(None for _ in range(9)))
+
+
+_packed_linear_op.register_autograd(_differentiate_packed_linear, setup_context=_keep_packed)
 _linear_op.register_autograd(_differentiate_linear, setup_context=_keep(1, 6))
 _matrix_op.register_autograd(_differentiate_matrix, setup_context=_keep(0, 5))
 _conv2d_op.register_autograd(_differentiate_conv2d, setup_context=_keep(1, 6))
@@ -162,6 +193,19 @@ def sine_linear(
 ) -> Tensor:
     """``x (base + sin(omega U V^T) / gain)^T`` for x of shape (..., n)."""
     result: Tensor = _linear_op(x, U, V, omega, gain, base)
+    return result
+
+
+def sine_packed_linear(
+    x: Tensor,
+    left: tuple[Tensor, Tensor, list[int]],
+    right: tuple[Tensor, Tensor, list[int]],
+    omega: Tensor,
+    gain: Tensor,
+    base: Tensor | None = None,
+) -> Tensor:
+    """`sine_linear` for factors as (codes, table, (rows, columns, bits)); a gradient in x alone."""
+    result: Tensor = _packed_linear_op(x, *left, *right, omega, gain, base)
     return result
 
 

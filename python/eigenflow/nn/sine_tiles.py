@@ -104,6 +104,22 @@ def apply(U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, x: Tensor) -> Tenso
     return y.to(x.dtype)
 
 
+def apply_packed(
+    left: tuple[Tensor, Tensor, list[int]],
+    right: tuple[Tensor, Tensor, list[int]],
+    omega: Tensor,
+    gain: Tensor,
+    x: Tensor,
+) -> Tensor:
+    """`apply` for factors as (codes, table, (rows, columns, bits)), decoded in the kernel."""
+    wide = x.detach().to(phase_dtype(x))
+    y = wide.new_empty(len(x), left[2][0])
+    a, b = ((codes.numpy(), table.numpy(), *about) for codes, table, about in (left, right))
+    threads = torch.get_num_threads()
+    _core.apply_packed(a, b, wide.numpy().T, y.numpy().T, float(omega), float(gain), False, threads)
+    return y.to(x.dtype)
+
+
 def gradients(
     U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, x: Tensor, dy: Tensor, wanted: list[bool]
 ) -> list[Tensor]:
