@@ -106,7 +106,7 @@ def product(op: "SineLowRank", X: Any, out: Any, workers: int, check_finite: boo
 def _right_hand_sides(op: "SineLowRank", X: Any, check_finite: bool) -> Any:
     x = as_float_array(X, "X", ndim=(1, 2), check_finite=check_finite)
     if x.shape[0] != op.shape[1]:
-        msg = f"X: got shape {x.shape}, want {op.shape[1]} rows"
+        msg = f"X: got shape {x.shape}, want {op.shape[1]} rows for a matrix of {op.shape}"
         raise ValueError(msg)
     return x
 
