@@ -63,8 +63,41 @@ void write_terms(const job &j, const double *squares, const group &g, index offs
           -0.5 * (j.constant + squares[s * lanes + lane]);
 }
 
+// Moves `state` over the `steps` rows from row `offset` of each chunk.
+template <class Move>
+void pass_over(const steady_series &series, const group &g, index offset, index steps,
+               Move &&move) {
+  input_tile rows(series);
+  for (index done = 0; done < steps; done += tile_steps) {
+    const index now = std::min(tile_steps, steps - done);
+    rows.gather(series, g, offset + done, now);
+    move(rows, now);
+  }
+}
+
+// Moves the state of the modes over the same rows, and adds to `sums` unless they are null.
+void pass_modes(const job &j, const group &g, index offset, index steps, double *state,
+                double *sums) {
+  const double *rows[lanes];
+  for (index lane = 0; lane < lanes; ++lane)
+    rows[lane] = &j.series.y(g.start_of(lane) + offset, 0);
+  j.move.pass_modes(rows, steps, state, sums);
+}
+
+double sum_of(const double (&parts)[lanes]) {
+  double total = 0;
+  for (const double part : parts)
+    total += part;
+  return total;
+}
+
 // Filters the chunks from their starts; state is [n][lane] and becomes their ends.
 double filter_group(const job &j, const group &g, double *state) {
+  double sums[lanes] = {};
+  if (j.move.modal()) {
+    pass_modes(j, g, 0, g.length, state, sums);
+    return sum_of(sums);
+  }
   const index n = j.series.n(), p = j.series.p();
   const auto room = [](bool wanted, index width) {
     return buffer(count(wanted ? tile_steps * width * lanes : 0));
@@ -77,7 +110,6 @@ double filter_group(const job &j, const group &g, double *state) {
   const auto pointer = [](buffer &b) { return b.empty() ? nullptr : b.data(); };
   const isa::lds_tile rows{pointer(predicted), pointer(filtered), pointer(innovations),
                            pointer(squares)};
-  double sums[lanes] = {};
   for (index done = 0; done < g.length; done += tile_steps) {
     const index now = std::min(tile_steps, g.length - done);
     in.gather(j.series, g, done, now);
@@ -91,10 +123,7 @@ double filter_group(const job &j, const group &g, double *state) {
     if (!squares.empty())
       write_terms(j, squares.data(), g, done, now);
   }
-  double total = 0;
-  for (const double sum : sums)
-    total += sum;
-  return total;
+  return sum_of(sums);
 }
 
 // Plain steps: for what is left over after the groups, and for systems too wide for the lanes.
@@ -144,31 +173,23 @@ double largest_gap(const recursion &move, index n, const buffer &starts, const b
   return gap;
 }
 
-// Moves `state` over the `steps` rows from row `offset` of each chunk.
-template <class Move>
-void pass_over(const steady_series &series, const group &g, index offset, index steps,
-               Move &&move) {
-  input_tile rows(series);
-  for (index done = 0; done < steps; done += tile_steps) {
-    const index now = std::min(tile_steps, steps - done);
-    rows.gather(series, g, offset + done, now);
-    move(rows, now);
-  }
-}
-
 // Where the chunks of a group start: from the steps before them, and the first one from `mean`.
 void remember(const job &j, const group &g, bool first, const buffer &mean, double *state) {
   const index n = j.series.n();
   std::fill_n(state, n * lanes, 0.0);
-  const auto advance = [&](const input_tile &rows, index steps) {
-    j.move.advance(rows, steps, state);
+  const auto pass = [&](const group &rows, index offset) {
+    if (j.move.modal())
+      pass_modes(j, rows, offset, j.memory, state, nullptr);
+    else
+      pass_over(j.series, rows, offset, j.memory,
+                [&](const input_tile &tile, index steps) { j.move.advance(tile, steps, state); });
   };
   if (!first) {
-    pass_over(j.series, {g.first - j.memory, g.length}, 0, j.memory, advance);
+    pass({g.first - j.memory, g.length}, 0);
     return;
   }
   // There are no rows before: the ends of the chunks are where the next ones start.
-  pass_over(j.series, g, g.length - j.memory, j.memory, advance);
+  pass(g, g.length - j.memory);
   for (index i = 0; i < n; ++i)
     for (index lane = lanes - 1; lane > 0; --lane)
       state[i * lanes + lane] = state[i * lanes + lane - 1];

@@ -183,6 +183,7 @@ std::optional<modal_filter> find_modes(const dense_model &s, const steady_filter
   if (static_cast<index>(values.size()) < n)
     return std::nullopt;
   modal_filter m{};
+  m.offset = s.d[0];
   buffer real_rows, pair_rows;
   for (const complex value : values) {
     const bool real = std::abs(value.imag()) <= 1e-13 * (std::abs(value) + f.radius);

@@ -14,8 +14,9 @@ struct modal_filter {
   index n_real, n_pairs;
   buffer real, pairs, weights; // as in isa::lds_modes
   buffer enter, leave;         // z = enter x, x = leave z
+  double offset = 0;           // of the observed number
   isa::lds_modes view() const {
-    return {n_real, n_pairs, real.data(), pairs.data(), weights.data()};
+    return {n_real, n_pairs, real.data(), pairs.data(), weights.data(), offset};
   }
 };
 

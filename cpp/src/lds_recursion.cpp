@@ -113,18 +113,23 @@ recursion::recursion(const steady_series &series, bool squares_only)
   if (!squares_only || series.driven() || !series.fits_lanes())
     return;
   const dense_model &s = series.system.now();
-  if (is_zero(s.c))
+  if (is_zero(s.c) && (series.y.row_stride == 1 || series.y.rows == 1))
     modes_ = find_modes(s, series.steady);
   if (!modes_)
     lifted_.emplace(s, series.steady);
 }
 
+void recursion::pass_modes(const double *const *rows, index steps, double *state,
+                           double *sums) const {
+  double squares[lanes] = {};
+  isa::lds_squares().modes(modes_->view(), rows, steps, state, sums == nullptr ? nullptr : squares);
+  const double weight = series_.steady.whiten[0] * series_.steady.whiten[0];
+  for (index lane = 0; lane < lanes && sums != nullptr; ++lane)
+    sums[lane] += weight * squares[lane];
+}
+
 void recursion::advance(const tiles::input_tile &in, index steps, double *state) const {
   index done = 0;
-  if (modes_) {
-    isa::lds_squares().modes(modes_->view(), in.y(), steps, state, nullptr);
-    return;
-  }
   if (lifted_) {
     done = steps / lifted_->steps() * lifted_->steps();
     isa::lds_squares().lift(lifted_->view(), in.y(), steps / lifted_->steps(), state, nullptr);
@@ -136,14 +141,6 @@ void recursion::advance(const tiles::input_tile &in, index steps, double *state)
 void recursion::observe(const tiles::input_tile &in, index steps, const isa::lds_tile &rows,
                         double *state, double *sums) const {
   index done = 0;
-  if (modes_) {
-    double squares[lanes] = {};
-    isa::lds_squares().modes(modes_->view(), in.y(), steps, state, squares);
-    const double weight = series_.steady.whiten[0] * series_.steady.whiten[0];
-    for (index lane = 0; lane < lanes; ++lane)
-      sums[lane] += weight * squares[lane];
-    return;
-  }
   if (lifted_) {
     done = steps / lifted_->steps() * lifted_->steps();
     isa::lds_squares().lift(lifted_->view(), in.y(), steps / lifted_->steps(), state, sums);

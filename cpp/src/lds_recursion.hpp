@@ -27,7 +27,9 @@ class recursion {
 public:
   // `squares_only` for a run of so many steps that setting up is worth while.
   recursion(const steady_series &series, bool squares_only);
-  // State is [n][lane]: of the system, or z of the modes.
+  // State is [n][lane]: of the system, or z of the modes, which have a pass of their own: they read
+  // rows of memory, one a lane. Null `sums` only move the state.
+  void pass_modes(const double *const *rows, index steps, double *state, double *sums) const;
   void advance(const tiles::input_tile &in, index steps, double *state) const;
   void observe(const tiles::input_tile &in, index steps, const isa::lds_tile &rows, double *state,
                double *sums) const;

@@ -120,46 +120,108 @@ void lift(const lds_lift &g, const double *y, int64_t blocks, double *x, double 
     simd::store(sums + b * width, total[b]);
 }
 
-// The modes of one vector of lanes, in registers.
-template <int R, int C, bool squares>
-EF_HD void move_modes(const lds_modes &m, const double *y, int64_t steps, double *z, double *sums) {
-  constexpr int n = R + 2 * C;
-  double real[R + 1], pairs[2 * C + 1], weights[n]; // copies that nobody else writes to
-  for (int i = 0; i < R; ++i)
-    real[i] = m.real[i];
-  for (int i = 0; i < 2 * C; ++i)
-    pairs[i] = m.pairs[i];
-  for (int i = 0; i < n; ++i)
-    weights[i] = m.weights[i];
-  vec state[n], total = simd::broadcast(0.0);
-  for (int i = 0; i < n; ++i)
-    state[i] = simd::load(z + i * lds_lanes);
-  for (int64_t s = 0; s < steps; ++s) {
-    const vec row = simd::load(y + s * lds_lanes);
-    if (squares) {
-      vec v = row;
-      for (int i = 0; i < n; ++i)
-        v = simd::fma(simd::broadcast(weights[i]), state[i], v);
-      total = simd::fma(v, v, total);
-    }
+// Four steps of the rows of a vector of lanes, which are read along and turned in registers.
+struct four_steps {
+  vec at[4];
+};
+
+#if defined(__AVX512F__)
+EF_HD __m512d halves(const double *low, const double *high) {
+  return _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_loadu_pd(low)), _mm256_loadu_pd(high), 1);
+}
+
+EF_HD void turn(const double *const *y, int64_t s, four_steps &out) {
+  // Rows that are two apart share a vector: two rounds of exchanges are left.
+  const vec a = halves(y[0] + s, y[2] + s), b = halves(y[1] + s, y[3] + s);
+  const vec c = halves(y[4] + s, y[6] + s), d = halves(y[5] + s, y[7] + s);
+  const vec even = _mm512_unpacklo_pd(a, b), odd = _mm512_unpackhi_pd(a, b);
+  const vec later_even = _mm512_unpacklo_pd(c, d), later_odd = _mm512_unpackhi_pd(c, d);
+  out.at[0] = _mm512_shuffle_f64x2(even, later_even, 0x88);
+  out.at[1] = _mm512_shuffle_f64x2(odd, later_odd, 0x88);
+  out.at[2] = _mm512_shuffle_f64x2(even, later_even, 0xdd);
+  out.at[3] = _mm512_shuffle_f64x2(odd, later_odd, 0xdd);
+}
+#else
+EF_HD void turn(const double *const *y, int64_t s, four_steps &out) {
+  double tile[4 * width];
+  for (int k = 0; k < 4; ++k)
+    for (int lane = 0; lane < width; ++lane)
+      tile[k * width + lane] = y[lane][s + k];
+  for (int k = 0; k < 4; ++k)
+    out.at[k] = simd::load(tile + k * width);
+}
+#endif
+
+// The modes of one vector of lanes, in registers; copies that nobody else writes to.
+template <int R, int C> struct mode_lanes {
+  static constexpr int n = R + 2 * C;
+  double real[R + 1], pairs[2 * C + 1], weights[n];
+  vec state[n], total;
+
+  EF_HD mode_lanes(const lds_modes &m, const double *z) {
     for (int i = 0; i < R; ++i)
-      state[i] = simd::fma(simd::broadcast(real[i]), state[i], row);
+      real[i] = m.real[i];
+    for (int i = 0; i < 2 * C; ++i)
+      pairs[i] = m.pairs[i];
+    for (int i = 0; i < n; ++i) {
+      weights[i] = m.weights[i];
+      state[i] = simd::load(z + i * lds_lanes);
+    }
+    total = simd::broadcast(0.0);
+  }
+
+  EF_HD void add_square(const vec &y) {
+    vec v = y;
+    for (int i = 0; i < n; ++i)
+      v = simd::fma(simd::broadcast(weights[i]), state[i], v);
+    total = simd::fma(v, v, total);
+  }
+
+  EF_HD void move(const vec &y) {
+    for (int i = 0; i < R; ++i)
+      state[i] = simd::fma(simd::broadcast(real[i]), state[i], y);
     for (int i = 0; i < C; ++i) {
       const vec a = simd::broadcast(pairs[2 * i]), b = simd::broadcast(pairs[2 * i + 1]);
       vec &one = state[R + 2 * i], &two = state[R + 2 * i + 1];
       const vec turned = simd::mul(b, one);
-      one = simd::fma(a, one, simd::sub(row, simd::mul(b, two)));
+      one = simd::fma(a, one, simd::sub(y, simd::mul(b, two)));
       two = simd::fma(a, two, turned);
     }
   }
-  for (int i = 0; i < n; ++i)
-    simd::store(z + i * lds_lanes, state[i]);
+};
+
+template <int R, int C, bool squares>
+EF_HD void move_modes(const lds_modes &m, const double *const *y, int64_t steps, double *z,
+                      double *sums) {
+  mode_lanes<R, C> lanes(m, z);
+  const vec offset = simd::broadcast(m.offset);
+  const auto step = [&](const vec &seen) {
+    const vec row = simd::sub(seen, offset);
+    if (squares)
+      lanes.add_square(row);
+    lanes.move(row);
+  };
+  four_steps rows;
+  int64_t s = 0;
+  for (; s + 4 <= steps; s += 4) {
+    turn(y, s, rows);
+    for (int k = 0; k < 4; ++k)
+      step(rows.at[k]);
+  }
+  double last[width];
+  for (; s < steps; ++s) {
+    for (int lane = 0; lane < width; ++lane)
+      last[lane] = y[lane][s];
+    step(simd::load(last));
+  }
+  for (int i = 0; i < R + 2 * C; ++i)
+    simd::store(z + i * lds_lanes, lanes.state[i]);
   if (squares)
-    simd::store(sums, simd::add(simd::load(sums), total));
+    simd::store(sums, simd::add(simd::load(sums), lanes.total));
 }
 
 template <int R, int C>
-void modes_of(const lds_modes &m, const double *y, int64_t steps, double *z, double *sums) {
+void modes_of(const lds_modes &m, const double *const *y, int64_t steps, double *z, double *sums) {
   for (int lane = 0; lane < lds_lanes; lane += width)
     if (sums != nullptr)
       move_modes<R, C, true>(m, y + lane, steps, z + lane, sums + lane);
@@ -181,7 +243,7 @@ template <int R, int C> modes_kernel find_modes(int64_t n_real, int64_t n_pairs)
     return nullptr;
 }
 
-void modes(const lds_modes &m, const double *y, int64_t steps, double *z, double *sums) {
+void modes(const lds_modes &m, const double *const *y, int64_t steps, double *z, double *sums) {
   find_modes<1, 0>(m.n_real, m.n_pairs)(m, y, steps, z, sums);
 }
 
