@@ -12,9 +12,9 @@
 #include <new>
 #include <string>
 
+// Inside the namespace, where `index` is a type and not the C library's function.
+namespace eigenflow {
 namespace {
-
-using namespace eigenflow;
 
 std::string &last_error() {
   thread_local std::string text;
@@ -239,3 +239,5 @@ int eigenflow_lds_filter(int64_t n, int64_t p, const double *A, const double *C,
 }
 
 } // extern "C"
+
+} // namespace eigenflow
