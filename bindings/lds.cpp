@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "arrays.hpp"
+#include "lds_arrays.hpp"
 #include "modules.hpp"
 #include "ranks.hpp"
 
@@ -11,126 +11,6 @@
 
 namespace eigenflow::bindings {
 namespace {
-
-// Matrices of a batch with time axes, (N, T or 1, rows, cols), or nothing.
-struct matrix_stack {
-  matrix_view<const double> first;
-  index series_stride = 0, time_stride = 0;
-
-  matrix_stack() = default;
-  matrix_stack(const py::handle &given, const char *name) {
-    if (given.is_none())
-      return;
-    const auto a = py::reinterpret_borrow<py::array>(given);
-    first = {data_of<const double>(a, name, 4), a.shape(2), a.shape(3), stride_of<double>(a, 2),
-             stride_of<double>(a, 3)};
-    series_stride = a.shape(0) > 1 ? stride_of<double>(a, 0) : 0;
-    time_stride = a.shape(1) > 1 ? stride_of<double>(a, 1) : 0;
-  }
-  matrix_view<const double> at(index series) const {
-    matrix_view<const double> m = first;
-    m.data += series * series_stride;
-    return m;
-  }
-  vector_view<const double> vector_at(index series) const {
-    const auto m = at(series);
-    return {m.data, m.cols, m.col_stride};
-  }
-};
-
-// (A, C, Q, R, cross_cov, B, D, state_offset, obs_offset), as the Python side packs systems;
-// offsets are stacks of one row.
-class system_stack {
-public:
-  explicit system_stack(const py::tuple &t) {
-    require(t.size() == names_.size(), "system: want 9 arrays or None");
-    for (std::size_t i = 0; i < names_.size(); ++i)
-      part_[i] = matrix_stack(t[i], names_[i]);
-  }
-  index state_dim() const { return part_[0].first.rows; }
-  index obs_dim() const { return part_[1].first.rows; }
-  bool shared() const {
-    return std::all_of(part_.begin(), part_.end(),
-                       [](const matrix_stack &m) { return m.series_stride == 0; });
-  }
-  lds::model at(index i) const {
-    const auto &[A, C, Q, R, S, B, D, c, d] = part_;
-    lds::model m{A.at(i),        C.at(i), Q.at(i), R.at(i), c.vector_at(i),
-                 d.vector_at(i), S.at(i), B.at(i), D.at(i), {}};
-    m.step = {A.time_stride, C.time_stride, Q.time_stride, R.time_stride, S.time_stride,
-              c.time_stride, d.time_stride, B.time_stride, D.time_stride};
-    return m;
-  }
-
-private:
-  static constexpr std::array<const char *, 9> names_{
-      "A", "C", "Q", "R", "cross_cov", "B", "D", "state_offset", "obs_offset"};
-  std::array<matrix_stack, 9> part_;
-};
-
-// Rows of a batch, (N, T, width), or nothing.
-template <class T> struct series_stack {
-  matrix_view<T> first;
-  index n_series = 0, stride = 0;
-
-  series_stack() = default;
-  series_stack(const py::handle &given, const char *name) {
-    if (given.is_none())
-      return;
-    const auto a = py::reinterpret_borrow<py::array>(given);
-    first = {data_of<T>(a, name, 3), a.shape(1), a.shape(2), stride_of<double>(a, 1),
-             stride_of<double>(a, 2)};
-    n_series = a.shape(0);
-    stride = n_series > 1 ? stride_of<double>(a, 0) : 0;
-  }
-  matrix_view<T> at(index i) const {
-    matrix_view<T> m = first;
-    m.data += i * stride;
-    return m;
-  }
-};
-
-std::vector<double> packed(const matrix_view<const double> m) {
-  std::vector<double> out;
-  for (index i = 0; i < m.rows; ++i)
-    for (index j = 0; j < m.cols; ++j)
-      out.push_back(m(i, j));
-  return out;
-}
-
-// (mean, cov, diffuse) of a batch: (N, n), (N, n, n), (N, n, k). Columns of zeros only pad.
-class start_stack {
-public:
-  explicit start_stack(const py::tuple &t)
-      : mean_(t[0], "mean"), cov_(t[1], "cov"), diffuse_(t[2], "diffuse") {}
-  lds::belief at(index i) const {
-    lds::belief b;
-    b.mean = packed(mean_.at(i));
-    b.cov = packed(cov_.at(i));
-    const auto directions = diffuse_.at(i);
-    std::vector<index> used;
-    for (index j = 0; j < directions.cols; ++j)
-      for (index row = 0; row < directions.rows; ++row)
-        if (directions(row, j) != 0) {
-          used.push_back(j);
-          break;
-        }
-    for (index row = 0; row < directions.rows; ++row)
-      for (const index j : used)
-        b.diffuse.push_back(directions(row, j));
-    b.n_diffuse = static_cast<index>(used.size());
-    return b;
-  }
-
-private:
-  series_stack<const double> mean_, cov_, diffuse_;
-};
-
-py::array_t<double> array_of(const std::vector<double> &values, std::vector<py::ssize_t> shape) {
-  py::array_t<double> out(std::move(shape));
-  std::copy(values.begin(), values.end(), out.mutable_data());
-  return out;
-}
 
 py::object sequence_of(bool wanted, const lds::covariance_sequence &s, py::ssize_t size) {
   if (!wanted)
@@ -168,21 +48,6 @@ template <class Options> Options options_of(const py::tuple &t) {
   options.workers = py::cast<int>(t[3]);
   options.progress = hook_of(py::reinterpret_borrow<py::object>(t[4]));
   return options;
-}
-
-// Position in the batch of the series that failed, at the end of the message.
-[[noreturn]] void refuse_series(const lds::series_error &error, const py::tuple &batch_shape) {
-  std::string place;
-  index left = error.series;
-  for (std::size_t axis = batch_shape.size(); axis-- > 0;) {
-    const auto length = py::cast<index>(batch_shape[axis]);
-    place = std::to_string(left % length) + (place.empty() ? "" : ", ") + place;
-    left /= length;
-  }
-  if (batch_shape.size() == 0)
-    throw argument_error(error.what());
-  throw argument_error(std::string(error.what()) + " (series (" + place +
-                       (batch_shape.size() == 1 ? ",))" : "))"));
 }
 
 template <class Result, class T>
@@ -298,21 +163,24 @@ py::dict filter(const py::tuple &system, const py::tuple &start, const py::objec
 }
 
 py::dict smooth(const py::tuple &system, const py::tuple &start, const py::object &y,
-                const py::object &inputs, const py::object &smoothed_mean, bool store_cov,
-                bool store_lag_one_cov, const py::tuple &settings, const py::tuple &batch_shape) {
+                const py::object &inputs, const py::tuple &means, const py::tuple &covs,
+                const py::tuple &settings, const py::tuple &batch_shape) {
   const system_stack systems(system);
   const start_stack starts(start);
   const series_stack<const double> rows(y, "y"), known(inputs, "inputs");
-  const series_stack<double> out(smoothed_mean, "smoothed_mean");
+  const series_stack<double> mean(means[0], "smoothed_mean"), w(means[1], "state_disturbance"),
+      v(means[2], "obs_disturbance");
   auto options = options_of<lds::smoother_options>(settings);
-  options.store_cov = store_cov;
-  options.store_lag_one_cov = store_lag_one_cov;
+  options.store_cov = py::cast<bool>(covs[0]);
+  options.store_lag_one_cov = py::cast<bool>(covs[1]);
+  options.store_state_disturbance_cov = py::cast<bool>(covs[2]);
+  options.store_obs_disturbance_cov = py::cast<bool>(covs[3]);
   std::vector<lds::smoother_result> results(static_cast<std::size_t>(rows.n_series));
   lds::smoother_batch batch;
   batch.n_series = rows.n_series;
   batch.shared_system = systems.shared();
   batch.at = [&](index i) -> lds::smoother_problem {
-    return {systems.at(i), starts.at(i), {rows.at(i), known.at(i)}, {out.at(i)}};
+    return {systems.at(i), starts.at(i), {rows.at(i), known.at(i)}, {mean.at(i), w.at(i), v.at(i)}};
   };
   batch.done = [&](index i, lds::smoother_result &&r) {
     results[static_cast<std::size_t>(i)] = std::move(r);
@@ -327,10 +195,16 @@ py::dict smooth(const py::tuple &system, const py::tuple &start, const py::objec
   d["log_likelihood"] = each(results, &lds::smoother_result::log_likelihood);
   d["n_diffuse"] = each(results, &lds::smoother_result::n_diffuse);
   d["steady_from"] = each(results, &lds::smoother_result::steady_from);
-  d["smoothed_cov"] =
-      sequences(store_cov, results, &lds::smoother_result::smoothed_cov, systems.state_dim());
-  d["lag_one_cov"] = sequences(store_lag_one_cov, results, &lds::smoother_result::lag_one_cov,
-                               systems.state_dim());
+  d["error_bound"] = each(results, &lds::smoother_result::error_bound);
+  const index n = systems.state_dim();
+  d["smoothed_cov"] = sequences(options.store_cov, results, &lds::smoother_result::smoothed_cov, n);
+  d["lag_one_cov"] =
+      sequences(options.store_lag_one_cov, results, &lds::smoother_result::lag_one_cov, n);
+  d["state_disturbance_cov"] = sequences(options.store_state_disturbance_cov, results,
+                                         &lds::smoother_result::state_disturbance_cov, n);
+  d["obs_disturbance_cov"] =
+      sequences(options.store_obs_disturbance_cov, results,
+                &lds::smoother_result::obs_disturbance_cov, systems.obs_dim());
   return d;
 }
 
@@ -364,8 +238,7 @@ void register_lds(py::module_ &m) {
         py::arg("means"), py::arg("covs"), py::arg("settings"), py::arg("batch_shape"),
         py::arg("ranks") = nullptr);
   m.def("smooth", &smooth, py::arg("system"), py::arg("start"), py::arg("y"), py::arg("inputs"),
-        py::arg("smoothed_mean"), py::arg("store_cov"), py::arg("store_lag_one_cov"),
-        py::arg("settings"), py::arg("batch_shape"));
+        py::arg("means"), py::arg("covs"), py::arg("settings"), py::arg("batch_shape"));
   m.def("steady_state", &steady_state, py::arg("system"));
   m.def("propagate", &propagate, py::arg("system"), py::arg("inputs"), py::arg("states"));
 }

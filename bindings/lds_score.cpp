@@ -1,72 +1,104 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "arrays.hpp"
+#include "lds_arrays.hpp"
 #include "modules.hpp"
 
 #include <eigenflow/lds_score.hpp>
 
-#include <algorithm>
 #include <utility>
-#include <vector>
 
 namespace eigenflow::bindings {
 namespace {
 
-matrix_view<const double> matrix_at(const py::tuple &t, std::size_t i) {
-  return matrix_of<const double>(py::array(t[i]), "system");
-}
+using field = std::vector<double> lds::score_result::*;
 
-vector_view<const double> vector_at(const py::tuple &t, std::size_t i) {
-  return vector_of<const double>(py::array(t[i]), "system");
-}
+// Members in the order of the parts of a system_stack.
+constexpr std::array<std::pair<const char *, field>, 9> matrices{{
+    {"A", &lds::score_result::transition},
+    {"C", &lds::score_result::observation},
+    {"Q", &lds::score_result::state_noise},
+    {"R", &lds::score_result::obs_noise},
+    {"cross_cov", &lds::score_result::cross_noise},
+    {"B", &lds::score_result::state_input},
+    {"D", &lds::score_result::obs_input},
+    {"state_offset", &lds::score_result::state_offset},
+    {"obs_offset", &lds::score_result::obs_offset},
+}};
 
-std::vector<double> packed(const matrix_view<const double> m) {
-  std::vector<double> out;
-  for (index i = 0; i < m.rows; ++i)
-    for (index j = 0; j < m.cols; ++j)
-      out.push_back(m(i, j));
+// Rows of results of equal size, one a series.
+py::array_t<double> stacked(const std::vector<lds::score_result> &results, field which,
+                            const std::vector<py::ssize_t> &shape) {
+  std::vector<py::ssize_t> full{static_cast<py::ssize_t>(results.size())};
+  full.insert(full.end(), shape.begin(), shape.end());
+  py::array_t<double> out(full);
+  double *to = out.mutable_data();
+  for (const auto &r : results)
+    to = std::copy((r.*which).begin(), (r.*which).end(), to);
   return out;
 }
 
-py::array_t<double> array_of(const std::vector<double> &values, std::vector<py::ssize_t> shape) {
-  py::array_t<double> out(std::move(shape));
-  std::copy(values.begin(), values.end(), out.mutable_data());
-  return out;
-}
-
-// The system is (A, C, Q, R, c, d), the start (mean, cov, diffuse).
-py::dict score(const py::tuple &system, const py::tuple &start, const py::array &y) {
-  require(system.size() == 6 && start.size() == 3, "system: want 6 arrays, and 3 of the start");
-  const lds::model model{.transition = matrix_at(system, 0),
-                         .observation = matrix_at(system, 1),
-                         .state_noise = matrix_at(system, 2),
-                         .obs_noise = matrix_at(system, 3),
-                         .state_offset = vector_at(system, 4),
-                         .obs_offset = vector_at(system, 5)};
-  const auto mean = vector_at(start, 0);
-  const auto diffuse = matrix_at(start, 2);
-  const lds::belief belief{packed({mean.data, mean.size, 1, mean.stride, 1}),
-                           packed(matrix_at(start, 1)), packed(diffuse), diffuse.cols};
-  const auto view = matrix_of<const double>(y, "y");
-  lds::score_result r;
-  {
-    const py::gil_scoped_release release;
-    r = lds::score(model, belief, view);
+// With the columns of zeros that pad the directions.
+py::array_t<double> diffuse_of(const std::vector<lds::score_result> &results,
+                               const start_stack &starts, index n) {
+  const index width = starts.width();
+  py::array_t<double> out({static_cast<py::ssize_t>(results.size()), static_cast<py::ssize_t>(n),
+                           static_cast<py::ssize_t>(width)});
+  double *to = out.mutable_data();
+  std::fill_n(to, out.size(), 0.0);
+  for (std::size_t s = 0; s < results.size(); ++s, to += n * width) {
+    const auto used = starts.columns(static_cast<index>(s));
+    const auto k = static_cast<index>(used.size());
+    for (index i = 0; i < n; ++i)
+      for (index j = 0; j < k; ++j)
+        to[i * width + used[static_cast<std::size_t>(j)]] =
+            results[s].diffuse[static_cast<std::size_t>(i * k + j)];
   }
-  const index n = model.transition.rows, p = model.observation.rows, k = belief.n_diffuse;
+  return out;
+}
+
+py::dict score(const py::tuple &system, const py::tuple &start, const py::object &y,
+               const py::object &inputs, int workers, bool moments, const py::tuple &batch_shape) {
+  const system_stack systems(system);
+  const start_stack starts(start);
+  const series_stack<const double> rows(y, "y"), known(inputs, "inputs");
+  std::vector<lds::score_result> results(static_cast<std::size_t>(rows.n_series));
+  lds::score_batch batch;
+  batch.n_series = rows.n_series;
+  batch.at = [&](index i) -> lds::problem {
+    return {systems.at(i), starts.at(i), {rows.at(i), known.at(i)}, {}};
+  };
+  batch.done = [&](index i, lds::score_result &&r) {
+    results[static_cast<std::size_t>(i)] = std::move(r);
+  };
+  try {
+    const py::gil_scoped_release release;
+    lds::score(batch, workers, moments);
+  } catch (const lds::series_error &error) {
+    refuse_series(error, batch_shape);
+  }
   py::dict d;
-  d["log_likelihood"] = r.log_likelihood;
-  d["n_observed"] = r.n_observed;
-  d["A"] = array_of(r.transition, {n, n});
-  d["C"] = array_of(r.observation, {p, n});
-  d["Q"] = array_of(r.state_noise, {n, n});
-  d["R"] = array_of(r.obs_noise, {p, p});
-  d["state_offset"] = array_of(r.state_offset, {n});
-  d["obs_offset"] = array_of(r.obs_offset, {p});
-  d["mean0"] = array_of(r.mean, {n});
-  d["cov0"] = array_of(r.cov, {n, n});
-  d["diffuse_directions"] = array_of(r.diffuse, {n, k});
-  d["second_moment"] = array_of(r.second_moment, {n, n});
-  d["last_moment"] = array_of(r.last_moment, {n, n});
+  py::array_t<double> log_likelihood(rows.n_series);
+  py::array_t<index> n_observed(rows.n_series);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    log_likelihood.mutable_data()[i] = results[i].log_likelihood;
+    n_observed.mutable_data()[i] = results[i].n_observed;
+  }
+  d["log_likelihood"] = log_likelihood;
+  d["n_observed"] = n_observed;
+  const index n = systems.state_dim();
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    const matrix_stack &m = systems.part(i);
+    if (m.first.rows > 0)
+      d[matrices[i].first] =
+          stacked(results, matrices[i].second,
+                  {m.time_stride != 0 ? rows.first.rows : 1, m.first.rows, m.first.cols});
+  }
+  d["mean0"] = stacked(results, &lds::score_result::mean, {n});
+  d["cov0"] = stacked(results, &lds::score_result::cov, {n, n});
+  d["diffuse_directions"] = diffuse_of(results, starts, n);
+  if (moments) {
+    d["second_moment"] = stacked(results, &lds::score_result::second_moment, {n, n});
+    d["last_moment"] = stacked(results, &lds::score_result::last_moment, {n, n});
+  }
   return d;
 }
 
@@ -74,7 +106,8 @@ py::dict score(const py::tuple &system, const py::tuple &start, const py::array 
 
 void register_lds_score(py::module_ &m) {
   m.doc() = "Kernels of eigenflow.lds.score.";
-  m.def("score", &score, py::arg("system"), py::arg("start"), py::arg("y"));
+  m.def("score", &score, py::arg("system"), py::arg("start"), py::arg("y"), py::arg("inputs"),
+        py::arg("workers"), py::arg("moments"), py::arg("batch_shape"));
 }
 
 } // namespace eigenflow::bindings

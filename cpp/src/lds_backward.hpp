@@ -3,7 +3,7 @@
 // smoothed mean = m + P r0 + P_inf r1, covariance P - P N0 P - P_inf N1 P - (..)' - P_inf N2 P_inf.
 #pragma once
 
-#include "lds_steady.hpp"
+#include "lds_disturbances.hpp"
 
 #include <cmath>
 
@@ -23,11 +23,13 @@ inline void add(buffer &out, const buffer &a) {
 
 class backward_pass {
 public:
+  // `want_pairs` is for covariances of a state with what leads to the next one.
   backward_pass(const dense_model &system, const steady_filter &steady, bool want_cov,
-                bool want_lag)
-      : system_(system), steady_(steady), want_cov_(want_cov || want_lag), want_lag_(want_lag),
-        n_(system.n), r0_(count(n_), 0.0), r1_(r0_), N0_(count(n_ * n_), 0.0), N1_(N0_), N2_(N0_),
-        work_(count(n_ * n_)), other_(count(n_ * n_)), row_(count(n_)) {
+                bool want_pairs)
+      : system_(system), steady_(steady), want_cov_(want_cov || want_pairs),
+        want_pairs_(want_pairs), n_(system.n), r0_(count(n_), 0.0), r1_(r0_), later_r_(r0_),
+        N0_(count(n_ * n_), 0.0), N1_(N0_), N2_(N0_), work_(count(n_ * n_)), other_(count(n_ * n_)),
+        row_(count(n_)) {
     if (!steady_.usable)
       return;
     if (!want_cov_)
@@ -47,7 +49,7 @@ public:
 
   // The covariance part of one step back under the constant gain.
   void steady_step() {
-    if (want_lag_)
+    if (want_pairs_)
       remember(steady_.F, free_.A, free_.Q);
     if (settled_)
       return;
@@ -61,13 +63,16 @@ public:
   // One step back through a row of observed numbers. Before it, `state` is the prediction.
   void full_step(stepper &step, belief state, const observed_rows &rows, bool diffuse) {
     settled_ = false;
-    if (want_lag_)
+    later_r_ = r0_;
+    noises_.assign(count(rows.n_rows), 0.0);
+    if (want_pairs_)
       remember(rows.transition(), rows.transition(), rows.state_noise());
     transition(rows.transition(), diffuse);
     step.update(state, rows, &trace_);
     for (index i = rows.n_rows - 1; i >= 0; --i) {
       const scalar_update &u = trace_[count(i)];
       const double *z = rows.loadings.data() + i * n_;
+      noises_[count(i)] = rows.noise[count(i)] * weighted_innovation(u);
       if (u.used && u.diffuse_variance > 0)
         absorb(u, z);
       else if (u.used)
@@ -78,16 +83,27 @@ public:
   // N is its steady value, so that every step of this kind before is like this one.
   bool settled() const { return settled_; }
 
-  // Cov(x_t+1, x_t | all) = A V + Cov(e, x_t | all) with e the state noise given the row, and
-  // Cov(e, x_t | all) = -Q N F P: F leads from the prediction of t to that of t + 1, and with
-  // diffuse directions F0 P + ... is the finite part of the limit.
-  buffer lag(const buffer &V, const buffer &P, const buffer &P_diffuse) {
-    buffer weighted(count(n_ * n_)), total(count(n_ * n_)), term(count(n_ * n_));
+  // After a full step: means of its noises, w (n) and v (p).
+  void noise_means(const observed_rows &rows, const noise_split &split, double *w, double *v) {
+    const index m = rows.n_rows, p = system_.p;
+    small::apply(n_, n_, rows.state_noise().data(), later_r_.data(), w);
+    for (index i = 0; i < n_ && rows.correlated(); ++i)
+      w[i] += small::dot(m, rows.carried().data() + i * m, noises_.data());
+    for (index k = 0; k < p; ++k)
+      v[k] = small::dot(m, split.spread.data() + k * m, noises_.data()) +
+             small::dot(n_, split.rest_with_e.data() + k * n_, later_r_.data());
+  }
+
+  // Prepares what follows: Cov(e, x_t | all) = -Q link for the part e of the state noise that the
+  // row does not tell, with link = N F P: F leads from the prediction of t to that of t + 1, and
+  // with diffuse directions F0 P + ... is the finite part of the limit.
+  void link(const buffer &P, const buffer &P_diffuse) {
+    buffer weighted(count(n_ * n_));
+    link_.assign(count(n_ * n_), 0.0);
     const auto add_term = [&](const buffer &N, const buffer &F, const buffer &cov) {
       small::multiply(n_, n_, n_, N.data(), F.data(), work_.data());
       small::multiply(n_, n_, n_, work_.data(), cov.data(), weighted.data());
-      for (std::size_t i = 0; i < total.size(); ++i)
-        total[i] += weighted[i];
+      add(link_, weighted);
     };
     add_term(later_N0_, F0_, P);
     if (!P_diffuse.empty()) {
@@ -100,11 +116,31 @@ public:
           turned[count(i * n_ + j)] = later_N1_[count(j * n_ + i)];
       add_term(turned, F0_, P_diffuse);
     }
-    small::multiply(n_, n_, n_, step_noise_.data(), total.data(), term.data());
-    small::multiply(n_, n_, n_, step_transition_.data(), V.data(), total.data());
-    for (std::size_t i = 0; i < total.size(); ++i)
-      total[i] -= term[i];
-    return total;
+  }
+
+  // Cov(x_t+1, x_t | all) = A V + Cov(e, x_t | all).
+  buffer lag(const buffer &V) {
+    buffer out(count(n_ * n_));
+    small::multiply(n_, n_, n_, step_noise_.data(), link_.data(), work_.data());
+    small::multiply(n_, n_, n_, step_transition_.data(), V.data(), out.data());
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] -= work_[i];
+    return out;
+  }
+
+  // Var(w | all): the observed noises are known up to the state, w - E w = e - (A - A') (x - E x).
+  buffer state_noise_cov(const buffer &V) {
+    buffer shift(system_.A);
+    for (std::size_t i = 0; i < shift.size(); ++i)
+      shift[i] -= step_transition_[i];
+    return noise_cov(n_, step_noise_, step_noise_, shift, V);
+  }
+
+  buffer obs_noise_cov(const observed_rows &rows, const noise_split &split, const buffer &V) {
+    buffer shift(count(system_.p * n_));
+    small::multiply(system_.p, rows.n_rows, n_, split.spread.data(), rows.loadings.data(),
+                    shift.data());
+    return noise_cov(system_.p, split.rest, split.rest_with_e, shift, V);
   }
 
   void mean(const double *m, const buffer &P, const buffer &P_diffuse, double *out) {
@@ -125,16 +161,49 @@ public:
       subtract(P_diffuse, N1_, P, out, true);
       subtract(P_diffuse, N2_, P_diffuse, out, false);
     }
-    small::symmetrise(n_, out.data());
-    // Rounding may leave a state that is known exactly with a variance below zero.
-    for (index i = 0; i < n_; ++i)
-      if (!(out[count(i * (n_ + 1))] > 0))
-        for (index j = 0; j < n_; ++j)
-          out[count(i * n_ + j)] = out[count(j * n_ + i)] = 0;
+    clean(n_, out);
     return out;
   }
 
 private:
+  // Rounding may leave what is known exactly with a variance below zero.
+  static void clean(index m, buffer &cov) {
+    small::symmetrise(m, cov.data());
+    for (index i = 0; i < m; ++i)
+      if (!(cov[count(i * (m + 1))] > 0))
+        for (index j = 0; j < m; ++j)
+          cov[count(i * m + j)] = cov[count(j * m + i)] = 0;
+  }
+
+  // F^-1 v - K'r of a number, before r has taken it in.
+  double weighted_innovation(const scalar_update &u) const {
+    if (!u.used)
+      return 0;
+    if (u.diffuse_variance > 0)
+      return -small::dot(n_, u.diffuse_covariance.data(), r0_.data()) / u.diffuse_variance;
+    return (u.innovation - small::dot(n_, u.covariance.data(), r0_.data())) / u.variance;
+  }
+
+  // Variance given all of `part - shift (x - E x)`, where `part` (m numbers) depends on later
+  // observations through e only: `own` is its variance and `with_e` its covariance with e.
+  buffer noise_cov(index m, const buffer &own, const buffer &with_e, const buffer &shift,
+                   const buffer &V) {
+    buffer out(own), left(count(m * n_)), square(count(m * m));
+    const auto subtract_square = [&](double scale, const buffer &a, const buffer &b) {
+      small::multiply_right_transposed(m, n_, m, a.data(), b.data(), square.data());
+      for (std::size_t i = 0; i < out.size(); ++i)
+        out[i] -= scale * square[i];
+    };
+    small::multiply(m, n_, n_, with_e.data(), later_N0_.data(), left.data());
+    subtract_square(1, left, with_e);
+    small::multiply(m, n_, n_, shift.data(), V.data(), left.data());
+    subtract_square(-1, left, shift);
+    small::multiply(m, n_, n_, with_e.data(), link_.data(), left.data());
+    subtract_square(-2, left, shift); // twice one of two that are each other's transpose
+    clean(m, out);
+    return out;
+  }
+
   // What `lag` needs of this step, before it is taken.
   void remember(const buffer &F, const buffer &A, const buffer &Q) {
     F0_ = F;
@@ -212,16 +281,18 @@ private:
   }
 
   void condition(const scalar_update &u, const double *z, bool diffuse) {
-    const buffer L = reduction(u.covariance, u.variance, z);
-    if (want_lag_)
-      compose(L);
-    back(L, r0_);
-    for (index i = 0; i < n_; ++i)
-      r0_[count(i)] += z[i] * (u.innovation / u.variance);
-    if (diffuse)
-      back(L, r1_);
+    // (I - z k') r + z v / F.
+    const double weight = weighted_innovation(u);
+    const double along = diffuse ? small::dot(n_, u.covariance.data(), r1_.data()) : 0;
+    for (index i = 0; i < n_; ++i) {
+      r0_[count(i)] += z[i] * weight;
+      r1_[count(i)] -= z[i] * (along / u.variance);
+    }
     if (!want_cov_)
       return;
+    const buffer L = reduction(u.covariance, u.variance, z);
+    if (want_pairs_)
+      compose(L);
     congruence(L, N0_);
     add_outer(n_, 1 / u.variance, z, z, N0_);
     if (diffuse) {
@@ -237,7 +308,7 @@ private:
     for (index i = 0; i < n_; ++i)
       slope[count(i)] =
           u.covariance[count(i)] / big - u.diffuse_covariance[count(i)] / big * (u.variance / big);
-    if (want_lag_) {
+    if (want_pairs_) {
       buffer F_slope(count(n_)); // F0 L1 = -F0 slope z'
       small::apply(n_, n_, F0_.data(), slope.data(), F_slope.data());
       compose(L0);
@@ -272,9 +343,10 @@ private:
 
   const dense_model &system_;
   const steady_filter &steady_;
-  bool want_cov_, want_lag_, settled_ = false;
+  bool want_cov_, want_pairs_, settled_ = false;
   index n_;
-  buffer r0_, r1_, N0_, N1_, N2_, work_, other_, row_;
+  buffer r0_, r1_, later_r_, N0_, N1_, N2_, work_, other_, row_;
+  buffer noises_, link_;
   buffer information_, limit_;
   decorrelated free_;
   buffer F0_, F1_, step_transition_, step_noise_, later_N0_, later_N1_;

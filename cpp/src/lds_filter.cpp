@@ -3,6 +3,7 @@
 
 #include "isa/lds.hpp"
 #include "lds_full.hpp"
+#include "lds_recorder.hpp"
 
 #include <eigenflow/errors.hpp>
 #include <eigenflow/parallel.hpp>
@@ -97,85 +98,6 @@ bool all_finite(const buffer &a) {
   return sums[0] + sums[1] + sums[2] + sums[3] == 0;
 }
 
-class recorder {
-public:
-  recorder(const dense_model &system, index n_steps, const filter_options &options,
-           filter_result &result)
-      : system_(system), options_(options), result_(result), work_(count(system.p * system.n)),
-        innovation_cov_(count(system.p * system.p)) {
-    reserve(options.store_predicted_cov, result.predicted_cov, n_steps);
-    reserve(options.store_filtered_cov, result.filtered_cov, n_steps);
-    reserve(options.store_innovation_cov, result.innovation_cov, n_steps);
-  }
-
-  // `settled` says that P is the steady covariance, which is stored once.
-  void before(const steady_filter &f, const buffer &P, bool settled) {
-    if (options_.store_predicted_cov)
-      settled ? repeat(result_.predicted_cov, f.P, 1) : append(result_.predicted_cov, P);
-    if (options_.store_innovation_cov && settled)
-      repeat(result_.innovation_cov, f.S, 1);
-    else if (options_.store_innovation_cov) {
-      small::congruence(system_.p, system_.n, system_.C.data(), P.data(), system_.R.data(),
-                        innovation_cov_.data(), work_.data());
-      append(result_.innovation_cov, innovation_cov_);
-    }
-  }
-
-  void after(const buffer &P) {
-    if (options_.store_filtered_cov)
-      append(result_.filtered_cov, P);
-  }
-
-  void steady(const steady_filter &f, index n_steps) {
-    if (options_.store_predicted_cov)
-      repeat(result_.predicted_cov, f.P, n_steps);
-    if (options_.store_filtered_cov)
-      repeat(result_.filtered_cov, f.filtered, n_steps);
-    if (options_.store_innovation_cov)
-      repeat(result_.innovation_cov, f.S, n_steps);
-  }
-
-private:
-  static void reserve(bool wanted, covariance_sequence &sequence, index n_steps) {
-    if (wanted)
-      sequence.index.reserve(count(n_steps));
-  }
-  static std::int32_t size_of(const covariance_sequence &sequence, const buffer &value) {
-    const std::size_t n = sequence.values.size() / value.size();
-    require(n < 0x7fffffff, "y: too many distinct covariances to store, want store without them");
-    return static_cast<std::int32_t>(n);
-  }
-  static void append(covariance_sequence &sequence, const buffer &value) {
-    const std::int32_t place = size_of(sequence, value);
-    const bool same =
-        place > 0 && std::equal(value.begin(), value.end(),
-                                sequence.values.end() - static_cast<std::ptrdiff_t>(value.size()));
-    if (!same)
-      sequence.values.insert(sequence.values.end(), value.begin(), value.end());
-    sequence.index.push_back(same ? place - 1 : place);
-  }
-  void repeat(covariance_sequence &sequence, const buffer &value, index n_steps) {
-    const std::int32_t place = steady_place(sequence, value);
-    sequence.index.insert(sequence.index.end(), count(n_steps), place);
-  }
-  std::int32_t steady_place(covariance_sequence &sequence, const buffer &value) {
-    std::int32_t &place = &sequence == &result_.predicted_cov  ? places_[0]
-                          : &sequence == &result_.filtered_cov ? places_[1]
-                                                               : places_[2];
-    if (place < 0) {
-      place = size_of(sequence, value);
-      sequence.values.insert(sequence.values.end(), value.begin(), value.end());
-    }
-    return place;
-  }
-
-  const dense_model &system_;
-  const filter_options &options_;
-  filter_result &result_;
-  buffer work_, innovation_cov_;
-  std::int32_t places_[3] = {-1, -1, -1};
-};
-
 void write_row(matrix_view<double> out, index t, const buffer &row) {
   if (out.rows > 0)
     for (index i = 0; i < out.cols; ++i)
@@ -190,7 +112,8 @@ public:
       : cursor_(cursor), system_(cursor.now()), steady_(steady), y_(y), out_(out),
         options_(options), trace_(trace),
         step_(system_, resolve_form(options.form, system_, start)), rows_(system_),
-        record_(system_, y.rows, options, result_), state_(start) {
+        record_(system_, y.rows, options, result_),
+        gains_(system_, steady, options.switch_to_steady), state_(start) {
     const update_form form = resolve_form(options.form, system_, start);
     if (trace == nullptr && !(options.switch_to_steady && steady.usable))
       full_ = full_run::plan(cursor, y, out, options, form);
@@ -219,10 +142,13 @@ public:
         continue;
       }
       full_step(t++, settled);
+      for (; place_ > 0 && t % 16 != 0 && t < y_.rows; ++t) // nothing to look at in between
+        full_step(t, false);
       if (t % 4096 == 0)
         report(t);
     }
     settle(t);
+    refresh();
     result_.error_bound = error_;
     result_.final_state = std::move(state_);
     if (trace_ != nullptr)
@@ -240,7 +166,7 @@ private:
 
   // True when the predicted covariance is the steady one, to rounding; from then on it is exactly.
   bool settle(index t) {
-    if (!options_.switch_to_steady || !steady_.usable || state_.n_diffuse > 0)
+    if (!options_.switch_to_steady || !steady_.usable || state_.n_diffuse > 0 || place_ > 0)
       return false;
     const double gap = distance(steady_, state_.cov);
     if (!(gap <= steady_.tolerance))
@@ -249,10 +175,14 @@ private:
       state_.cov = steady_.P;
       step_.restart();
     }
-    error_ = std::max(error_, (gap + steady_.residual) * steady_.forgetting);
+    add_error(gap);
     if (result_.steady_from < 0 && t < y_.rows)
       result_.steady_from = t;
     return true;
+  }
+
+  void add_error(double gap) {
+    error_ = std::max(error_, (gap + steady_.residual) * steady_.forgetting);
   }
 
   // Goes on from `begin` to the first gap, or to `look`; returns where.
@@ -310,21 +240,94 @@ private:
     if (options_.check_finite)
       check_row(y_, t);
     cursor_.seek(t);
-    rows_.read(y_.row(t));
-    record_.before(steady_, state_.cov, settled);
+    result_.n_diffuse += state_.n_diffuse > 0 ? 1 : 0;
+    stored_places places;
+    if (!gains_.usable()) {
+      compute(t, settled, rows_, nullptr, places);
+      return;
+    }
+    const std::uint64_t pattern = gains_.pattern(y_.row(t));
+    if (place_ < 0 && state_.n_diffuse == 0 && !gains_.whole(pattern))
+      place_ = settled ? 0 : gains_.add(state_.cov, step_.root());
+    if (place_ < 0)
+      compute(t, settled, rows_, nullptr, places);
+    else if (const auto *move = gains_.find(place_, pattern))
+      repeat(t, *move);
+    else
+      learn(t, settled, pattern);
+  }
+
+  void compute(index t, bool settled, observed_rows &rows, std::vector<scalar_update> *updates,
+               stored_places &places) {
+    rows.read(y_.row(t));
+    record_.before(steady_, state_.cov, settled, places);
+    before_update(t);
+    const double term = step_.update(state_, rows, updates);
+    after_update(t, term);
+    record_.after(state_.cov, places);
+    step_.predict(state_, rows);
+    check_range(t);
+  }
+
+  // A step on the way from a gap that was not there before.
+  void learn(index t, bool settled, std::uint64_t pattern) {
+    refresh();
+    stored_places places;
+    compute(t, settled, gains_.rows(pattern), &updates_, places);
+    double gap = 0;
+    place_ = gains_.keep(place_, pattern, updates_, places, state_.cov, step_.root(), gap);
+    fresh_ = place_ < 0 || gap == 0;
+    if (place_ >= 0 && gap > 0)
+      add_error(gap);
+    come_home();
+  }
+
+  // A step that was: only the mean moves.
+  void repeat(index t, const gain_cache::move &move) {
+    move.rows->read(y_.row(t));
+    if (trace_ != nullptr)
+      refresh();
+    record_.again(move.places);
+    before_update(t);
+    after_update(t, gains_.follow(move, state_.mean));
+    step_.move_mean(state_, *move.rows);
+    if (options_.check_finite && !all_finite(state_.mean))
+      refuse_mean(t);
+    place_ = move.next;
+    fresh_ = false;
+    come_home();
+  }
+
+  void come_home() {
+    if (place_ != 0)
+      return;
+    state_.cov = steady_.P;
+    step_.restart();
+    place_ = -1;
+    fresh_ = true;
+  }
+
+  // Gives state_ the covariance of place_.
+  void refresh() {
+    if (fresh_)
+      return;
+    state_.cov = gains_.cov(place_);
+    step_.resume(gains_.root(place_));
+    fresh_ = true;
+  }
+
+  void before_update(index t) {
     write_row(out_.predicted_mean, t, state_.mean);
     write_innovation(t);
     if (trace_ != nullptr)
       remember(t);
-    result_.n_diffuse += state_.n_diffuse > 0 ? 1 : 0;
-    const double term = step_.update(state_, rows_, nullptr);
+  }
+
+  void after_update(index t, double term) {
     result_.log_likelihood += term;
     if (out_.log_likelihood_terms.size > 0)
       out_.log_likelihood_terms[t] = term;
     write_row(out_.filtered_mean, t, state_.mean);
-    record_.after(state_.cov);
-    step_.predict(state_, rows_);
-    check_range(t);
   }
 
   void remember(index t) {
@@ -365,7 +368,11 @@ private:
   observed_rows rows_;
   recorder record_;
   std::optional<full_run> full_;
+  gain_cache gains_;
+  std::vector<scalar_update> updates_;
   belief state_;
+  index place_ = -1;  // in gains_, after a gap
+  bool fresh_ = true; // state_.cov is that of place_
   double error_ = 0;
   index look_ = shortest_look; // how far ahead gaps are looked for
   bool hopeful_ = true;        // no gap was met in a steady stretch

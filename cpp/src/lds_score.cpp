@@ -1,261 +1,67 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Forward: a filter whose means carry one more column for each diffuse direction. Backward: the
-// cumulants r and N of the smoother, from which every derivative is a sum of outer products.
+// Backward: the cumulants r and N of the smoother, from which every derivative is a sum of outer
+// products. With g = [r; u], the mean of what the noises [w; v] weigh, the derivative in their
+// joint covariance is that of g g' minus its own variance [N, -N K; -K'N, F^-1 + K'N K].
+#include "lds_batch.hpp"
+#include "lds_score_forward.hpp"
+
 #include <eigenflow/lds_score.hpp>
-
-#include "small_matrix.hpp"
-
-#include <eigenflow/errors.hpp>
-#include <eigenflow/parallel.hpp>
-
-#include <cmath>
-#include <cstdint>
-#include <string>
 
 namespace eigenflow::lds {
 namespace {
 
-using small::buffer;
-using small::count;
+using namespace scoring;
 
-constexpr double steady_rtol = 8 * 2.3e-16;
-constexpr double log_two_pi = 1.8378770664093454836;
-
-// What the covariance recursion did at one step; steps with the same one share it.
-struct gain_slot {
-  std::vector<index> rows; // which numbers were observed
-  buffer C;                // their loadings, m x n
-  buffer P;                // predicted covariance
-  buffer K;                // A P C' F^-1, n x m
-  buffer L;                // A - K C
-  buffer precision;        // F^-1
-  double log_det = 0;      // of F
-};
-
-// out += scale a b', a is m x k and b is n x k.
-void add_product(index m, index n, index k, double scale, const double *a, const double *b,
-                 buffer &out) {
-  for (index i = 0; i < m; ++i)
-    for (index j = 0; j < n; ++j)
-      out[count(i * n + j)] += scale * small::dot(k, a + i * k, b + j * k);
-}
-
-void add(double scale, const buffer &a, buffer &out) {
-  for (std::size_t i = 0; i < out.size(); ++i)
-    out[i] += scale * a[i];
-}
-
-// Whether two covariances agree to rounding in units of their own standard deviations.
-bool close(index n, const buffer &a, const buffer &b) {
-  for (index i = 0; i < n; ++i)
-    for (index j = 0; j <= i; ++j) {
-      const double unit =
-          std::sqrt(std::abs(a[count(i * (n + 1))])) * std::sqrt(std::abs(a[count(j * (n + 1))]));
-      if (!(std::abs(a[count(i * n + j)] - b[count(i * n + j)]) <= steady_rtol * unit))
-        return false;
-    }
-  return true;
-}
-
-class forward_pass {
+// A derivative, one for each step or summed.
+class total {
 public:
-  forward_pass(const model &system, const belief &start, matrix_view<const double> y)
-      : n(system.transition.rows), p(system.observation.rows), k(start.n_diffuse), width(1 + k),
-        A(small::packed(system.transition)), C(small::packed(system.observation)),
-        Q(small::packed(system.state_noise)), R(small::packed(system.obs_noise)),
-        c(small::packed(system.state_offset, n)), d(small::packed(system.obs_offset, p)),
-        information(count(k * k), 0.0), right(count(k), 0.0), y_(y), P_(start.cov) {
-    states.assign(count(n * width), 0.0);
-    for (index i = 0; i < n; ++i) {
-      states[count(i * width)] = start.mean[count(i)];
-      for (index j = 0; j < k; ++j)
-        states[count(i * width + 1 + j)] = start.diffuse[count(i * k + j)];
-    }
-    spread_diffuse(start);
+  total(std::vector<double> &values, index size, index time_stride, index n_steps)
+      : values_(values), stride_(time_stride != 0 ? size : 0) {
+    values.assign(count(time_stride != 0 ? size * n_steps : size), 0.0);
   }
-
-  void run() {
-    interrupt_poll poll;
-    states.reserve(count(n * width * (y_.rows + 1)));
-    errors.reserve(count(p * width * y_.rows));
-    for (index t = 0; t < y_.rows; ++t) {
-      if ((t & 255) == 0)
-        poll();
-      step(t);
-    }
-    integrate_diffuse();
-  }
-
-  index n, p, k, width;
-  buffer A, C, Q, R, c, d;
-  std::vector<gain_slot> slots;
-  std::vector<std::int32_t> at;
-  buffer states;             // (T + 1) x n x width: predictions, for the mean and each direction
-  buffer errors;             // T x p x width: F^-1 times the innovations, the observed ones first
-  buffer information, right; // of the diffuse coefficients
-  buffer mixing;             // width x width: columns for the posterior of the coefficients
-  double minus_twice = 0;
-  double diffuse_spread = 0;
-  index n_observed = 0;
+  double *at(index t) { return values_.data() + t * stride_; }
+  bool varies() const { return stride_ != 0; }
 
 private:
-  // A flat law of the coefficients does not notice a finite one added to it, and a start with some
-  // variance everywhere keeps the first innovation covariances regular. Its size is that of noise.
-  void spread_diffuse(const belief &start) {
-    if (k == 0)
-      return;
-    buffer seen(count(p * k)), noise(count(p * p)), work(count(p * n));
-    small::multiply(p, n, k, C.data(), start.diffuse.data(), seen.data());
-    small::congruence(p, n, C.data(), Q.data(), R.data(), noise.data(), work.data());
-    double level = 0, reach = small::dot(p * k, seen.data(), seen.data());
-    for (index i = 0; i < p; ++i)
-      level += noise[count(i * (p + 1))];
-    for (index i = 0; i < n; ++i)
-      level += reach > 0 ? 0.0 : Q[count(i * (n + 1))];
-    diffuse_spread = level > 0 && reach > 0 ? level / reach : 1.0;
-    add_product(n, n, k, diffuse_spread, start.diffuse.data(), start.diffuse.data(), P_);
-  }
-
-  void step(index t) {
-    std::vector<index> rows;
-    for (index i = 0; i < p; ++i)
-      if (!std::isnan(y_(t, i)))
-        rows.push_back(i);
-    if (!(steady_ && rows == slots.back().rows))
-      open_slot(std::move(rows));
-    at.push_back(static_cast<std::int32_t>(slots.size() - 1));
-    const gain_slot &slot = slots.back();
-    n_observed += static_cast<index>(slot.rows.size());
-    advance(t, slot);
-    if (!steady_)
-      advance_covariance(slot);
-  }
-
-  void open_slot(std::vector<index> rows) {
-    gain_slot s;
-    s.rows = std::move(rows);
-    s.P = P_;
-    const auto m = static_cast<index>(s.rows.size());
-    buffer F(count(m * m)), M(count(n * m)), AM(count(n * m)), white(count(m * m));
-    for (const index row : s.rows)
-      s.C.insert(s.C.end(), C.begin() + row * n, C.begin() + (row + 1) * n);
-    small::multiply_right_transposed(n, n, m, P_.data(), s.C.data(), M.data());
-    small::multiply(m, n, m, s.C.data(), M.data(), F.data());
-    for (index i = 0; i < m; ++i)
-      for (index j = 0; j < m; ++j)
-        F[count(i * m + j)] += R[count(s.rows[count(i)] * p + s.rows[count(j)])];
-    double unused = 0;
-    require(small::inverse_cholesky(m, F.data(), white.data(), unused),
-            "system: got a singular covariance of an innovation, want noise that reaches every "
-            "observed number");
-    for (index i = 0; i < m; ++i)
-      s.log_det -= 2 * std::log(white[count(i * (m + 1))]);
-    s.precision.resize(count(m * m));
-    small::multiply_left_transposed(m, m, m, white.data(), white.data(), s.precision.data());
-    small::multiply(n, n, m, A.data(), M.data(), AM.data());
-    s.K.resize(count(n * m));
-    small::multiply(n, m, m, AM.data(), s.precision.data(), s.K.data());
-    s.L = A;
-    buffer KC(count(n * n));
-    small::multiply(n, m, n, s.K.data(), s.C.data(), KC.data());
-    add(-1.0, KC, s.L);
-    steady_ = false;
-    slots.push_back(std::move(s));
-  }
-
-  // Innovations and the next predictions, for the mean and for each diffuse direction.
-  void advance(index t, const gain_slot &slot) {
-    const auto m = static_cast<index>(slot.rows.size());
-    const std::size_t old = states.size() - count(n * width);
-    buffer v(count(m * width)), e(count(p * width), 0.0), next(count(n * width)),
-        moved(count(n * width));
-    small::multiply(m, n, width, slot.C.data(), states.data() + old, v.data());
-    for (index i = 0; i < m; ++i) {
-      for (index j = 0; j < width; ++j)
-        v[count(i * width + j)] = -v[count(i * width + j)];
-      v[count(i * width)] += y_(t, slot.rows[count(i)]) - d[count(slot.rows[count(i)])];
-    }
-    small::multiply(m, m, width, slot.precision.data(), v.data(), e.data());
-    for (index i = 0; i < m; ++i)
-      gather(v.data() + i * width, e.data() + i * width);
-    minus_twice += static_cast<double>(m) * log_two_pi + slot.log_det;
-    small::multiply(n, n, width, A.data(), states.data() + old, next.data());
-    small::multiply(n, m, width, slot.K.data(), v.data(), moved.data());
-    add(1.0, moved, next);
-    for (index i = 0; i < n; ++i)
-      next[count(i * width)] += c[count(i)];
-    states.insert(states.end(), next.begin(), next.end());
-    errors.insert(errors.end(), e.begin(), e.end());
-  }
-
-  // One row of v and of F^-1 v into the sums of squares.
-  void gather(const double *v, const double *e) {
-    minus_twice += v[0] * e[0];
-    for (index i = 0; i < k; ++i) {
-      right[count(i)] += v[1 + i] * e[0];
-      for (index j = 0; j < k; ++j)
-        information[count(i * k + j)] += v[1 + i] * e[1 + j];
-    }
-  }
-
-  void advance_covariance(const gain_slot &slot) {
-    const auto m = static_cast<index>(slot.rows.size());
-    buffer next(count(n * n)), work(count(n * n)), noise(count(m * m)), rest(count(n * n)),
-        wide(count(n * m));
-    for (index i = 0; i < m; ++i)
-      for (index j = 0; j < m; ++j)
-        noise[count(i * m + j)] = R[count(slot.rows[count(i)] * p + slot.rows[count(j)])];
-    small::congruence(n, m, slot.K.data(), noise.data(), Q.data(), rest.data(), wide.data());
-    small::congruence(n, n, slot.L.data(), P_.data(), rest.data(), next.data(), work.data());
-    steady_ = close(n, next, P_);
-    if (!steady_)
-      std::swap(P_, next);
-    for (const double x : P_)
-      require(std::isfinite(x), "system: got a variance that leaves the range of float64");
-  }
-
-  void integrate_diffuse() {
-    mixing.assign(count(width * width), 0.0);
-    mixing[0] = 1.0;
-    if (k == 0)
-      return;
-    buffer root(count(k * k)), scaled(count(k));
-    double unused = 0;
-    small::symmetrise(k, information.data());
-    require(small::inverse_cholesky(k, information.data(), root.data(), unused),
-            "y: got too few observations to determine the diffuse start");
-    small::apply(k, k, root.data(), right.data(), scaled.data());
-    for (index i = 0; i < k; ++i) {
-      minus_twice -= 2 * std::log(root[count(i * (k + 1))]) + scaled[count(i)] * scaled[count(i)];
-      for (index j = 0; j < k; ++j) {
-        mixing[count((1 + i) * width)] -= root[count(j * k + i)] * scaled[count(j)];
-        mixing[count((1 + i) * width + 1 + j)] = root[count(j * k + i)];
-      }
-    }
-  }
-
-  matrix_view<const double> y_;
-  buffer P_;
-  bool steady_ = false;
+  std::vector<double> &values_;
+  index stride_;
 };
 
 class backward_pass {
 public:
-  backward_pass(const forward_pass &forward, const belief &start)
-      : f(forward), n(f.n), w(f.width), r_(count(n * w), 0.0), N_(count(n * n), 0.0) {
-    out.transition = out.state_noise = out.cov = out.second_moment = buffer(count(n * n), 0.0);
-    out.observation.assign(count(f.p * n), 0.0);
-    out.obs_noise.assign(count(f.p * f.p), 0.0);
-    out.state_offset.assign(count(n), 0.0);
-    out.obs_offset.assign(count(f.p), 0.0);
-    out.last_moment.assign(count(n * n), 0.0);
+  backward_pass(const forward_pass &forward, const model &system, bool moments)
+      : f(forward), n(f.n), moments_(moments), m_in(f.cursor.inputs().cols),
+        A_(out.transition, n * n, system.step.transition, f.n_steps),
+        C_(out.observation, f.p * n, system.step.observation, f.n_steps),
+        Q_(out.state_noise, n * n, system.step.state_noise, f.n_steps),
+        R_(out.obs_noise, f.p * f.p, system.step.obs_noise, f.n_steps),
+        S_(out.cross_noise, f.now.S.empty() ? 0 : n * f.p, system.step.cross_noise, f.n_steps),
+        c_(out.state_offset, n, system.step.state_offset, f.n_steps),
+        d_(out.obs_offset, f.p, system.step.obs_offset, f.n_steps),
+        B_(out.state_input, system.state_input.rows > 0 ? n * m_in : 0, system.step.state_input,
+           f.n_steps),
+        D_in_(out.obs_input, system.obs_input.rows > 0 ? f.p * m_in : 0, system.step.obs_input,
+              f.n_steps),
+        varies_(A_.varies() || C_.varies() || Q_.varies() || R_.varies() || S_.varies()),
+        r_(count(n), 0.0), N_(count(n * n), 0.0), mixing_(1, 1.0) {
+    out.second_moment.assign(count(moments ? n * n : 0), 0.0);
+    out.last_moment = out.second_moment;
+  }
+
+  // False where rounding leaves nothing of what the rows before the diffuse columns joined the
+  // covariance say of them.
+  bool run(const belief &start) {
     interrupt_poll poll;
-    for (auto t = static_cast<index>(f.at.size()) - 1; t >= 0; --t) {
-      if ((t & 255) == 0)
+    for (index t = f.n_steps - 1; t >= 0; --t) {
+      if ((t & 63) == 0)
         poll();
+      if (f.width_at(t) != w && !part_columns())
+        return false;
       step(t);
     }
+    flush();
     finish(start);
+    return true;
   }
 
   score_result out;
@@ -265,30 +71,102 @@ private:
     const std::int32_t place = f.at[count(t)];
     const gain_slot &s = f.slots[count(place)];
     const auto m = static_cast<index>(s.rows.size());
-    if (!(settled_ && place == place_))
+    const bool again = settled_ && place == place_;
+    if (!again) {
+      flush();
       open(s, place);
-    buffer e(count(m * w)), u(count(m * w)), x(count(n * w)), before(count(n * w)),
-        work(count(n * w));
-    small::multiply(m, w, w, f.errors.data() + t * f.p * w, f.mixing.data(), e.data());
-    small::multiply_left_transposed(m, n, w, s.K.data(), r_.data(), u.data());
-    for (std::size_t i = 0; i < u.size(); ++i)
-      u[i] = e[i] - u[i];
-    small::multiply_left_transposed(n, m, w, s.C.data(), e.data(), before.data());
-    small::multiply_left_transposed(n, n, w, s.L.data(), r_.data(), work.data());
-    add(1.0, work, before);
-    small::multiply(n, w, w, f.states.data() + t * n * w, f.mixing.data(), x.data());
-    small::multiply(n, n, w, s.P.data(), before.data(), work.data());
-    add(1.0, work, x);
-    gather(s, u, x);
-    if (t + 1 == static_cast<index>(f.at.size())) {
-      out.last_moment = smoothed_;
-      add_product(n, n, w, 1.0, x.data(), x.data(), out.last_moment);
     }
-    std::swap(r_, before);
+    moments(t, s, m);
+    gather(t, s, m);
+    if (again && !varies_)
+      ++pending_;
+    else
+      add_constants(t, s, 1);
+    std::swap(r_, before_);
     std::swap(N_, N_before_);
     settled_ = settled_ || close(n, N_, N_before_);
     if (settled_)
       N_before_ = N_;
+  }
+
+  // The steps before have diffuse columns. With the state m + G z + .., z ~ N(0, I), all rows give
+  // z the mean G'r and the variance V = I - G'N G; given z, N becomes N + N G V^-1 G'N, and r moves
+  // by minus that times G z. The columns are those of z = G'r + U zeta, V = U U'.
+  bool part_columns() {
+    flush();
+    settled_ = false;
+    const index k = f.k;
+    const diffuse_posterior &law = f.posterior;
+    buffer NG(count(n * k)), V = small::identity(k), white(count(k * k)), NGW(count(n * k));
+    small::multiply(n, n, k, N_.data(), law.spread.data(), NG.data());
+    buffer seen(count(k * k));
+    small::multiply_left_transposed(k, n, k, law.spread.data(), NG.data(), seen.data());
+    add(-1.0, seen, V.data());
+    small::symmetrise(k, V.data());
+    constexpr double least = 1e-5; // of the square root of a pivot
+    double unused = 0;
+    if (!small::inverse_cholesky(k, V.data(), white.data(), unused))
+      return false;
+    for (index i = 0; i < k; ++i)
+      if (!(white[count(i * (k + 1))] * least <= 1))
+        return false;
+    // V^-1 = W'W, so that U = V W' and N G + N G V^-1 G'N G = N G V^-1.
+    small::multiply_right_transposed(n, k, k, NG.data(), white.data(), NGW.data());
+    add_product(n, n, k, 1.0, NGW.data(), NGW.data(), N_.data());
+    buffer z(count(k)), U(count(k * k)), wide(count(n * (1 + k)));
+    small::apply_transposed(n, k, law.spread.data(), r_.data(), z.data());
+    small::multiply_right_transposed(k, k, k, V.data(), white.data(), U.data());
+    // N given z times G U is N G V^-1 V W'.
+    w = 1 + k;
+    for (index i = 0; i < n; ++i) {
+      wide[count(i * w)] = r_[count(i)];
+      for (index j = 0; j < k; ++j)
+        wide[count(i * w + 1 + j)] = -NGW[count(i * k + j)];
+    }
+    r_ = std::move(wide);
+    mix_columns(law, z, U);
+    return true;
+  }
+
+  void mix_columns(const diffuse_posterior &law, const buffer &z, const buffer &U) {
+    const index k = f.k;
+    mixing_.assign(count(w * w), 0.0);
+    mixing_[0] = 1.0;
+    for (index i = 0; i < k; ++i) {
+      double *row = mixing_.data() + (1 + i) * w;
+      row[0] = law.coefficients[count(i)];
+      for (index l = 0; l < k; ++l) {
+        row[0] += law.root[count(l * k + i)] * z[count(l)];
+        for (index j = 0; j < k; ++j)
+          row[1 + j] += law.root[count(l * k + i)] * U[count(l * k + j)];
+      }
+    }
+  }
+
+  // x = E x_t, u = F^-1 v - K'r and r before the step, for the mean and the diffuse columns.
+  void moments(index t, const gain_slot &s, index m) {
+    e_.resize(count(m * w));
+    u_.resize(count(m * w));
+    x_.resize(count(n * w));
+    before_.resize(count(n * w));
+    work_.resize(count(n * w));
+    mix(m, f.error(t), e_);
+    small::multiply_left_transposed(m, n, w, s.K.data(), r_.data(), u_.data());
+    for (std::size_t i = 0; i < u_.size(); ++i)
+      u_[i] = e_[i] - u_[i];
+    small::multiply_left_transposed(n, m, w, s.C.data(), e_.data(), before_.data());
+    small::multiply_left_transposed(n, n, w, s.L.data(), r_.data(), work_.data());
+    add(1.0, work_, before_.data());
+    mix(n, f.state(t), x_);
+    small::multiply(n, n, w, s.P.data(), before_.data(), work_.data());
+    add(1.0, work_, x_.data());
+  }
+
+  void mix(index rows, const double *columns, buffer &to) const {
+    if (w == 1)
+      std::copy_n(columns, rows, to.data());
+    else
+      small::multiply(rows, w, w, columns, mixing_.data(), to.data());
   }
 
   // The terms that do not depend on the data.
@@ -299,47 +177,81 @@ private:
     NLP_.resize(count(n * n));
     D_ = s.precision;
     PC_.resize(count(m * n));
+    NK_.resize(count(n * m));
     N_before_.assign(count(n * n), 0.0);
-    smoothed_ = s.P;
-    buffer square(count(n * n)), NK(count(n * m)), mm(count(m * m)), mn(count(m * n)), CP(mn);
+    buffer square(count(n * n)), mm(count(m * m)), mn(count(m * n)), CP(mn);
     small::multiply(n, n, n, N_.data(), s.L.data(), square.data());
     small::multiply(n, n, n, square.data(), s.P.data(), NLP_.data());
     small::multiply_left_transposed(n, n, n, s.L.data(), square.data(), N_before_.data());
-    small::multiply(n, n, m, N_.data(), s.K.data(), NK.data());
-    small::multiply_left_transposed(m, n, m, s.K.data(), NK.data(), mm.data());
-    add(1.0, mm, D_);
+    small::multiply(n, n, m, N_.data(), s.K.data(), NK_.data());
+    small::multiply_left_transposed(m, n, m, s.K.data(), NK_.data(), mm.data());
+    add(1.0, mm, D_.data());
     small::multiply(m, m, n, s.precision.data(), s.C.data(), mn.data());
     small::multiply_left_transposed(n, m, n, s.C.data(), mn.data(), square.data());
-    add(1.0, square, N_before_);
+    add(1.0, square, N_before_.data());
     small::symmetrise(n, N_before_.data());
     small::multiply(m, n, n, mn.data(), s.P.data(), PC_.data());
     small::multiply_left_transposed(m, n, n, s.K.data(), NLP_.data(), CP.data());
-    add(-1.0, CP, PC_);
+    add(-1.0, CP, PC_.data());
+    if (!moments_)
+      return;
+    smoothed_ = s.P;
     buffer half(count(n * n));
     small::congruence(n, n, s.P.data(), N_before_.data(), nullptr, square.data(), half.data());
-    add(-1.0, square, smoothed_);
+    add(-1.0, square, smoothed_.data());
   }
 
-  void gather(const gain_slot &s, const buffer &u, const buffer &x) {
-    const auto m = static_cast<index>(s.rows.size());
-    add_product(n, n, w, 1.0, r_.data(), x.data(), out.transition);
-    add(-1.0, NLP_, out.transition);
-    add_product(n, n, w, 0.5, r_.data(), r_.data(), out.state_noise);
-    add(-0.5, N_, out.state_noise);
-    add_product(n, n, w, 1.0, x.data(), x.data(), out.second_moment);
-    add(1.0, smoothed_, out.second_moment);
+  void gather(index t, const gain_slot &s, index m) {
+    add_product(n, n, w, 1.0, r_.data(), x_.data(), A_.at(t));
+    add_product(n, n, w, 0.5, r_.data(), r_.data(), Q_.at(t));
+    if (moments_)
+      add_product(n, n, w, 1.0, x_.data(), x_.data(), out.second_moment.data());
     for (index i = 0; i < n; ++i)
-      out.state_offset[count(i)] += r_[count(i * w)];
+      c_.at(t)[i] += r_[count(i * w)];
     for (index i = 0; i < m; ++i) {
       const index row = s.rows[count(i)];
-      out.obs_offset[count(row)] += u[count(i * w)];
-      for (index j = 0; j < n; ++j)
-        out.observation[count(row * n + j)] +=
-            small::dot(w, u.data() + i * w, x.data() + j * w) - PC_[count(i * n + j)];
+      const double *u = u_.data() + i * w;
+      d_.at(t)[row] += u[0];
+      add_product(1, n, w, 1.0, u, x_.data(), C_.at(t) + row * n);
       for (index j = 0; j < m; ++j)
-        out.obs_noise[count(row * f.p + s.rows[count(j)])] +=
-            0.5 * (small::dot(w, u.data() + i * w, u.data() + j * w) - D_[count(i * m + j)]);
+        R_.at(t)[row * f.p + s.rows[count(j)]] += 0.5 * small::dot(w, u, u_.data() + j * w);
+      for (index j = 0; j < n && !out.cross_noise.empty(); ++j)
+        S_.at(t)[j * f.p + row] += small::dot(w, r_.data() + j * w, u);
+      for (index j = 0; j < m_in && !out.obs_input.empty(); ++j)
+        D_in_.at(t)[row * m_in + j] += u[0] * f.cursor.inputs()(t, j);
     }
+    for (index i = 0; i < n && !out.state_input.empty(); ++i)
+      for (index j = 0; j < m_in; ++j)
+        B_.at(t)[i * m_in + j] += r_[count(i * w)] * f.cursor.inputs()(t, j);
+    if (moments_ && t + 1 == f.n_steps) {
+      out.last_moment = smoothed_;
+      add_product(n, n, w, 1.0, x_.data(), x_.data(), out.last_moment.data());
+    }
+  }
+
+  void add_constants(index t, const gain_slot &s, double times) {
+    const auto m = static_cast<index>(s.rows.size());
+    add(-times, NLP_, A_.at(t));
+    add(-0.5 * times, N_, Q_.at(t));
+    if (moments_)
+      add(times, smoothed_, out.second_moment.data());
+    for (index i = 0; i < m; ++i) {
+      const index row = s.rows[count(i)];
+      for (index j = 0; j < n; ++j) {
+        C_.at(t)[row * n + j] -= times * PC_[count(i * n + j)];
+        if (!out.cross_noise.empty())
+          S_.at(t)[j * f.p + row] += times * NK_[count(j * m + i)];
+      }
+      for (index j = 0; j < m; ++j)
+        R_.at(t)[row * f.p + s.rows[count(j)]] -= 0.5 * times * D_[count(i * m + j)];
+    }
+  }
+
+  // What settled steps have in common, for all of them at once: nothing then has its own time.
+  void flush() {
+    if (pending_ > 0)
+      add_constants(0, f.slots[count(place_)], static_cast<double>(pending_));
+    pending_ = 0;
   }
 
   void finish(const belief &start) {
@@ -349,30 +261,55 @@ private:
     out.mean.resize(count(n));
     for (index i = 0; i < n; ++i)
       out.mean[count(i)] = r_[count(i * w)];
-    add_product(n, n, w, 0.5, r_.data(), r_.data(), out.cov);
-    add(-0.5, N_, out.cov);
+    out.cov.assign(count(n * n), 0.0);
+    add_product(n, n, w, 0.5, r_.data(), r_.data(), out.cov.data());
+    add(-0.5, N_, out.cov.data());
     out.diffuse.assign(count(n * k), 0.0);
-    add_product(n, k, w, 1.0, r_.data(), f.mixing.data() + w, out.diffuse);
+    add_product(n, k, w, 1.0, r_.data(), mixing_.data() + w, out.diffuse.data());
     buffer spread(count(n * k));
     small::multiply(n, n, k, out.cov.data(), start.diffuse.data(), spread.data());
-    add(2 * f.diffuse_spread, spread, out.diffuse);
+    add(2 * f.diffuse_spread, spread, out.diffuse.data());
   }
 
   const forward_pass &f;
-  index n, w;
+  index n, w = 1; // columns of r
+  bool moments_;
+  index m_in;
+  total A_, C_, Q_, R_, S_, c_, d_, B_, D_in_;
+  bool varies_;
   buffer r_, N_;
-  buffer NLP_, D_, PC_, N_before_, smoothed_;
+  buffer mixing_; // w x w: columns for the posterior of the diffuse coefficients
+  buffer e_, u_, x_, before_, work_;
+  buffer NLP_, D_, PC_, NK_, N_before_, smoothed_;
   std::int32_t place_ = -1;
+  index pending_ = 0; // settled steps whose constants are still to be added
   bool settled_ = false;
 };
 
 } // namespace
 
-score_result score(const model &system, const belief &start, matrix_view<const double> y) {
-  require(y.cols == system.observation.rows, "y: want as many columns as the system has outputs");
-  forward_pass forward(system, start, y);
-  forward.run();
-  return backward_pass(forward, start).out;
+score_result score(const model &system, const belief &start, const observations &series,
+                   bool moments) {
+  require(series.y.cols == system.observation.rows,
+          "y: want as many columns as the system has outputs");
+  for (const bool early : {true, false}) {
+    forward_pass forward(system, start, series);
+    forward.run(early);
+    backward_pass backward(forward, system, moments);
+    if (backward.run(start))
+      return std::move(backward.out);
+  }
+  throw argument_error("y: got too few observations to determine the diffuse start");
+}
+
+void score(const score_batch &series, int workers, bool moments) {
+  if (series.n_series <= 0)
+    return;
+  const index n_steps = series.at(0).series.y.rows;
+  for_each_series(0, series.n_series, n_steps, workers, [&](index i, int) {
+    const problem one = series.at(i);
+    series.done(i, score(one.system, one.start, one.series, moments));
+  });
 }
 
 } // namespace eigenflow::lds

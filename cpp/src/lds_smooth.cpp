@@ -57,11 +57,16 @@ public:
   series_smoother(model_cursor &cursor, const steady_filter &steady, matrix_view<const double> y,
                   const smoother_outputs &out, const smoother_options &options)
       : cursor_(cursor), s_(cursor.now()), steady_(steady), y_(y), out_(out), options_(options),
-        pass_(s_, steady, options.store_cov, options.store_lag_one_cov),
-        step_(s_, update_form::joseph), rows_(s_),
-        covs_(options.store_cov, y.rows, result_.smoothed_cov),
+        pass_(s_, steady, options.store_cov, pairs_wanted(options)), step_(s_, update_form::joseph),
+        rows_(s_), whole_(s_), split_(s_), covs_(options.store_cov, y.rows, result_.smoothed_cov),
         lags_(options.store_lag_one_cov, std::max<index>(y.rows - 1, 0), result_.lag_one_cov),
-        row_(count(s_.n)) {}
+        state_noise_covs_(options.store_state_disturbance_cov, y.rows,
+                          result_.state_disturbance_cov),
+        obs_noise_covs_(options.store_obs_disturbance_cov, y.rows, result_.obs_disturbance_cov),
+        row_(count(s_.n)), obs_row_(count(s_.p)) {
+    const buffer zeros(count(s_.p), 0.0);
+    whole_.read({zeros.data(), s_.p, 1});
+  }
 
   smoother_result run(const belief &start) {
     struct checkpoint {
@@ -80,10 +85,22 @@ public:
       for (std::size_t i = trace.runs.size(); i-- > 0;)
         backward(trace, trace.runs[i]);
     }
+    if (steady_.usable)
+      result_.error_bound = smoothing_error(s_, steady_, result_.error_bound + mismatch_.forward) +
+                            mismatch_.backward;
     return std::move(result_);
   }
 
 private:
+  // Covariances of one step, those that are wanted.
+  struct step_covs {
+    buffer state, lag, state_noise, obs_noise;
+  };
+
+  static bool pairs_wanted(const smoother_options &o) {
+    return o.store_lag_one_cov || o.store_state_disturbance_cov || o.store_obs_disturbance_cov;
+  }
+
   filter_trace forward(index begin, const belief &state, bool first_time) {
     filter_trace trace;
     filter_options options;
@@ -97,6 +114,7 @@ private:
     if (first_time) {
       result_.log_likelihood += part.log_likelihood;
       result_.n_diffuse += part.n_diffuse;
+      result_.error_bound = std::max(result_.error_bound, part.error_bound);
       if (result_.steady_from < 0)
         result_.steady_from = part.steady_from;
     }
@@ -114,10 +132,10 @@ private:
   }
 
   void steady_run(const filter_trace::run &run) {
-    if (covs_.wanted() || lags_.wanted())
+    if (options_.store_cov || pairs_wanted(options_))
       steady_covs(run.begin, run.end);
     const double squares = smooth_steady({cursor_, steady_, y_, options_.workers}, run.begin,
-                                         run.end, run.mean, pass_.weights(), out_.smoothed_mean);
+                                         run.end, run.mean, pass_.weights(), out_, mismatch_);
     const auto steps = static_cast<double>(run.end - run.begin);
     result_.log_likelihood -=
         0.5 *
@@ -130,24 +148,48 @@ private:
     for (index t = end - 1; t >= begin; --t) {
       const bool settled_before = pass_.settled();
       pass_.steady_step();
-      const buffer V = pass_.covariance(steady_.P, {});
-      const buffer L = lags_.wanted() ? pass_.lag(V, steady_.P, {}) : buffer{};
+      const step_covs covs = covariances(steady_.P, {}, whole_);
       if (settled_before) { // and so are all before
         if (covs_.wanted())
-          covs_.put_interior(begin, t + 1, V);
+          covs_.put_interior(begin, t + 1, covs.state);
         if (lags_.wanted())
-          lags_.put_interior(begin, std::min(t + 1, y_.rows - 1), L);
+          lags_.put_interior(begin, std::min(t + 1, y_.rows - 1), covs.lag);
+        if (state_noise_covs_.wanted())
+          state_noise_covs_.put_interior(begin, t + 1, covs.state_noise);
+        if (obs_noise_covs_.wanted())
+          obs_noise_covs_.put_interior(begin, t + 1, covs.obs_noise);
         return;
       }
-      put(t, V, L);
+      put(t, covs);
     }
   }
 
-  void put(index t, const buffer &V, const buffer &L) {
+  step_covs covariances(const buffer &P, const buffer &P_diffuse, const observed_rows &rows) {
+    step_covs out;
+    out.state = pass_.covariance(P, P_diffuse);
+    if (!pairs_wanted(options_))
+      return out;
+    pass_.link(P, P_diffuse);
+    if (options_.store_lag_one_cov)
+      out.lag = pass_.lag(out.state);
+    if (options_.store_state_disturbance_cov)
+      out.state_noise = pass_.state_noise_cov(out.state);
+    if (options_.store_obs_disturbance_cov) {
+      split_.read(rows);
+      out.obs_noise = pass_.obs_noise_cov(rows, split_, out.state);
+    }
+    return out;
+  }
+
+  void put(index t, const step_covs &covs) {
     if (covs_.wanted())
-      covs_.put(t, V);
+      covs_.put(t, covs.state);
     if (lags_.wanted() && t + 1 < y_.rows)
-      lags_.put(t, L);
+      lags_.put(t, covs.lag);
+    if (state_noise_covs_.wanted())
+      state_noise_covs_.put(t, covs.state_noise);
+    if (obs_noise_covs_.wanted())
+      obs_noise_covs_.put(t, covs.obs_noise);
   }
 
   void full_run(const filter_trace &trace, const filter_trace::run &run) {
@@ -164,14 +206,27 @@ private:
       if (out_.smoothed_mean.rows > 0) {
         pass_.mean(before.mean.data(), before.cov, P_diffuse, row_.data());
         check_row_range(row_, t);
-        for (index i = 0; i < s_.n; ++i)
-          out_.smoothed_mean(t, i) = row_[count(i)];
+        write(out_.smoothed_mean, t, row_);
       }
-      if (!covs_.wanted() && !lags_.wanted())
-        continue;
-      const buffer V = pass_.covariance(before.cov, P_diffuse);
-      put(t, V, lags_.wanted() ? pass_.lag(V, before.cov, P_diffuse) : buffer{});
+      if (out_.state_disturbance.rows > 0 || out_.obs_disturbance.rows > 0)
+        write_noises(t);
+      if (options_.store_cov || pairs_wanted(options_))
+        put(t, covariances(before.cov, P_diffuse, rows_));
     }
+  }
+
+  static void write(matrix_view<double> out, index t, const buffer &row) {
+    for (index i = 0; i < out.cols && out.rows > 0; ++i)
+      out(t, i) = row[count(i)];
+  }
+
+  void write_noises(index t) {
+    split_.read(rows_);
+    pass_.noise_means(rows_, split_, row_.data(), obs_row_.data());
+    check_row_range(row_, t);
+    check_row_range(obs_row_, t);
+    write(out_.state_disturbance, t, row_);
+    write(out_.obs_disturbance, t, obs_row_);
   }
 
   void check_row_range(const buffer &row, index t) const {
@@ -192,9 +247,11 @@ private:
   smoother_result result_;
   backward_pass pass_;
   stepper step_;
-  observed_rows rows_;
-  covariance_store covs_, lags_;
-  buffer row_;
+  observed_rows rows_, whole_; // whole_ has nothing missing
+  noise_split split_;
+  covariance_store covs_, lags_, state_noise_covs_, obs_noise_covs_;
+  buffer row_, obs_row_;
+  smoothing_mismatch mismatch_;
   index done_ = 0;
 };
 
@@ -202,9 +259,12 @@ smoother_result smooth_one(const steady_filter *shared, const smoother_problem &
                            const smoother_options &options) {
   model_cursor s(one.system, one.series.inputs);
   const matrix_view<const double> y = one.series.y;
-  const matrix_view<double> mean = one.out.smoothed_mean;
-  require(mean.rows == 0 || (mean.rows == y.rows && mean.cols == s.now().n),
-          "smoothed_mean: want one row for each row of y, or none");
+  const auto fits = [&](matrix_view<double> m, index width) {
+    return m.rows == 0 || (m.rows == y.rows && m.cols == width);
+  };
+  require(fits(one.out.smoothed_mean, s.now().n) && fits(one.out.state_disturbance, s.now().n) &&
+              fits(one.out.obs_disturbance, s.now().p),
+          "out: want one row for each row of y, or none");
   const steady_filter own =
       shared != nullptr ? steady_filter{} : steady_for(s, y.rows, options.switch_to_steady);
   return series_smoother(s, shared != nullptr ? *shared : own, y, one.out, options).run(one.start);

@@ -3,11 +3,13 @@
 // It is one more linear recursion, so chunks of time run side by side as in the filter: where each
 // chunk starts is found first, then what it hands back to the one before, then both passes over a
 // chunk are made while it is in the cache. Nothing is kept for each step.
+#include "lds_disturbances.hpp"
 #include "lds_lanes.hpp"
 
 #include <eigenflow/parallel.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace eigenflow::lds {
 namespace {
@@ -59,32 +61,69 @@ private:
 
 class stretch_smoother {
 public:
-  stretch_smoother(const steady_series &series, const backward_gain &back, index begin, index end,
-                   matrix_view<double> out)
-      : series_(series), back_(back), n_(series.n()), p_(series.p()), end_(end), out_(out),
-        gain_(series.gain()), adjoint_(back.view(n_, p_)),
+  stretch_smoother(const steady_series &series, const backward_gain &back,
+                   const steady_noises &noises, index begin, index end, const smoother_outputs &out)
+      : series_(series), back_(back), noises_(noises), n_(series.n()), p_(series.p()), end_(end),
+        out_(out), gain_(series.gain()), adjoint_(back.view(n_, p_)),
         groups_(series.fits_lanes() ? cut(begin, end, longest_chunk()) : std::vector<group>{}),
         tail_(groups_.empty() ? begin : groups_.back().start_of(lanes)) {}
 
-  double run(buffer mean, buffer &r) {
+  double run(buffer mean, buffer &r, smoothing_mismatch &mismatch) {
     const buffer starts = chunk_starts(series_, groups_, mean);
     double total = smooth_tail(mean, r);
     const buffer ends = adjoint_ends(starts, r);
     buffer sums(groups_.size());
+    std::vector<reached> edges(groups_.size());
     parallel_for(
         static_cast<index>(groups_.size()), 2,
         [&](index first, index last, int) {
           chunk_rows rows(series_, longest_chunk());
           for (index g = first; g < last; ++g)
-            sums[count(g)] = smooth_group(g, rows, starts, ends);
+            sums[count(g)] = smooth_group(g, rows, starts, ends, edges[count(g)]);
         },
         series_.workers);
     for (const double sum : sums)
       total += sum;
+    compare(starts, ends, mean, r, edges, mismatch);
     return total;
   }
 
 private:
+  // Where the lanes of a group came out: the mean after their last steps, r before their first.
+  struct reached {
+    buffer mean, r;
+  };
+
+  // Both against where the neighbours started.
+  void compare(const buffer &starts, const buffer &ends, const buffer &mean, const buffer &r,
+               const std::vector<reached> &edges, smoothing_mismatch &out) const {
+    const index n_chunks = static_cast<index>(groups_.size()) * lanes;
+    const auto at = [&](const buffer &all, index chunk, index i) {
+      return all[count(((chunk / lanes) * n_ + i) * lanes + chunk % lanes)];
+    };
+    buffer gap(count(n_)), moved(count(n_));
+    for (index c = 0; c < n_chunks; ++c) {
+      const reached &own = edges[count(c / lanes)];
+      for (index i = 0; i < n_; ++i) {
+        const index place = i * lanes + c % lanes;
+        moved[count(i)] = std::abs(own.mean[count(place)] -
+                                   (c + 1 < n_chunks ? at(starts, c + 1, i) : mean[count(i)]));
+        gap[count(i)] = own.r[count(place)] - (c > 0 ? at(ends, c - 1, i) : r[count(i)]);
+      }
+      out.forward = std::max(out.forward, in_scale(moved));
+      small::apply(n_, n_, back_.P.data(), gap.data(), moved.data());
+      out.backward = std::max(out.backward, in_scale(moved));
+    }
+  }
+
+  double in_scale(const buffer &x) const {
+    double most = 0;
+    for (index i = 0; i < n_; ++i)
+      if (series_.steady.scale[count(i)] > 0)
+        most = std::max(most, std::abs(x[count(i)]) / series_.steady.scale[count(i)]);
+    return most;
+  }
+
   // Both passes over a group of chunks find its rows in the second-level cache.
   index longest_chunk() const {
     const index fits = (index{1} << 19) / ((n_ + p_) * lanes * 8);
@@ -136,20 +175,76 @@ private:
     return local;
   }
 
-  double smooth_group(index g, chunk_rows &rows, const buffer &starts, const buffer &ends) const {
+  double smooth_group(index g, chunk_rows &rows, const buffer &starts, const buffer &ends,
+                      reached &last) const {
     const group &one = groups_[count(g)];
     buffer state = state_of(starts, g), r = state_of(ends, g);
     const double total = rows.fill(series_, gain_, one, one.length, state.data());
-    if (out_.rows == 0)
-      return total;
-    buffer tile(count(tile_steps * n_ * lanes));
+    buffer tile(count(out_.smoothed_mean.rows > 0 ? tile_steps * n_ * lanes : 0));
+    noise_tiles noise(*this);
     for (index done = one.length; done > 0;) {
       const index now = done % tile_steps == 0 ? tile_steps : done % tile_steps;
       done -= now;
-      isa::lds().retreat(adjoint_, rows.x(done, n_), rows.v(done, p_), now, r.data(), tile.data());
-      scatter(tile.data(), one, done, now, out_);
+      if (noise.wanted)
+        noise.write(one, rows, done, now, r);
+      isa::lds().retreat(adjoint_, rows.x(done, n_), rows.v(done, p_), now, r.data(),
+                         tile.empty() ? nullptr : tile.data());
+      if (!tile.empty())
+        scatter(tile.data(), one, done, now, out_.smoothed_mean);
     }
+    last = {std::move(state), std::move(r)};
     return total;
+  }
+
+  // Smoothed noises of a tile, from r after each of its steps.
+  struct noise_tiles {
+    explicit noise_tiles(const stretch_smoother &own)
+        : s(own), wanted(own.noises_wanted()),
+          identity(wanted ? small::identity(own.n_) : buffer{}),
+          zero(count(wanted ? tile_steps * own.n_ * lanes : 0)), r_before(zero.size()),
+          w(zero.size()), v(count(wanted ? tile_steps * own.p_ * lanes : 0)) {}
+
+    void write(const group &one, const chunk_rows &rows, index done, index now, const buffer &r) {
+      const index n = s.n_, p = s.p_;
+      const double *innovations = rows.v(done, p);
+      // The recursion from a mean of zero with a covariance of one is that of r itself.
+      const isa::lds_adjoint plain{n, p, s.back_.F.data(), s.back_.W.data(), identity.data()};
+      buffer moving = r;
+      isa::lds().retreat(plain, zero.data(), innovations, now, moving.data(), r_before.data());
+      for (index t = 0; t < now; ++t) {
+        const double *later = t + 1 < now ? r_before.data() + (t + 1) * n * lanes : r.data();
+        combine(0, n, innovations + t * p * lanes, later, w.data() + t * n * lanes);
+        combine(n, p, innovations + t * p * lanes, later, v.data() + t * p * lanes);
+      }
+      if (s.out_.state_disturbance.rows > 0)
+        scatter(w.data(), one, done, now, s.out_.state_disturbance);
+      if (s.out_.obs_disturbance.rows > 0)
+        scatter(v.data(), one, done, now, s.out_.obs_disturbance);
+    }
+
+    // Rows [first, first + size) of the weights.
+    void combine(index first, index size, const double *innovation, const double *later,
+                 double *out) const {
+      for (index i = 0; i < size; ++i, out += lanes) {
+        const double *on_v = s.noises_.weights_v.data() + (first + i) * s.p_;
+        const double *on_r = s.noises_.weights_r.data() + (first + i) * s.n_;
+        std::fill_n(out, lanes, 0.0);
+        for (index k = 0; k < s.p_; ++k)
+          for (index lane = 0; lane < lanes; ++lane)
+            out[lane] += on_v[k] * innovation[k * lanes + lane];
+        for (index j = 0; j < s.n_; ++j)
+          for (index lane = 0; lane < lanes; ++lane)
+            out[lane] += on_r[j] * later[j * lanes + lane];
+      }
+    }
+
+    const stretch_smoother &s;
+    bool wanted;
+    buffer identity, zero, r_before, w, v;
+  };
+
+  bool noises_wanted() const {
+    return out_.state_disturbance.rows > 0 || out_.obs_disturbance.rows > 0;
   }
 
   // The steps after the groups, or all of them, in pieces of one chunk from the last to the first.
@@ -188,22 +283,33 @@ private:
     for (index t = end - 1; t >= begin; --t) {
       if (t % 64 == 0)
         poll();
+      const double *innovation = innovations.data() + (t - begin) * p_;
+      write_noises(0, out_.state_disturbance, t, innovation, r);
+      write_noises(n_, out_.obs_disturbance, t, innovation, r);
       small::apply(n_, n_, back_.F.data(), r.data(), next.data());
       for (index i = 0; i < n_; ++i)
-        next[count(i)] +=
-            small::dot(p_, back_.W.data() + i * p_, innovations.data() + (t - begin) * p_);
+        next[count(i)] += small::dot(p_, back_.W.data() + i * p_, innovation);
       std::swap(r, next);
-      for (index i = 0; i < n_ && out_.rows > 0; ++i)
-        out_(t, i) =
+      for (index i = 0; i < n_ && out_.smoothed_mean.rows > 0; ++i)
+        out_.smoothed_mean(t, i) =
             means[count((t - begin) * n_ + i)] + small::dot(n_, back_.P.data() + i * n_, r.data());
     }
     return total;
   }
 
+  // The noises whose weights begin at row `first`; r is that of the next step.
+  void write_noises(index first, matrix_view<double> out, index t, const double *innovation,
+                    const buffer &r) const {
+    for (index i = 0; i < out.cols && out.rows > 0; ++i)
+      out(t, i) = small::dot(p_, noises_.weights_v.data() + (first + i) * p_, innovation) +
+                  small::dot(n_, noises_.weights_r.data() + (first + i) * n_, r.data());
+  }
+
   const steady_series &series_;
   const backward_gain &back_;
+  const steady_noises &noises_;
   index n_, p_, end_;
-  matrix_view<double> out_;
+  const smoother_outputs &out_;
   isa::lds_gain gain_;
   isa::lds_adjoint adjoint_;
   std::vector<group> groups_;
@@ -213,8 +319,9 @@ private:
 } // namespace
 
 double smooth_steady(const steady_series &series, index begin, index end, buffer mean, buffer &r,
-                     matrix_view<double> out) {
+                     const smoother_outputs &out, smoothing_mismatch &mismatch) {
   const backward_gain back(series);
+  const steady_noises noises(series.system.now(), series.steady);
   // Where each stretch starts, then the stretches from the last.
   std::vector<buffer> starts;
   interrupt_poll poll; // one for all stretches, each of which is too short to look
@@ -228,10 +335,28 @@ double smooth_steady(const steady_series &series, index begin, index end, buffer
   for (index k = static_cast<index>(starts.size()) - 1; k >= 0; --k) {
     poll();
     const index first = begin + k * stretch;
-    total += stretch_smoother(series, back, first, std::min(end, first + stretch), out)
-                 .run(starts[count(k)], r);
+    total += stretch_smoother(series, back, noises, first, std::min(end, first + stretch), out)
+                 .run(starts[count(k)], r, mismatch);
   }
   return total;
+}
+
+// All norms are Frobenius, in units of the scale: P is at most n, C'S^-1/2 is `push`, the powers of
+// F sum to `forgetting`. An error in m adds push^2 forgetting of itself to r, one in the gain
+// push forgetting n forgetting; P makes n times that of it, and is itself off.
+double smoothing_error(const dense_model &s, const steady_filter &steady, double forward) {
+  const auto n = static_cast<double>(s.n);
+  double square = 0;
+  for (index k = 0; k < s.p; ++k)
+    for (index i = 0; i < s.n; ++i) {
+      double seen = 0;
+      for (index l = 0; l <= k; ++l)
+        seen += steady.whiten[count(k * s.p + l)] * s.C[count(l * s.n + i)];
+      seen *= steady.scale[count(i)];
+      square += seen * seen;
+    }
+  const double push = std::sqrt(square * static_cast<double>(s.p));
+  return forward * (1 + n * push * (1 + (n + push) * steady.forgetting));
 }
 
 } // namespace eigenflow::lds

@@ -34,6 +34,7 @@ observed_rows::observed_rows(const dense_model &system)
 // One series needs no rotation, and no pattern but there or not.
 bool observed_rows::read_one(double y) {
   if (std::isnan(y)) {
+    revision_ += n_rows;
     n_rows = 0;
     noise.clear();
     correlated_ = false;
@@ -42,6 +43,7 @@ bool observed_rows::read_one(double y) {
   }
   if (version_ != system_.version) {
     version_ = system_.version;
+    ++revision_;
     n_rows = 1;
     rows_.assign(1, 0);
     lower_.assign(1, 1.0);
@@ -64,6 +66,7 @@ bool observed_rows::read(vector_view<const double> y) {
   if (version_ != system_.version || seen_ != pattern_) {
     version_ = system_.version;
     pattern_ = seen_;
+    ++revision_;
     factor();
     correlated_ = !system_.S.empty() && n_rows > 0;
     if (correlated_)
@@ -254,13 +257,18 @@ void stepper::shrink(belief &state, const double *z, double noise) {
   square_of_root(n, root_, state.cov);
 }
 
-void stepper::predict(belief &state, const observed_rows &rows) {
+void stepper::move_mean(belief &state, const observed_rows &rows) {
   const index n = system_.n;
-  const buffer &A = rows.transition(), &Q = rows.state_noise();
-  small::apply(n, n, A.data(), state.mean.data(), projection_.data());
+  small::apply(n, n, rows.transition().data(), state.mean.data(), projection_.data());
   for (index i = 0; i < n; ++i)
     state.mean[count(i)] = projection_[count(i)] + system_.c[count(i)];
   rows.add_carried(state.mean.data());
+}
+
+void stepper::predict(belief &state, const observed_rows &rows) {
+  const index n = system_.n;
+  const buffer &A = rows.transition(), &Q = rows.state_noise();
+  move_mean(state, rows);
   if (form_ == update_form::array) {
     if (root_.empty()) // nothing was observed
       root_ = semidefinite_root(n, state.cov);

@@ -28,12 +28,20 @@ public:
   bool correlated() const { return correlated_; }
   void add_carried(double *mean) const;
 
+  // Which rows are observed (the first n_rows), and their unit lower factor.
+  const std::vector<index> &observed() const { return rows_; }
+  const buffer &lower() const { return lower_; }
+  // What the rotated observed noises tell of the state noise, n x n_rows where `correlated`.
+  const buffer &carried() const { return carried_; }
+  // Another number for another pattern or other matrices.
+  index revision() const { return revision_; }
+
 private:
   bool read_one(double y);
   void factor();
   void decorrelate();
   const dense_model &system_;
-  index version_ = -1;
+  index version_ = -1, revision_ = 0;
   std::vector<char> seen_, pattern_;
   std::vector<index> rows_;
   buffer lower_;
@@ -61,6 +69,11 @@ public:
   void predict(belief &state, const observed_rows &rows);
   // To be called when `state.cov` was changed from outside.
   void restart() { root_.clear(); }
+  // The root that belongs to `state.cov`, in array form.
+  const buffer &root() const { return root_; }
+  void resume(const buffer &root) { root_ = root; }
+  // The mean alone, as `predict`.
+  void move_mean(belief &state, const observed_rows &rows);
   // False once a variance has left the range of double: the laws that follow are not to be used.
   bool in_range() const { return in_range_; }
 

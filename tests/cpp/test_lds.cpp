@@ -247,3 +247,44 @@ TEST(a_system_that_changes_is_read_step_by_step) {
   CHECK(means[0] == 3 && means[1] == 6 && means[2] == 3);
   CHECK(result.final_state.cov[0] == 1);
 }
+
+TEST(gaps_that_come_again_have_the_gains_of_the_first) {
+  const local_level level(0.1, 1);
+  std::vector<double> y(3000), fast(3000), plain(3000);
+  for (std::size_t t = 0; t < y.size(); ++t)
+    y[t] = t % 25 == 3 ? missing : std::sin(0.01 * static_cast<double>(t));
+  const auto run = [&](std::vector<double> &filtered, bool steady) {
+    lds::filter_outputs out;
+    out.filtered_mean = row_major(filtered.data(), 3000, 1);
+    lds::filter_options options;
+    options.switch_to_steady = steady;
+    options.store_filtered_cov = true;
+    return lds::filter(level.view(), diffuse_level(), row_major(y.data(), 3000, 1), out, options);
+  };
+  const auto found = run(fast, true), computed = run(plain, false);
+  for (std::size_t t = 0; t < y.size(); ++t)
+    CHECK_CLOSE(fast[t], plain[t], 1e-12);
+  CHECK_CLOSE(found.log_likelihood, computed.log_likelihood, 1e-9);
+  CHECK_CLOSE(found.final_state.cov[0], computed.final_state.cov[0], 1e-13);
+  CHECK(found.filtered_cov.values.size() < 400);
+  CHECK(computed.filtered_cov.values.size() > 2500);
+}
+
+TEST(disturbances_are_what_the_smoothed_level_leaves) {
+  const local_level level(0.5, 2);
+  std::vector<double> y(2000), x(2000), w(2000), v(2000);
+  for (std::size_t t = 0; t < y.size(); ++t)
+    y[t] = t == 1000 ? missing : std::cos(0.02 * static_cast<double>(t));
+  const auto column = [](std::vector<double> &a) { return row_major(a.data(), 2000, 1); };
+  lds::smoother_options options;
+  options.store_state_disturbance_cov = options.store_obs_disturbance_cov = true;
+  const auto found = lds::smooth(level.view(), diffuse_level(), row_major(y.data(), 2000, 1),
+                                 {column(x), column(w), column(v)}, options);
+  for (std::size_t t = 0; t + 1 < y.size(); ++t) {
+    CHECK_CLOSE(w[t], x[t + 1] - x[t], 1e-12);
+    CHECK_CLOSE(v[t], t == 1000 ? 0.0 : y[t] - x[t], 1e-12);
+  }
+  CHECK(w.back() == 0);
+  const auto last = static_cast<std::size_t>(found.state_disturbance_cov.index.back());
+  CHECK_CLOSE(found.state_disturbance_cov.values[last], 0.5, 1e-14);
+}

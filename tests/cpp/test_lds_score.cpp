@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -62,4 +63,24 @@ TEST(what_has_no_likelihood_is_refused) {
                eigenflow::argument_error);
   CHECK_THROWS(lds::score(nothing.view(), {{0.0}, {0.0}, {}, 0}, row_major(flat.data(), 2, 1)),
                eigenflow::argument_error);
+}
+
+TEST(series_of_a_batch_have_the_scores_of_each) {
+  const local_level level(3, 2);
+  const std::vector<double> y{5, 8, missing, 6, 7, 1, 0, 2, 4, missing};
+  std::vector<lds::score_result> found(2);
+  lds::score_batch batch;
+  batch.n_series = 2;
+  batch.at = [&](eigenflow::index i) -> lds::problem {
+    return {level.view(), diffuse_level(), row_major(y.data() + 5 * i, 5, 1), {}};
+  };
+  batch.done = [&](eigenflow::index i, lds::score_result &&r) {
+    found[static_cast<std::size_t>(i)] = std::move(r);
+  };
+  lds::score(batch, 2);
+  for (eigenflow::index i = 0; i < 2; ++i) {
+    const auto one = lds::score(level.view(), diffuse_level(), row_major(y.data() + 5 * i, 5, 1));
+    CHECK(found[static_cast<std::size_t>(i)].log_likelihood == one.log_likelihood);
+    CHECK(found[static_cast<std::size_t>(i)].transition[0] == one.transition[0]);
+  }
 }

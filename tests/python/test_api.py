@@ -127,8 +127,8 @@ FUNCTIONS = {
     "lds.standardized_residuals": ("system y", "inputs method workers"),
     "lds.log_likelihood": ("system y", "workers check_finite"),
     "lds.steady_state": ("system", ""),
-    "lds.score": ("system y", "check_finite"),
-    "lds.fit": ("model y", "start method max_iterations rtol workers check_finite"),
+    "lds.score": ("system y", "inputs workers check_finite"),
+    "lds.fit": ("model y", "inputs start method max_iterations rtol workers check_finite"),
     "lds.identify": ("y", "state_dim lags mean rng"),
     "lds.structural": ("level", "seasonal ar"),
     "lds.arma": ("p q", "mean"),
@@ -175,6 +175,11 @@ RESULTS = {
     "lowrank.Perturbation": "row_scale col_scale left right s residual_squared",
     "lowrank.LayerPerturbations": "layers ranks kept_share cost",
     "sine.QuantizedFactor": "codes table shape bits",
+    "lds.SmoothResult": (
+        "smoothed_mean smoothed_cov lag_one_cov state_disturbance state_disturbance_cov "
+        "obs_disturbance obs_disturbance_cov log_likelihood n_diffuse diffuse_convention "
+        "steady_from error_bound"
+    ),
     "lds.FilterResult": (
         "filtered_mean filtered_cov predicted_mean predicted_cov innovations innovation_cov "
         "log_likelihood log_likelihood_terms n_diffuse diffuse_convention steady_from error_bound "

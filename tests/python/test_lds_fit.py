@@ -268,3 +268,11 @@ def test_variances_at_zero_have_no_standard_error():
     walk = lds.fit(lds.local_level(), y)
     assert walk.params[1] > 0.3
     assert "inf" in str(found) or np.isfinite(found.standard_errors).all()
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "em"])
+def test_progress_counts_the_steps(method, capsys):
+    pytest.importorskip("tqdm")
+    model = lds.free_matrices(lds.LinearSystem(1.0, 1.0, 1000.0, 10000.0))
+    found = lds.fit(model, NILE, method=method, max_iterations=20, progress=True)
+    assert f"{found.n_iterations}" in capsys.readouterr().err

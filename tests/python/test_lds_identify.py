@@ -202,3 +202,41 @@ def test_bad_series_are_refused():
         lds.fit_smoothing(np.ones((5, 2)))
     with pytest.raises(ValueError, match=r"^order: got 3, want at most 2"):
         lds.balanced_predictor(INTEGRATOR, 3)
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+@pytest.mark.parametrize(("p", "m", "h", "b"), [(1, 1, 1, 1), (2, 1, 2, 3), (1, 2, 3, 1)])
+def test_arx_is_least_squares_on_the_windows(p, m, h, b, delay):
+    rng = np.random.default_rng(0)
+    u, y = rng.standard_normal((300, m)), rng.standard_normal((300, p)).cumsum(axis=0)
+    found = lds.fit_arx(y, u, h, input_length=b, delay=delay)
+    first = max(h, delay + b - 1)
+    rows = [
+        np.concatenate(
+            [*(y[t - k] for k in range(1, h + 1)), *(u[t - delay - j] for j in range(b))]
+        )
+        for t in range(first, 300)
+    ]
+    want, *_ = np.linalg.lstsq(np.array(rows), y[first:], rcond=None)
+    got = np.concatenate([*found.weights, *found.input_weights], axis=1).T
+    np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-10)
+    assert found.parameter_count == want.size
+    errors = y[first:] - np.array(rows) @ want
+    np.testing.assert_allclose(found.residual_cov, errors.T @ errors / len(errors), rtol=1e-8)
+    predicted = found.predict(y, u)
+    assert np.isnan(predicted[:first]).all()
+    np.testing.assert_allclose(predicted[first:], np.array(rows) @ want, rtol=1e-8, atol=1e-9)
+
+
+def test_arx_names_what_is_wrong():
+    y = np.random.default_rng(0).standard_normal(50)
+    with pytest.raises(ValueError, match=r"^inputs: got shape \(49, 1\), want \(50, m\)"):
+        lds.fit_arx(y, y[1:], 1)
+    with pytest.raises(ValueError, match=r"^y: got linearly dependent columns"):
+        lds.fit_arx(y, np.zeros(50), 1)
+    with pytest.raises(ValueError, match=r"^y: got 50 steps, want at least 121 for 80 weights"):
+        lds.fit_arx(y, y[::-1], 40)
+    with pytest.raises(ValueError, match=r"^delay: got -1"):
+        lds.fit_arx(y, y[::-1], 1, delay=-1)
+    with pytest.raises(ValueError, match=r"^inputs: got 1 and 2 columns, want \(1, 1\)"):
+        lds.fit_arx(y, y[::-1], 1).predict(y, np.ones((50, 2)))

@@ -9,6 +9,7 @@ import pytest
 
 from eigenflow import lds
 from eigenflow.lds import LinearSystem
+from reference.lds_joint import everything
 
 OUT_OF_RANGE = "(variance|state) that leaves the range|the state leaves the range"
 ONES = np.ones(10)
@@ -64,6 +65,32 @@ def test_units_near_the_ends_of_the_range_change_nothing(function, store, scale)
         np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("scale", [1e-108, 1.0, 1e108])
+def test_the_dense_gaussian_in_many_digits_at_any_scale(scale):
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((2, 2))
+    unit = scale**2
+    system = LinearSystem(
+        [[0.9, 0.3], [-0.2, 0.7]],
+        [[1.0, 0.5]],
+        unit * root @ root.T,
+        unit,
+        cov0=3 * unit * np.eye(2),
+        mean0=scale * np.ones(2),
+    )
+    y = scale * rng.standard_normal((30, 1))
+    y[[4, 11, 12]] = np.nan
+    want = everything(system, y)
+    filtered = lds.filter(system, y, store=("filtered_mean", "filtered_cov"))
+    smoothed = lds.smooth(system, y, store=("smoothed_mean", "smoothed_cov"))
+    for result, name in ((filtered, "filtered"), (smoothed, "smoothed")):
+        mean, cov = getattr(result, f"{name}_mean"), getattr(result, f"{name}_cov").dense()
+        size = np.sqrt(np.diagonal(want[f"{name}_cov"], axis1=1, axis2=2))
+        assert np.max(np.abs(mean - want[f"{name}_mean"]) / size) < 1e-10
+        np.testing.assert_allclose(cov / unit, want[f"{name}_cov"] / unit, rtol=1e-10, atol=1e-13)
+    assert filtered.log_likelihood == pytest.approx(want["log_likelihood"], rel=1e-10)
+
+
 @pytest.mark.parametrize(("store", "error"), [(3, TypeError), ((3,), ValueError)])
 @pytest.mark.parametrize("function", [lds.filter, lds.smooth])
 def test_what_to_store_is_named(function, store, error):
@@ -75,7 +102,7 @@ def test_what_to_store_is_named(function, store, error):
     "call",
     [
         # Nothing is observed of a random walk: many Riccati steps, none of which settles.
-        "lds.steady_state(LinearSystem(np.eye(60), np.zeros((1, 60)), np.eye(60), 1))",
+        "lds.steady_state(LinearSystem(np.eye(200), np.zeros((1, 200)), np.eye(200), 1))",
         # Too wide for the lanes: one step after the other.
         "lds.log_likelihood(LinearSystem(np.eye(40) / 2, np.ones((1, 40)), np.eye(40), 1), long)",
         # Long before the first gap is found.
@@ -83,16 +110,19 @@ def test_what_to_store_is_named(function, store, error):
         "lds.smooth(LinearSystem(0.5, 1, 1, 1), long[: 1 << 36], store=())",
         "lds.simulate(LinearSystem(half, np.ones((1, 12)), half, 1), 2_000_000, n_series=3)",
         "lds.smooth(LinearSystem(half, np.ones((1, 12)), half, 1), long[:300_000], method='full')",
+        "lds.score(LinearSystem(half, np.ones((1, 12)), half, 1), long[:4_000_000])",
+        "lds.fit(lds.free_matrices(LinearSystem(half, np.ones((1, 12)), half, 1)), noise)",
     ],
 )
 def test_ctrl_c_stops_long_calls(call):
-    # Each call has work for minutes, except the last two, which have some for seconds.
+    # Each call has work for minutes, except those of 12 states, which have some for seconds.
     code = f"""
 import os, signal, threading, numpy as np
 from eigenflow import lds
 from eigenflow.lds import LinearSystem
 long = np.broadcast_to(0.0, (1 << 40, 1))
 half = np.eye(12) / 2
+noise = np.random.default_rng(0).standard_normal(100_000)
 threading.Timer(0.25, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
     {call}
@@ -103,7 +133,7 @@ except KeyboardInterrupt:
         [sys.executable, "-W", "ignore", "-c", code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert run.stdout.strip() == "stopped", run.stderr

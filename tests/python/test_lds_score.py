@@ -64,6 +64,8 @@ def test_every_derivative_in_many_digits(n, p, diffuse, missing):
     found = lds.score(as_system(parts, diffuse), y)
     rng = np.random.default_rng(1)
     for name in FIELDS:
+        if name not in parts:
+            continue
         change = rng.standard_normal(parts[name].shape)
         change = change + change.T if name in SYMMETRIC else change
         if not change.size:
@@ -152,15 +154,10 @@ def test_what_has_no_score_is_refused():
         lds.score(lds.LinearSystem(0.5, 1.0, 0.0, 0.0), FLOW)
     with pytest.raises(ValueError, match=r"^y: got too few observations to determine the diffuse"):
         lds.score(walk, [np.nan, np.nan])
-    with pytest.raises(ValueError, match=r"^y: got shape \(2, 3, 1\), want one series"):
-        lds.score(walk, np.ones((2, 3, 1)))
     with pytest.raises(ValueError, match=r"^y: got inf at position"):
         lds.score(walk, [1.0, np.inf])
-    coupled = lds.LinearSystem(0.5, 1.0, 1.0, 1.0, cross_cov=0.5)
-    with pytest.raises(ValueError, match=r"^system: got a cross_cov, want none"):
-        lds.score(coupled, FLOW)
-    with pytest.raises(ValueError, match=r"^system: got a batch or time-varying"):
-        lds.score(lds.LinearSystem(np.full((2, 1, 1), 0.5), 1.0, 1.0, 1.0), FLOW)
+    with pytest.raises(ValueError, match=r"^inputs: got None"):
+        lds.score(lds.LinearSystem(0.5, 1.0, 1.0, 1.0, D=1.0), FLOW)
     unseen = lds.LinearSystem(np.eye(2), [[1.0, 0.0]], np.eye(2), 1.0)
     with pytest.raises(ValueError, match=r"^y: got too few observations"):
         lds.score(unseen, FLOW)

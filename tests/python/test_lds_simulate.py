@@ -1,3 +1,5 @@
+import warnings
+
 import mpmath
 import numpy as np
 import pytest
@@ -182,3 +184,18 @@ def test_draws_given_a_diffuse_level_go_through_exact_observations():
     np.testing.assert_allclose(draws[:, [0, 3]], np.broadcast_to([5.0, 8.0], (3000, 2)), atol=1e-12)
     np.testing.assert_allclose(draws[:, 1:3].mean(0), [6, 7], atol=0.1)  # a Brownian bridge
     np.testing.assert_allclose(draws[:, 1:3].var(0), [2 / 3, 2 / 3], rtol=0.15)
+
+
+@pytest.mark.parametrize(
+    ("A", "limit"),
+    [(1.1, 378), ([[1.0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 1]], 29_680)],
+)
+def test_a_path_longer_than_float64_can_follow_is_announced(A, limit):
+    n = len(np.atleast_2d(A))
+    system = lds.LinearSystem(A, np.ones((1, n)), np.eye(n), 1.0, cov0=np.eye(n))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lds.simulate(system, limit - 10, rng=0)
+        lds.simulate(lds.LinearSystem(1.0, 1.0, 1.0, 1.0), 100_000, rng=0)
+    with pytest.warns(RuntimeWarning, match=r"^simulate: the horizon \d+ is beyond the"):
+        lds.simulate(system, limit + 100, rng=0)

@@ -7,7 +7,9 @@ from eigenflow import lds
 from eigenflow.lds import LinearSystem
 from reference.lds_joint import everything
 
-ALL = ("smoothed_mean", "smoothed_cov", "lag_one_cov")
+MEANS = ("smoothed_mean", "state_disturbance", "obs_disturbance")
+COVS = ("smoothed_cov", "lag_one_cov", "state_disturbance_cov", "obs_disturbance_cov")
+ALL = MEANS + COVS
 
 
 def random_system(seed, n, p, *, m=0, cross=False, radius=0.9, **options):
@@ -51,9 +53,10 @@ def test_pairs_of_states_against_one_big_gaussian(n, p, k, T, cross):
     got = lds.smooth(system, y, store=ALL)
     size = np.max(np.abs(want["smoothed_cov"]))
     close = {"rtol": 1e-8, "atol": 1e-9 * size}
-    np.testing.assert_allclose(got.smoothed_mean, want["smoothed_mean"], **close)
-    np.testing.assert_allclose(got.smoothed_cov.dense(), want["smoothed_cov"], **close)
-    np.testing.assert_allclose(got.lag_one_cov.dense(), want["lag_one_cov"], **close)
+    for name in MEANS:
+        np.testing.assert_allclose(getattr(got, name), want[name], **close, err_msg=name)
+    for name in COVS:
+        np.testing.assert_allclose(getattr(got, name).dense(), want[name], **close, err_msg=name)
 
 
 @pytest.mark.parametrize("n_steps", [1, 769, 20_011])
@@ -68,14 +71,17 @@ def test_chunks_of_time_agree_with_the_plain_recursion(n, p, n_steps):
         y[n_steps // 3 : n_steps // 3 + 4] = np.nan
     fast, full = (lds.smooth(system, y, inputs=u, store=ALL, method=m) for m in ("auto", "full"))
     scale = np.sqrt(np.trace(system.cov0))
-    np.testing.assert_allclose(fast.smoothed_mean, full.smoothed_mean, atol=1e-10 * scale)
-    for name in ALL[1:]:
+    for name in MEANS:
+        a, b = getattr(fast, name), getattr(full, name)
+        np.testing.assert_allclose(a, b, atol=1e-10 * scale, err_msg=name)
+    for name in COVS:
         a, b = (getattr(r, name).dense() for r in (fast, full))
-        np.testing.assert_allclose(a, b, atol=1e-10 * scale**2)
+        np.testing.assert_allclose(a, b, atol=1e-10 * scale**2, err_msg=name)
     np.testing.assert_allclose(fast.log_likelihood, full.log_likelihood, rtol=1e-12)
     if n_steps > 10_000:
         assert fast.steady_from is not None
-        assert len(fast.smoothed_cov.values) < n_steps / 8
+        assert all(len(getattr(fast, name).values) < n_steps / 8 for name in COVS)
+    assert fast.error_bound < 1e-6
 
 
 @pytest.mark.parametrize("n_steps", [700, 6000])
@@ -117,7 +123,9 @@ def test_any_number_of_workers_gives_the_same_bytes(workers):
     y = lds.simulate(system, 100_003, rng=0).observations
     y[5000] = np.nan
     a, b = (lds.smooth(system, y, store=ALL, workers=w) for w in (1, workers))
-    assert a.smoothed_mean.tobytes() == b.smoothed_mean.tobytes()
+    for name in MEANS:
+        assert getattr(a, name).tobytes() == getattr(b, name).tobytes()
+    assert a.error_bound == b.error_bound
     assert a.lag_one_cov.values.tobytes() == b.lag_one_cov.values.tobytes()
     assert a.log_likelihood == b.log_likelihood
 
@@ -140,10 +148,68 @@ def test_a_batch_is_its_series():
     batch = lds.smooth(system, y, store=ALL)
     for i in range(5):
         one = lds.smooth(system, y[i], store=ALL)
-        np.testing.assert_array_equal(batch.smoothed_mean[i], one.smoothed_mean)
-        np.testing.assert_array_equal(batch.lag_one_cov.dense()[i], one.lag_one_cov.dense())
+        for name in MEANS:
+            np.testing.assert_array_equal(getattr(batch, name)[i], getattr(one, name))
+        for name in COVS:
+            a, b = getattr(batch, name).dense()[i], getattr(one, name).dense()
+            np.testing.assert_array_equal(a, b)
         assert batch.log_likelihood[i] == one.log_likelihood
     assert lds.smooth(system, np.empty((0, 7, 1)), store=ALL).smoothed_mean.shape == (0, 7, 2)
+
+
+@pytest.mark.parametrize("seasonal", [None, 4])
+def test_disturbances_of_statsmodels(seasonal):
+    structural = pytest.importorskip("statsmodels.tsa.statespace.structural")
+    from eigenflow.demo.nile import FLOW
+
+    y = np.array(FLOW, np.float64)
+    y[20:40] = np.nan
+    params = [15099.0, 1469.1, 10.0, *([100.0] if seasonal else [])]
+    peer = structural.UnobservedComponents(
+        y, "local linear trend", seasonal=seasonal, use_exact_diffuse=True
+    )
+    want = peer.smooth(params)
+    system = lds.structural("local linear trend", seasonal=seasonal).system(params)
+    got = lds.smooth(system, y, store=ALL)
+    loadings = peer.ssm["selection"]
+    w = loadings @ want.smoothed_state_disturbance
+    np.testing.assert_allclose(got.state_disturbance, w.T, atol=1e-8 * np.abs(w).max())
+    W = np.einsum("ij,jkt,lk->til", loadings, want.smoothed_state_disturbance_cov, loadings)
+    np.testing.assert_allclose(got.state_disturbance_cov.dense(), W, atol=1e-9 * W.max())
+    seen = np.isfinite(y)
+    v = want.smoothed_measurement_disturbance[0]
+    np.testing.assert_allclose(got.obs_disturbance[seen, 0], v[seen], atol=1e-8 * np.abs(v).max())
+    V = want.smoothed_measurement_disturbance_cov[0, 0]
+    got_cov = got.obs_disturbance_cov.dense()[:, 0, 0]
+    np.testing.assert_allclose(got_cov[seen], V[seen], rtol=1e-8)
+    np.testing.assert_array_equal(got.obs_disturbance[~seen, 0], 0)
+    np.testing.assert_allclose(got_cov[~seen], 15099.0)
+
+
+def test_small_disturbances_keep_their_digits():
+    # States near 1e3 and disturbances near 1e-16: nothing would be left of a difference of states.
+    y = np.random.default_rng(0).standard_normal(5000)
+    shift = 2.0**10
+    there, here = (
+        lds.smooth(LinearSystem(1.0, 1.0, 1e-18, 1.0, mean0=[m], cov0=1e-9), y + m, store=MEANS)
+        for m in (shift, 0.0)
+    )
+    size = np.abs(here.state_disturbance).max()
+    assert 0 < size < 1e-14
+    np.testing.assert_allclose(there.state_disturbance, here.state_disturbance, atol=1e-5 * size)
+
+
+@pytest.mark.parametrize("radius", [0.5, 0.9, 0.99])
+def test_error_bound_of_the_smoother_holds(radius):
+    system = random_system(5, 3, 1, radius=radius)
+    y = lds.simulate(system, 60_000, rng=3).observations
+    y[30_000] = np.nan
+    fast = lds.smooth(system, y)
+    exact = lds.smooth(system, y, method="full")
+    scale = np.sqrt(np.diag(lds.steady_state(system).predicted_cov))
+    error = np.max(np.abs(fast.smoothed_mean - exact.smoothed_mean) / scale)
+    assert 0 < fast.error_bound < 1e-7
+    assert error <= 6 * fast.error_bound  # innovations are below six standard deviations
 
 
 def test_no_steps_and_one_step():

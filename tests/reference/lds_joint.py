@@ -89,6 +89,24 @@ def numbers(a):
     return np.array([[float(a[i, j]) for j in range(a.cols)] for i in range(a.rows)])
 
 
+def disturbances(joint, y):
+    """Laws of the noises of each step given all observations."""
+    n, p, T = joint.n, joint.p, joint.n_steps
+    size = joint.noise.rows
+    picked = mpmath.zeros(size - n, size)
+    for i in range(size - n):
+        picked[i, n + i] = 1
+    mean, cov, _ = joint.given(y, picked, mpmath.zeros(size - n, 1))
+    mean = numbers(mean).reshape(T, n + p)
+    covs = numbers(cov).reshape(T, n + p, T, n + p)[np.arange(T), :, np.arange(T)]
+    return {
+        "state_disturbance": mean[:, :n],
+        "obs_disturbance": mean[:, n:],
+        "state_disturbance_cov": covs[:, :n, :n],
+        "obs_disturbance_cov": covs[:, n:, n:],
+    }
+
+
 def everything(system, y, inputs=None, digits=60, big=1e25):
     """Filtered and smoothed laws, the next state's law and the log-likelihood.
 
@@ -110,6 +128,7 @@ def everything(system, y, inputs=None, digits=60, big=1e25):
             "next_mean": numbers(ahead).ravel(),
             "next_cov": numbers(ahead_cov),
         }
+        out |= disturbances(joint, y)
         filtered, filtered_covs = [], []
         for t in range(T):
             known = np.array(y, float)

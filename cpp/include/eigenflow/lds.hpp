@@ -154,6 +154,8 @@ struct series_error : argument_error {
 struct smoother_options {
   bool store_cov = false;
   bool store_lag_one_cov = false; // Cov(x_t+1, x_t) for each t but the last
+  bool store_state_disturbance_cov = false;
+  bool store_obs_disturbance_cov = false;
   bool switch_to_steady = true;
   update_form form = update_form::automatic;
   bool check_finite = true;
@@ -161,15 +163,22 @@ struct smoother_options {
   progress_hook progress = {};
 };
 
+// Rows of a step, or no rows. The disturbances are w, which leads to the next state, and v, also of
+// what is missing.
 struct smoother_outputs {
-  matrix_view<double> smoothed_mean; // T x n, or no rows
+  matrix_view<double> smoothed_mean = {};     // T x n
+  matrix_view<double> state_disturbance = {}; // T x n
+  matrix_view<double> obs_disturbance = {};   // T x p
 };
 
 struct smoother_result {
   double log_likelihood = 0;
   index n_diffuse = 0;
   index steady_from = -1;
-  covariance_sequence smoothed_cov, lag_one_cov;
+  // As that of filter_result, for the smoothed means: the forward error, and what the backward
+  // recursion makes of it.
+  double error_bound = 0;
+  covariance_sequence smoothed_cov, lag_one_cov, state_disturbance_cov, obs_disturbance_cov;
 };
 
 // Laws given all observations. Steady runs are smoothed in chunks of time, as in the filter. Memory

@@ -22,9 +22,8 @@ def smooth(
     start: _Arrays,
     y: NDArray[Any],
     inputs: NDArray[Any] | None,
-    smoothed_mean: NDArray[Any] | None,
-    store_cov: bool,
-    store_lag_one_cov: bool,
+    means: _Arrays,
+    covs: tuple[bool, ...],
     settings: tuple[bool, str, bool, int, Any],
     batch_shape: tuple[int, ...],
 ) -> dict[str, Any]: ...

@@ -1,7 +1,15 @@
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
+_Arrays: TypeAlias = tuple[NDArray[Any] | None, ...]
+
 def score(
-    system: tuple[NDArray[Any], ...], start: tuple[NDArray[Any], ...], y: NDArray[Any]
+    system: _Arrays,
+    start: _Arrays,
+    y: NDArray[Any],
+    inputs: NDArray[Any] | None,
+    workers: int,
+    moments: bool,
+    batch_shape: tuple[int, ...],
 ) -> dict[str, Any]: ...

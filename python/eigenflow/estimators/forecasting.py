@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from eigenflow import lds
 from eigenflow._arrays import Array, as_float_array
-from eigenflow.estimators._index import continued, like_input
+from eigenflow._index import continued, has_index, like_input
 from eigenflow.estimators._settings import require_count
 
 __all__ = ["KalmanForecaster"]
@@ -111,7 +111,7 @@ class KalmanForecaster(BaseEstimator):
         self.smoothed_std_ = like_input(np.sqrt(np.maximum(variances, 0.0)), y, "smoothed_std")
         self.predicted_ = like_input(predicted, y, "predicted")
         self.final_state_ = forward.final_state
-        self._last_index = getattr(y, "index", None) if hasattr(y, "iloc") else None
+        self._last_index = y.index if has_index(y) else None
         self._n_seen = len(values)
         return self
 
@@ -131,7 +131,7 @@ class KalmanForecaster(BaseEstimator):
         values = _as_values(y)
         found = lds.filter(self.system_, values, state=self.final_state_, store=())
         self.final_state_ = found.final_state
-        self._last_index = getattr(y, "index", None) if hasattr(y, "iloc") else None
+        self._last_index = y.index if has_index(y) else None
         self._n_seen += len(values)
         return self
 

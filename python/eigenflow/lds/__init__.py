@@ -6,7 +6,13 @@ from eigenflow.lds.estimation.fitting import FitResult, fit
 from eigenflow.lds.estimation.identification import Identification, identify
 from eigenflow.lds.estimation.matrices import free_matrices
 from eigenflow.lds.estimation.model import StateSpaceModel
-from eigenflow.lds.estimation.regression import FittedFilter, fit_filter, fit_smoothing
+from eigenflow.lds.estimation.regression import (
+    FittedArx,
+    FittedFilter,
+    fit_arx,
+    fit_filter,
+    fit_smoothing,
+)
 from eigenflow.lds.estimation.scoring import ScoreResult, score
 from eigenflow.lds.estimation.structural import (
     arma,
@@ -77,6 +83,7 @@ __all__ = [
     "score",
     "fit",
     "identify",
+    "fit_arx",
     "fit_filter",
     "fit_smoothing",
     "local_level",
@@ -100,6 +107,7 @@ __all__ = [
     "ScoreResult",
     "FitResult",
     "Identification",
+    "FittedArx",
     "FittedFilter",
     "FilterResult",
     "FilterState",

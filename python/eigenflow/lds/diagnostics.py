@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eigenflow._index import per_step_of, plain_values, require_same_index
 from eigenflow.lds.filtering import filter as kalman_filter
 from eigenflow.lds.series import CovarianceSequence
 from eigenflow.lds.structure import as_count
@@ -48,7 +49,7 @@ class Diagnostics:
     lags : int
     """
 
-    residuals: Array
+    residuals: Any
     ljung_box: TestResult
     heteroskedasticity: TestResult
     normality: TestResult
@@ -64,7 +65,7 @@ def standardized_residuals(
     inputs: Any = None,
     method: str = "auto",
     workers: int | None = None,
-) -> Array:
+) -> Any:
     """Innovations in units of their own standard deviation, one row a step.
 
     Parameters
@@ -76,7 +77,7 @@ def standardized_residuals(
     -------
     ndarray, shape (T, p)
         W v with W S W' = I and W lower triangular: independent N(0, 1) under the model. NaN where
-        missing, and during the diffuse steps.
+        missing, and during the diffuse steps. Of a pandas series or table they keep the index.
 
     Raises
     ------
@@ -91,9 +92,10 @@ def standardized_residuals(
     >>> e.shape, round(float(e[1:].var()), 2)
     ((100, 1), 0.99)
     """
+    require_same_index(y, inputs, "inputs")
     result = kalman_filter(
         system,
-        y,
+        plain_values(y),
         inputs=inputs,
         method=method,
         workers=workers,
@@ -105,7 +107,7 @@ def standardized_residuals(
         raise ValueError(msg)
     e = _whitened(np.asarray(v, np.float64), S)
     e[: result.n_diffuse] = np.nan
-    return e
+    return per_step_of(e, y)
 
 
 def _whitened(v: Array, S: CovarianceSequence) -> Array:
@@ -180,7 +182,9 @@ def diagnose(
     heteroskedasticity 0.61
     normality 0.05
     """
-    e = standardized_residuals(system, y, inputs=inputs, method=method, workers=workers)
+    require_same_index(y, inputs, "inputs")
+    plain = plain_values(y)
+    e = standardized_residuals(system, plain, inputs=inputs, method=method, workers=workers)
     fewest = int(np.isfinite(e).sum(axis=0).min())
     used = max(1, min(10, fewest // 5)) if lags is None else as_count(lags, "lags", 1)
     if not 1 <= used < max(fewest, 2):
@@ -190,7 +194,7 @@ def diagnose(
     columns = list(e.T)
     normal = [_normality(x) for x in columns]
     return Diagnostics(
-        residuals=e,
+        residuals=per_step_of(e, y),
         ljung_box=_joined([_ljung_box(x, used, n_parameters) for x in columns]),
         heteroskedasticity=_joined([_heteroskedasticity(x) for x in columns]),
         normality=_joined([row[:2] for row in normal]),

@@ -1,6 +1,5 @@
 """Kalman filter and likelihood."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eigenflow._arrays import is_dask, kind_of, like, renamed
+from eigenflow._arrays import is_dask, kind_of, renamed
 from eigenflow._core import lds as _kernels
 from eigenflow._threads import resolve_workers
 from eigenflow.lds.series import (
@@ -16,7 +15,9 @@ from eigenflow.lds.series import (
     PROPER,
     CovarianceSequence,
     FilterState,
+    as_given,
     joined_covs,
+    joined_rows,
     joined_state,
     one_axis,
     outputs,
@@ -107,7 +108,9 @@ def filter(  # noqa: A001
         One system, or a batch of them that broadcasts with that of `y`.
     y : array_like, shape ``(*batch, T, p)``, or (T,) when p = 1
         Observations; NaN marks a missing number, and a row may be missing in part. A memory-mapped
-        array is read as it goes. A CuPy array is filtered on its device: one system with a proper
+        array is read as it goes. Of a pandas series or table every field with a row for each step
+        (not covariances) keeps the index, innovations the names too; so do inputs, whose index
+        must be the same. A CuPy array is filtered on its device: one system with a proper
         start, without inputs, correlated noises or time axes, at most 16 states; means only. A Dask
         array goes to `eigenflow.dask.filter`: many series, or one in blocks of time.
     inputs : array_like, shape ``(*batch, T, m)`` or (T, m), or (T,) when m = 1
@@ -214,14 +217,14 @@ def prepare_filter(
     fields = wanted_fields(store, _MEANS + _COVS)
     observations, dtype = read_observations(system, y)
     batch, n_steps = observations.shape[:-2], observations.shape[-2]
-    known = read_inputs(system, inputs, batch, n_steps)
+    known = read_inputs(system, inputs, batch, n_steps, y)
     means = outputs(fields, _shapes(system, (*batch, n_steps)), out)
     arguments = (
         packed(system, batch),
         starts(system, state, batch),
         one_axis(observations, batch),
         known,
-        tuple(_rows(means.get(name), batch) for name in _MEANS),
+        tuple(joined_rows(means.get(name), batch) for name in _MEANS),
         tuple(name in fields for name in _COVS),
     )
     named = convention(system, state)
@@ -251,7 +254,13 @@ def finish_filter(call: FilterCall, parts: dict[str, Any]) -> FilterResult:
         covs[name] = joined_covs(parts[name], batch, call.n_steps, size)
     return FilterResult(
         **{
-            name: _as_given(call.means.get(name), call.dtype, call.original, name in call.given)
+            name: as_given(
+                call.means.get(name),
+                call.dtype,
+                call.original,
+                name in call.given,
+                name == "innovations",
+            )
             for name in _MEANS
         },
         **covs,
@@ -287,23 +296,6 @@ def _shapes(system: LinearSystem, steps: tuple[int, ...]) -> dict[str, tuple[int
     n, p = system.state_dim, system.obs_dim
     widths: tuple[tuple[int, ...], ...] = ((n,), (n,), (p,), ())
     return {name: (*steps, *width) for name, width in zip(_MEANS, widths, strict=True)}
-
-
-def _rows(a: Array | None, batch: tuple[int, ...]) -> Array | None:
-    """Output as the kernels want it: (N, T, width), a view of the same memory."""
-    if a is None:
-        return None
-    wide = a if a.ndim == len(batch) + 2 else a[..., np.newaxis]
-    view = wide.view()
-    view.shape = (math.prod(batch), *wide.shape[-2:])
-    return view
-
-
-def _as_given(a: Array | None, dtype: Any, y: Any, as_it_is: bool) -> Any:
-    """A result in the precision and the library of `y`."""
-    if a is None or as_it_is:
-        return a
-    return like(a.astype(dtype, copy=False), y)
 
 
 def convention(system: LinearSystem, state: FilterState | None) -> str:

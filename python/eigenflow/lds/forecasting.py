@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eigenflow._index import continued, continued_of, has_index
 from eigenflow.lds.filtering import filter as kalman_filter
 from eigenflow.lds.series import FilterState, read_inputs, require_system
 from eigenflow.lds.structure import MANY, as_count
@@ -22,7 +23,8 @@ class Forecast:
     ----------
     mean, lower, upper : ndarray, shape ``(*batch, steps, p)``
         Expected observations, and the ends of their central intervals, each on its own; infinite
-        where a diffuse direction is still open.
+        where a diffuse direction is still open. After a pandas series or table they are such, with
+        its names and its index continued.
     cov : ndarray, shape ``(*batch, steps, p, p)``
         Covariance of each observation: that of the state, and the observation noise.
     state_mean : ndarray, shape ``(*batch, steps, n)``
@@ -133,7 +135,10 @@ def forecast(
     cov = C @ P @ np.swapaxes(C, -2, -1) + R
     width = np.sqrt(np.diagonal(cov, axis1=-2, axis2=-1)) * _quantile(level)
     width = np.where(_open(ahead_system, past.final_state, ahead), np.inf, width)
-    return Forecast(mean, mean - width, mean + width, cov, x, P, float(level))
+    middle, lower, upper = (continued_of(a, y) for a in (mean, mean - width, mean + width))
+    if has_index(y):
+        x = continued(x, y.index, len(y), range(x.shape[-1]))
+    return Forecast(middle, lower, upper, cov, x, P, float(level))
 
 
 def _dense(sequence: Any) -> Array:

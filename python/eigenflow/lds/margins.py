@@ -1,6 +1,7 @@
 """How far a transition matrix is from the unit circle, and what float64 can follow."""
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +105,18 @@ def stability_margins(A: object) -> StabilityMargins:
         growth_power=power,
         representable_horizon=_representable(base, power),
     )
+
+
+def warn_if_beyond_float64(A: Array, horizon: int, who: str, stacklevel: int = 3) -> None:
+    """Warn if unit noise is lost in the rounding of the state before the horizon."""
+    limit = _representable(*state_growth(A))
+    if horizon > limit:
+        warnings.warn(
+            f"{who}: the horizon {horizon} is beyond the {limit:.3g} steps after which float64 "
+            "loses noise of unit size in the rounding of the state",
+            RuntimeWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def state_growth(A: Array) -> tuple[float, int]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eigenflow._arrays import as_float_array, refuse_first
+from eigenflow._arrays import as_float_array, like, refuse_first
+from eigenflow._index import per_step, per_step_of, plain_values, require_same_index
 from eigenflow.lds.system import LinearSystem
 
 Array = NDArray[np.float64]
@@ -119,7 +120,7 @@ def refuse_infinite(y: Array) -> None:
 def read_observations(system: LinearSystem, y: Any) -> tuple[Array, np.dtype[Any]]:
     """`y` as float64 of shape ``(*batch, T, p)``, and the dtype of means (that of `y`)."""
     p = system.obs_dim
-    a = as_float_array(y, "y", check_finite=False)
+    a = as_float_array(plain_values(y), "y", check_finite=False)
     if a.ndim == 1 and p == 1:
         a = a[:, np.newaxis]
     if a.ndim < 2 or a.shape[-1] != p:
@@ -147,9 +148,13 @@ def one_axis(a: Array, batch: tuple[int, ...]) -> Array:
 
 
 def read_inputs(
-    system: LinearSystem, inputs: Any, batch: tuple[int, ...], n_steps: int
+    system: LinearSystem, inputs: Any, batch: tuple[int, ...], n_steps: int, y: Any = None
 ) -> Array | None:
-    """`inputs` as float64 of shape (N or 1, T, m); None for a system without inputs."""
+    """`inputs` as float64 of shape (N or 1, T, m); None for a system without inputs.
+
+    The index of pandas inputs must be that of `y`.
+    """
+    require_same_index(y, inputs, "inputs")
     m = system.input_dim
     if inputs is None:
         if m:
@@ -159,7 +164,7 @@ def read_inputs(
     if not m:
         msg = "inputs: got a value, want None, as the system has neither B nor D"
         raise ValueError(msg)
-    a = as_float_array(inputs, "inputs", dtype=np.float64)
+    a = as_float_array(plain_values(inputs), "inputs", dtype=np.float64)
     if a.ndim == 1 and m == 1:
         a = a[:, np.newaxis]
     if a.ndim < 2 or a.shape[-2:] != (n_steps, m):
@@ -222,6 +227,27 @@ def outputs(
     return {name: given[name] if name in given else aligned(shapes[name]) for name in wanted}
 
 
+def joined_rows(a: Array | None, batch: tuple[int, ...]) -> Array | None:
+    """Output as the kernels want it: (N, T, width), a view of the same memory."""
+    if a is None:
+        return None
+    wide = a if a.ndim == len(batch) + 2 else a[..., np.newaxis]
+    view = wide.view()
+    view.shape = (math.prod(batch), *wide.shape[-2:])
+    return view
+
+
+def as_given(a: Array | None, dtype: Any, y: Any, as_it_is: bool, observed: bool = False) -> Any:
+    """A result in the precision and the library of `y`, with its index.
+
+    `observed` says that its columns are those of `y`.
+    """
+    if a is None or as_it_is:
+        return a
+    own = like(a.astype(dtype, copy=False), y)
+    return per_step_of(own, y) if observed else per_step(own, y)
+
+
 def aligned(shape: tuple[int, ...]) -> Array:
     """Uninitialised memory that starts at a cache line, so that kernels may write whole lines."""
     size = math.prod(shape)
@@ -239,16 +265,22 @@ def refuse_unknown(library: str, **given: Any) -> None:
 
 
 @contextmanager
-def reporting(progress: bool, n_steps: int) -> Iterator[Callable[[int], None] | None]:
-    """A tqdm bar over the steps, as a function of the number done; None without progress."""
+def reporting(
+    progress: bool, n_steps: int | None, unit: str = " steps"
+) -> Iterator[Callable[[int], None] | None]:
+    """A tqdm bar over the steps, as a function of the number done; None without progress.
+
+    Without a number of steps it counts.
+    """
     if not progress:
         yield None
         return
     from tqdm import tqdm
 
-    with tqdm(total=n_steps, unit=" steps", unit_scale=True) as bar:
+    with tqdm(total=n_steps, unit=unit, unit_scale=True) as bar:
         yield lambda done: bar.update(done - bar.n)
-        bar.update(n_steps - bar.n)
+        if n_steps is not None:
+            bar.update(n_steps - bar.n)
 
 
 def starts(system: LinearSystem, state: Any, batch: tuple[int, ...]) -> tuple[Array, Array, Array]:

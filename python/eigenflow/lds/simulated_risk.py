@@ -1,7 +1,6 @@
-"""The Monte Carlo twin of `risk`, and the warning where float64 ends."""
+"""The Monte Carlo twin of `risk`."""
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from eigenflow._rng import RNGLike, key_from
 from eigenflow.lds import extended
 from eigenflow.lds.innovations import PlainSystem, innovations_form, plain
 from eigenflow.lds.learners import StateLearner
-from eigenflow.lds.margins import stability_margins
+from eigenflow.lds.margins import warn_if_beyond_float64
 from eigenflow.lds.population_risk import (
     Learner,
     excess_of,
@@ -100,18 +99,6 @@ def simulated_risk(
     by_series = squares.mean(axis=0)
     error = float(by_series.std(ddof=1)) / math.sqrt(count)
     return SimulatedRisk(float(by_series.mean()), error, squares.mean(axis=1), count)
-
-
-def warn_if_beyond_float64(A: Array, horizon: int, who: str, stacklevel: int = 3) -> None:
-    """Warn if unit noise is lost in the rounding of the state before the horizon."""
-    limit = stability_margins(A).representable_horizon
-    if horizon > limit:
-        warnings.warn(
-            f"{who}: the horizon {horizon} is beyond the {limit:.3g} steps after which float64 "
-            "loses noise of unit size in the rounding of the state",
-            RuntimeWarning,
-            stacklevel=stacklevel,
-        )
 
 
 def _state_paths(

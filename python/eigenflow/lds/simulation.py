@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from eigenflow._core import lds as _kernels
 from eigenflow._rng import RNGLike, key_from
+from eigenflow.lds.margins import warn_if_beyond_float64
 from eigenflow.lds.series import packed, read_inputs, read_observations, require_system
 from eigenflow.lds.smoothing import smooth
 from eigenflow.lds.structure import MANY, as_count
@@ -74,6 +75,12 @@ def simulate(
     ValueError
         If a count is negative, or a shape does not fit.
 
+    Warns
+    -----
+    RuntimeWarning
+        If the path is longer than float64 can follow: the state of an unstable system grows until
+        noise of unit size is lost in its rounding (`stability_margins`, `representable_horizon`).
+
     Notes
     -----
     Cost: 2 n^2 flops and n + p normal numbers a step. Given observations, a free path plus the
@@ -99,6 +106,9 @@ def simulate(
     observed = None if given is None else _observed(system, given, length)
     batch = system.batch_shape if observed is None else observed.shape[:-2]
     known = read_inputs(system, inputs, batch, length)
+    if not system.time_varying:
+        for A in system.A.reshape(-1, *system.A.shape[-2:]):
+            warn_if_beyond_float64(A, length, "simulate")
     generator = np.random.Generator(np.random.Philox(key=key_from(rng)))
     free = _Draw(system, batch, length, known).draw(generator, 1 if series is None else series)
     if observed is not None:

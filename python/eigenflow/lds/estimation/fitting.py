@@ -1,5 +1,6 @@
 """Maximum likelihood by quasi-Newton steps on the exact score, or by the EM algorithm."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,10 +8,11 @@ import numpy as np
 import scipy.optimize
 
 from eigenflow._arrays import Array, as_float_array
+from eigenflow._index import plain_values, require_same_index
 from eigenflow._threads import resolve_workers
 from eigenflow.lds.estimation.model import StateSpaceModel
-from eigenflow.lds.estimation.scoring import score
-from eigenflow.lds.series import refuse_infinite
+from eigenflow.lds.estimation.scoring import ScoreResult, score
+from eigenflow.lds.series import refuse_infinite, reporting
 from eigenflow.lds.structure import as_count
 from eigenflow.lds.system import LinearSystem
 
@@ -91,10 +93,12 @@ def fit(
     model: Any,
     y: Any,
     *,
+    inputs: Any = None,
     start: Any = None,
     method: Method = "lbfgs",
     max_iterations: int = 1000,
     rtol: float = 1e-13,
+    progress: bool = False,
     workers: int | None = None,
     check_finite: bool = True,
 ) -> FitResult:
@@ -104,8 +108,11 @@ def fit(
     ----------
     model : StateSpaceModel
         `local_level`, `structural`, `arma`, `free_matrices`, or one of your own.
-    y : array_like, shape (T, p), or (T,) when p = 1
-        Observations; NaN marks a missing number.
+    y : array_like, shape ``(*batch, T, p)``, or (T,) when p = 1
+        Observations; NaN marks a missing number. A batch is a panel: series of one system, whose
+        log-likelihoods add up.
+    inputs : array_like, optional
+        As in `filter`, for a model whose system has some.
     start : array_like or dict, optional
         Parameters to start from. The likelihood may have several maxima: the nearest is found.
     method : {"lbfgs", "em"}
@@ -116,8 +123,10 @@ def fit(
         Most steps.
     rtol : float
         Stop when the log-likelihood changes less than this times its size.
+    progress : bool
+        Count the steps of the search on a bar.
     workers : int, optional
-        Accepted for uniformity; one series is one thread.
+        Threads over the series of a batch.
     check_finite : bool
         Refuse infinite observations.
 
@@ -156,46 +165,77 @@ def fit(
     if not 0 <= rtol < 1:
         msg = f"rtol: got {rtol}, want a number of at least 0 and below 1"
         raise ValueError(msg)
-    observed = as_float_array(y, "y", ndim=(1, 2), dtype=np.float64, check_finite=False)
+    require_same_index(y, inputs, "inputs")
+    observed = as_float_array(plain_values(y), "y", dtype=np.float64, check_finite=False)
     if not np.isfinite(observed).any():
         msg = "y: got no observed number, want at least one"
         raise ValueError(msg)
     if check_finite:
         refuse_infinite(observed)
     table = observed[:, None] if observed.ndim == 1 else observed
-    first = model.start_params(table) if start is None else model.read(start)
-    score(model.system(first), observed, check_finite=check_finite)  # checks the rest
+    data = _Data(table, inputs, workers)
+    # Where a search starts is a matter of sizes: those of all series, one after the other.
+    long = table.reshape(-1, table.shape[-1])
+    first = model.start_params(long) if start is None else model.read(start)
+    score(model.system(first), observed, inputs=inputs, check_finite=check_finite)  # the rest
     search = {"lbfgs": _quasi_newton, "em": _em}.get(method)
     if search is None:
         msg = f"method: got {method!r}, want 'lbfgs' or 'em'"
         raise ValueError(msg)
-    return _result(model, table, method, *search(model, table, first, steps, rtol))
+    with reporting(progress, None) as report:
+        found = search(model, data, first, steps, rtol, report or (lambda _: None))
+    return _result(model, data, method, *found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """What a model is fitted to."""
+
+    y: Array
+    inputs: Any
+    workers: int | None
+
+    def score(self, model: StateSpaceModel, params: Array) -> tuple[float, Array]:
+        """Log-likelihood and gradient in the parameters."""
+        return model.score(params, self.y, inputs=self.inputs, workers=self.workers)
+
+    def score_of(self, system: LinearSystem) -> ScoreResult:
+        """Derivatives in the matrices."""
+        return score(system, self.y, inputs=self.inputs, workers=self.workers)
 
 
 _Found = tuple[Array, int, bool, str]
+_Report = Callable[[int], None]
 
 
 def _quasi_newton(
-    model: StateSpaceModel, y: Array, first: Array, steps: int, rtol: float
+    model: StateSpaceModel, data: _Data, first: Array, steps: int, rtol: float, report: _Report
 ) -> _Found:
     transform = model.transform(_unit(model, first))
-    size = max(1, int(np.isfinite(y).sum()))
+    size = max(1, int(np.isfinite(data.y).sum()))
 
     def loss(u: Array) -> tuple[float, Array]:
         params = transform.params(u)
         try:
-            value, slope = model.score(params, y)
+            value, slope = data.score(model, params)
         except (ValueError, np.linalg.LinAlgError):
             return np.inf, np.zeros_like(u)  # outside of where there is a likelihood: shorter step
         return -value / size, -(transform.jacobian(u).T @ slope) / size
 
-    u, used = transform.inverse(first), 0
+    u, used, done = transform.inverse(first), 0, 0
+
+    def after_step(_: Array) -> None:
+        nonlocal done
+        done += 1
+        report(done)
+
     for _ in range(_RESTARTS):
         found = scipy.optimize.minimize(
             loss,
             u,
             jac=True,
             method="L-BFGS-B",
+            callback=after_step,
             options={"maxiter": steps - used, "ftol": rtol, "gtol": 1e-9, "maxcor": 20},
         )
         u, used = found.x, used + int(found.nit)
@@ -214,24 +254,28 @@ def _unit(model: StateSpaceModel, first: Array) -> float:
     return max(sizes, default=1.0) or 1.0
 
 
-def _em(model: StateSpaceModel, y: Array, first: Array, steps: int, rtol: float) -> _Found:
+def _em(
+    model: StateSpaceModel, data: _Data, first: Array, steps: int, rtol: float, report: _Report
+) -> _Found:
     if model.em_step is None:
         msg = "method: got 'em', want 'lbfgs': the model has no EM step"
         raise ValueError(msg)
     params, before = first, -np.inf
     for step in range(steps):
         system = model.system(params)
-        found = score(system, y)
-        if found.log_likelihood - before <= rtol * abs(found.log_likelihood):
+        found = data.score_of(system)
+        total = float(np.sum(found.log_likelihood))
+        if total - before <= rtol * abs(total):
             return params, step, True, "the log-likelihood no longer grows"
-        before = found.log_likelihood
+        before = total
         params = model.em_step(params, found, system)
+        report(step + 1)
     return params, steps, False, f"{steps} steps were not enough"
 
 
 def _result(
     model: StateSpaceModel,
-    y: Array,
+    data: _Data,
     method: str,
     params: Array,
     n_iterations: int,
@@ -239,17 +283,18 @@ def _result(
     message: str,
 ) -> FitResult:
     system = model.system(params)
-    found = score(system, y)
-    covariance = _covariance(model, y, params)
-    n_free = len(params) + system.diffuse_directions.shape[1]
-    deviance = -2 * found.log_likelihood
+    found = data.score_of(system)
+    total = float(np.sum(found.log_likelihood))
+    covariance = _covariance(model, data, params)
+    n_free = len(params) + found.n_series * system.diffuse_directions.shape[-1]
+    deviance = -2 * total
     return FitResult(
         names=model.names,
         params=params,
         standard_errors=np.sqrt(np.diag(covariance)),
         covariance=covariance,
         system=system,
-        log_likelihood=found.log_likelihood,
+        log_likelihood=total,
         aic=deviance + 2 * n_free,
         bic=deviance + np.log(found.n_observed) * n_free,
         score=model.gradient(params, found),
@@ -263,7 +308,7 @@ def _result(
     )
 
 
-def _covariance(model: StateSpaceModel, y: Array, params: Array) -> Array:
+def _covariance(model: StateSpaceModel, data: _Data, params: Array) -> Array:
     """Inverse of minus the Hessian, over the parameters that are not on the edge."""
     kinds = model.kinds or ()
     unit = _unit(model, params)
@@ -278,7 +323,7 @@ def _covariance(model: StateSpaceModel, y: Array, params: Array) -> Array:
             for sign in (1, -1):
                 moved = params.copy()
                 moved[i] += sign * h
-                slopes.append(model.score(moved, y)[1][inside])
+                slopes.append(data.score(model, moved)[1][inside])
             hessian[row] = (slopes[0] - slopes[1]) / (2 * h)
         information = -(hessian + hessian.T) / 2
         np.linalg.cholesky(information)  # raises where it is not a maximum

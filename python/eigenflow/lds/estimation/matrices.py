@@ -7,10 +7,10 @@ import numpy as np
 
 from eigenflow._arrays import Array
 from eigenflow.lds.estimation.model import StateSpaceModel
-from eigenflow.lds.estimation.scoring import ScoreResult, plain_matrices
+from eigenflow.lds.estimation.scoring import ScoreResult, one_system
 from eigenflow.lds.system import LinearSystem
 
-_FREE = ("A", "C", "Q", "R", "state_offset", "obs_offset", "mean0")
+_FREE = ("A", "C", "Q", "R", "B", "D", "state_offset", "obs_offset", "mean0")
 _COVS = ("Q", "R")
 _EM = {"A", "C", "Q", "R"}
 
@@ -23,13 +23,14 @@ def free_matrices(system: LinearSystem, free: Sequence[str] = ("Q", "R")) -> Sta
     system : LinearSystem
         Where the search starts, one time-invariant system.
     free : sequence of str
-        Among A, C, Q, R, state_offset, obs_offset and mean0.
+        Among A, C, Q, R, B, D, state_offset, obs_offset and mean0.
 
     Returns
     -------
     StateSpaceModel
         Parameters like A[0,1]; for a covariance the lower triangle of its Cholesky factor,
-        root_Q[1,0]. There is an EM step where only A, C, Q and R are free.
+        root_Q[1,0]. There is an EM step where only A, C, Q and R are free and the noises are not
+        correlated.
 
     Raises
     ------
@@ -40,7 +41,8 @@ def free_matrices(system: LinearSystem, free: Sequence[str] = ("Q", "R")) -> Sta
     -----
     With A, C and Q all free the states may be turned without a change of the likelihood: it is
     then flat in some directions, and standard errors are infinite. The EM step is that of Shumway
-    and Stoffer (J. Time Series Anal. 3, 1982), written with the score: Q + 2 Q G Q / (T - 1).
+    and Stoffer (J. Time Series Anal. 3, 1982), written with the score: Q + 2 Q G Q / (T - 1). With
+    inputs and offsets it is the same, as these are known, and over a panel the sums run over all.
 
     Examples
     --------
@@ -48,11 +50,12 @@ def free_matrices(system: LinearSystem, free: Sequence[str] = ("Q", "R")) -> Sta
     >>> free_matrices(LinearSystem(1.0, 1.0, 4.0, 9.0)).names
     ('root_Q[0,0]', 'root_R[0,0]')
     """
-    plain_matrices(system)
+    one_system(system)
     names = tuple(free)
     for name in names:
-        if name not in _FREE:
-            msg = f"free: got {name!r}, want names among {', '.join(_FREE)}"
+        if name not in _FREE or getattr(system, name) is None:
+            have = [name for name in _FREE if getattr(system, name) is not None]
+            msg = f"free: got {name!r}, want names among {', '.join(have)}"
             raise ValueError(msg)
     layout = [(name, _entries(system, name)) for name in names]
 
@@ -92,14 +95,14 @@ def free_matrices(system: LinearSystem, free: Sequence[str] = ("Q", "R")) -> Sta
         build,
         None,
         lambda _: first,
-        em_step if set(names) <= _EM else None,
+        em_step if set(names) <= _EM and system.cross_cov is None else None,
     )
 
 
 def _arguments(system: LinearSystem) -> dict[str, Any]:
     """Arguments that make the same system again, the start included."""
-    names = ("A", "C", "Q", "R", "state_offset", "obs_offset", "mean0", "cov0")
-    made = {name: getattr(system, name) for name in names}
+    names = ("A", "C", "Q", "R", "B", "D", "cross_cov", "state_offset", "obs_offset")
+    made = {name: getattr(system, name) for name in (*names, "mean0", "cov0")}
     directions = system.diffuse_directions
     if directions.size:
         made["diffuse"] = np.any(directions != 0, axis=1)
@@ -130,11 +133,11 @@ def _em_matrices(found: ScoreResult, system: LinearSystem, free: set[str]) -> di
     The new A makes the next Q smaller: Q is what is left of the mean of (x' - A x)(x' - A x)'.
     """
     out = {name: np.array(getattr(system, name)) for name in _EM}
-    n = found.n_steps
+    series, n = found.n_series, found.n_steps
     before = found.second_moment - found.last_moment
     for matrix, noise, moment, count in (
-        ("A", "Q", before, n - 1),
-        ("C", "R", found.second_moment, n),
+        ("A", "Q", before, series * (n - 1)),
+        ("C", "R", found.second_moment, series * n),
     ):
         cov = out[noise]
         shift = np.zeros_like(out[matrix])

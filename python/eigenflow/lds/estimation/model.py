@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from eigenflow._arrays import Array, as_float_array
-from eigenflow.lds.estimation.scoring import FIELDS, ScoreResult, score
+from eigenflow.lds.estimation.scoring import FIELDS, ScoreResult, scored
 from eigenflow.lds.estimation.transforms import KINDS, Transform
 from eigenflow.lds.system import LinearSystem
 
@@ -91,10 +91,12 @@ class StateSpaceModel:
             out.append({name: dx for name, dx in column.items() if np.any(dx)})
         return out
 
-    def score(self, params: Any, y: Any) -> tuple[float, Array]:
-        """Log-likelihood and its exact gradient in the parameters."""
-        found = score(self.system(params), y)
-        return found.log_likelihood, self.gradient(params, found)
+    def score(
+        self, params: Any, y: Any, *, inputs: Any = None, workers: int | None = None
+    ) -> tuple[float, Array]:
+        """Log-likelihood, of all series together, and its exact gradient in the parameters."""
+        found = scored(self.system(params), y, inputs, workers, moments=False)
+        return float(np.sum(found.log_likelihood)), self.gradient(params, found)
 
     def gradient(self, params: Any, found: ScoreResult) -> Array:
         """Chain rule from the derivatives in the matrices."""
@@ -116,5 +118,7 @@ class StateSpaceModel:
     def _matrices(self, params: Array) -> dict[str, Array]:
         made = self.build(params)
         if isinstance(made, dict):
-            return {k: np.asarray(v, np.float64) for k, v in made.items() if k in FIELDS}
-        return {name: np.asarray(getattr(made, name)) for name in FIELDS}
+            parts = {name: made.get(name) for name in FIELDS}
+        else:
+            parts = {name: getattr(made, name) for name in FIELDS}
+        return {k: np.asarray(v, np.float64) for k, v in parts.items() if v is not None}

@@ -1,5 +1,6 @@
 """The score: derivatives of the log-likelihood with respect to all matrices of a system."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,19 @@ import numpy as np
 
 from eigenflow._arrays import Array
 from eigenflow._core import lds_score as _kernels
-from eigenflow.lds.series import EXACT_DIFFUSE, PROPER, read_observations, refuse_infinite
+from eigenflow._threads import resolve_workers
+from eigenflow.lds.series import (
+    EXACT_DIFFUSE,
+    PROPER,
+    one_axis,
+    packed,
+    per_series,
+    read_inputs,
+    read_observations,
+    refuse_infinite,
+    require_system,
+    starts,
+)
 from eigenflow.lds.system import LinearSystem
 
 FIELDS = (
@@ -15,6 +28,9 @@ FIELDS = (
     "C",
     "Q",
     "R",
+    "cross_cov",
+    "B",
+    "D",
     "state_offset",
     "obs_offset",
     "mean0",
@@ -29,31 +45,37 @@ class ScoreResult:
 
     Attributes
     ----------
-    log_likelihood : float
+    log_likelihood : float or ndarray, shape batch
+        Of each series.
     A, C, Q, R, state_offset, obs_offset, mean0, cov0, diffuse_directions : ndarray
-        A small change dA moves the log-likelihood by the sum of A * dA, and so on. For the
-        symmetric ones the change must be symmetric.
+    cross_cov, B, D : ndarray, or None where the system has none
+        A small change dA moves the log-likelihood, in a batch the sum of all, by the sum of A * dA,
+        and so on. For the symmetric ones the change must be symmetric.
     second_moment, last_moment : (n, n) ndarray
         Sum over all steps of the mean of x_t x_t' given the data, and the last term of it; what
-        the EM algorithm needs besides the derivatives.
-    n_steps, n_observed : int
-        Steps, and numbers that were not missing.
+        the EM algorithm needs besides the derivatives. In a batch sums as well.
+    n_series, n_steps, n_observed : int
+        Series, the steps of each, and all numbers that were not missing.
     diffuse_convention : str
         Names the constant in the log-likelihood.
     """
 
-    log_likelihood: float
+    log_likelihood: Any
     A: Array
     C: Array
     Q: Array
     R: Array
+    cross_cov: Array | None
+    B: Array | None
+    D: Array | None
     state_offset: Array
     obs_offset: Array
     mean0: Array
     cov0: Array
     diffuse_directions: Array
-    second_moment: Array
-    last_moment: Array
+    second_moment: Any
+    last_moment: Any
+    n_series: int
     n_steps: int
     n_observed: int
     diffuse_convention: str
@@ -63,7 +85,14 @@ class ScoreResult:
         return float(sum(np.sum(getattr(self, name) * dx) for name, dx in change.items()))
 
 
-def score(system: LinearSystem, y: Any, *, check_finite: bool = True) -> ScoreResult:
+def score(
+    system: LinearSystem,
+    y: Any,
+    *,
+    inputs: Any = None,
+    workers: int | None = None,
+    check_finite: bool = True,
+) -> ScoreResult:
     r"""Gradient of the log-likelihood, exactly, at the cost of a filter and a smoother.
 
     For a parameter map theta -> system, the chain rule with the derivative of the matrices gives
@@ -72,9 +101,14 @@ def score(system: LinearSystem, y: Any, *, check_finite: bool = True) -> ScoreRe
     Parameters
     ----------
     system : LinearSystem
-        One time-invariant system without inputs and with uncorrelated noises.
-    y : array_like, shape (T, p), or (T,) when p = 1
-        Observations; NaN marks a missing number.
+        Any: one or a batch, also one that changes in time.
+    y : array_like, shape ``(*batch, T, p)``, or (T,) when p = 1
+        Observations; NaN marks a missing number. The series of a batch that share a system are a
+        panel: derivatives are those of the sum of their log-likelihoods.
+    inputs : array_like, optional
+        As in `filter`, for a system that has some.
+    workers : int, optional
+        Threads over the series of a batch; any number gives the same bytes.
     check_finite : bool
         Refuse infinite observations.
 
@@ -99,11 +133,14 @@ def score(system: LinearSystem, y: Any, *, check_finite: bool = True) -> ScoreRe
         \partial_R = \tfrac12 \sum (u_t u_t^\top - D_t),
 
     with :math:`u_t = F^{-1} v_t - K_t^\top r_t` and :math:`D_t = F^{-1} + K_t^\top N_t K_t`
-    (Koopman and Shephard, Biometrika 79, 1992). A diffuse start is a regression on the first state
-    with a flat law, which is integrated out: the likelihood is that of `log_likelihood`, exact
-    diffuse with all constants. Cost: about 12 n^3 flops a step until the covariance is steady,
-    then 6 n (n + p) for the mean and for each diffuse direction; memory 8 (n + p) bytes a step
-    for each.
+    (Koopman and Shephard, Biometrika 79, 1992), and for correlated noises
+    :math:`\partial_S = \sum (r_t u_t^\top + N_t K_t)`. Those of inputs and offsets are sums of
+    :math:`r_t` and :math:`u_t` times what they multiply. A diffuse start is a regression on the
+    first state with a flat law, whose coefficients join the covariance once the data determine them
+    well (de Jong and Chu-Chun-Lin, J. Time Series Anal. 15, 1994): the likelihood is that of
+    `log_likelihood`, exact diffuse with all constants. Cost: about 14 n^3 flops a step until the
+    covariance is steady, then 8 n (n + p); memory 8 (n + p) bytes a step, and 8 n (3 n + 2 p) for
+    each step with its own covariance.
 
     Examples
     --------
@@ -116,29 +153,78 @@ def score(system: LinearSystem, y: Any, *, check_finite: bool = True) -> ScoreRe
     >>> bool(abs(found.Q[0, 0]) < 1e-8), bool(abs(found.R[0, 0]) < 1e-8)  # its maximum
     (True, True)
     """
-    matrices = plain_matrices(system)
+    return scored(system, y, inputs, workers, check_finite, moments=True)
+
+
+def scored(
+    system: LinearSystem,
+    y: Any,
+    inputs: Any,
+    workers: int | None,
+    check_finite: bool = True,
+    *,
+    moments: bool,
+) -> ScoreResult:
+    """As `score`; without `moments` these are None, and the cost is a third less."""
+    require_system(system)
     observations, _ = read_observations(system, y)
-    if observations.ndim != 2:
-        msg = f"y: got shape {observations.shape}, want one series"
-        raise ValueError(msg)
+    batch, n_steps = observations.shape[:-2], observations.shape[-2]
     if check_finite:
         refuse_infinite(observations)
-    start = (system.mean0, system.cov0, system.diffuse_directions)
-    found = _kernels.score(matrices, start, observations)
-    convention = EXACT_DIFFUSE if system.diffuse_directions.size else PROPER
-    return ScoreResult(**found, n_steps=len(observations), diffuse_convention=convention)
+    found = _kernels.score(
+        packed(system, batch),
+        starts(system, None, batch),
+        one_axis(observations, batch),
+        read_inputs(system, inputs, batch, n_steps, y),
+        resolve_workers(workers),
+        moments,
+        batch,
+    )
+    sums: dict[str, Any] = {name: _sum_of(system, name, found.get(name), batch) for name in FIELDS}
+    for name in ("second_moment", "last_moment"):
+        shape = (*system.batch_shape, system.state_dim, system.state_dim)
+        sums[name] = _summed(found[name], batch, shape, 2) if moments else None
+    return ScoreResult(
+        **sums,
+        log_likelihood=per_series(found["log_likelihood"], batch),
+        n_series=math.prod(batch),
+        n_steps=n_steps,
+        n_observed=int(found["n_observed"].sum()),
+        diffuse_convention=EXACT_DIFFUSE if system.diffuse_directions.size else PROPER,
+    )
 
 
-def plain_matrices(system: Any) -> tuple[Array, ...]:
-    """Read one time-invariant system without inputs or correlated noises, or say what it has."""
-    if not isinstance(system, LinearSystem):
-        msg = f"system: got {type(system).__name__}, want a LinearSystem"
-        raise TypeError(msg)
-    for name in ("B", "D", "cross_cov"):
-        if getattr(system, name, None) is not None:
-            msg = f"system: got a {name}, want none: the score does not know it"
-            raise ValueError(msg)
-    if np.ndim(system.A) != 2 or getattr(system, "n_steps", None) is not None:
+_VECTORS = ("state_offset", "obs_offset", "mean0")
+_OF_START = ("mean0", "cov0", "diffuse_directions")
+
+
+def _sum_of(system: LinearSystem, name: str, found: Any, batch: tuple[int, ...]) -> Any:
+    """Derivatives of all series, (N, ...), as the derivative in what the system holds."""
+    entry = getattr(system, name)
+    if entry is None:
+        return None
+    core = 1 if name in _VECTORS else 2
+    if name not in _OF_START and not (system.time_varying and entry.ndim > core):
+        return _summed(
+            found, batch, (*entry.shape[:-core], 1, *entry.shape[-core:]), core + 1
+        ).reshape(entry.shape)
+    return _summed(found, batch, entry.shape, core if name in _OF_START else core + 1)
+
+
+def _summed(found: Array, batch: tuple[int, ...], shape: tuple[int, ...], core: int) -> Array:
+    """Sum over the axes of a batch that `shape`, which ends with `core` others, does not have."""
+    own = shape[-core:]
+    full = found.reshape(*batch, *own)
+    lead = shape[:-core]
+    full = full.sum(axis=tuple(range(len(batch) - len(lead))))
+    shared = tuple(i for i, length in enumerate(lead) if length == 1)
+    return np.asarray(full.sum(axis=shared, keepdims=True))
+
+
+def one_system(system: Any) -> LinearSystem:
+    """Refuse a batch, and matrices that change in time."""
+    given = require_system(system)
+    if given.batch_shape or given.time_varying:
         msg = "system: got a batch or time-varying matrices, want one time-invariant system"
         raise ValueError(msg)
-    return (system.A, system.C, system.Q, system.R, system.state_offset, system.obs_offset)
+    return given
