@@ -151,7 +151,7 @@ def flow_problem(
         if not later:
             _require_valid(array, key, name, check_finite)
     dtype = common_float_dtype(*(a for a in arrays.values() if a.ndim), arrays[name])
-    shape = _broadcast_shape(arrays)
+    shape = broadcast_shape(arrays)
     xp = namespace(kind)
     full = {k: xp.broadcast_to(a.astype(dtype, copy=False), shape) for k, a in arrays.items()}
     # Kernels on the device pack their inputs themselves.
@@ -188,7 +188,8 @@ def _require_valid(a: Any, name: str, observations: str, check_finite: bool) -> 
         require_non_negative(a, name, nan_too=check_finite)
 
 
-def _broadcast_shape(arrays: dict[str, Any]) -> tuple[int, ...]:
+def broadcast_shape(arrays: dict[str, Any]) -> tuple[int, ...]:
+    """Return the common shape; an error names the last array."""
     try:
         return np.broadcast_shapes(*(a.shape for a in arrays.values()))
     except ValueError:

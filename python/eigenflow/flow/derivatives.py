@@ -11,7 +11,7 @@ from eigenflow._arrays import Array, like
 from eigenflow._blocks import blocks
 from eigenflow._flow_problem import Problem, as_times, flow_problem, reader, require_known
 from eigenflow._threads import resolve_workers
-from eigenflow.flow.path import Coupling
+from eigenflow.flow.path import Coupling, evolve
 
 __all__ = ["FlowDerivatives", "FlowGradients", "derivatives", "jvp", "vjp"]
 
@@ -109,16 +109,7 @@ def derivatives(
     when = as_times(times)
     shape = when.shape + problem.shape
     fields = {name: problem.empty(shape) for name in ("theta", *map(_field, names))}
-    problem.kernels.evolve(
-        problem.z,
-        problem.eigenvalues,
-        problem.b0,
-        when.ravel(),
-        depth,
-        coupling == "separate",
-        fields,
-        resolve_workers(workers),
-    )
+    evolve(problem, when, depth, coupling, fields, workers)
     given = {key: like(fields[_field(key)], z) if key in names else None for key in ARGUMENTS}
     return FlowDerivatives(like(fields["theta"], z), **given)
 

@@ -123,7 +123,7 @@ def solve(
     theta = check_out(
         out, when.shape + problem.shape, problem.dtype, *problem.arrays, kind=problem.kind
     )
-    _evolve(problem, when, depth, coupling, {"theta": theta}, workers)
+    evolve(problem, when, depth, coupling, {"theta": theta}, workers)
     return out if out is not None else like(theta, z)
 
 
@@ -166,7 +166,7 @@ def state(
     when = as_times(times)
     names = ("theta", "residual", "a", "b", "beta", "learned_eigenvalues")
     fields = {name: problem.empty(when.shape + problem.shape) for name in names}
-    _evolve(problem, when, depth, coupling, fields, workers)
+    evolve(problem, when, depth, coupling, fields, workers)
     return FlowState(**{name: like(field, z) for name, field in fields.items()})
 
 
@@ -256,7 +256,7 @@ def learned_eigenvalues(
     return like(learned, theta)
 
 
-def _evolve(
+def evolve(
     problem: Problem,
     times: Array,
     depth: int,
@@ -264,6 +264,7 @@ def _evolve(
     out: dict[str, Any],
     workers: int | None,
 ) -> None:
+    """Fill the wanted fields at these times; refuse what the kernel finds wrong."""
     valid = problem.kernels.evolve(
         problem.z,
         problem.eigenvalues,

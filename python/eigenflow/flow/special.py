@@ -6,7 +6,7 @@ import numpy as np
 
 from eigenflow._arrays import Array, as_float_array, like
 from eigenflow._blocks import blocks
-from eigenflow._flow_problem import flow_problem, host_only
+from eigenflow._flow_problem import broadcast_shape, flow_problem, host_only
 from eigenflow.flow.descent import _positive
 from eigenflow.flow.path import solve
 
@@ -62,7 +62,7 @@ def diagonal_network(
             "want 0 or values from 1e-150 to 1e150"
         )
         raise ValueError(msg)
-    _require_broadcast("scale", z=fit, scale=start)
+    broadcast_shape({"z": fit, "scale": start})
     dtype = np.result_type(*(a for a in (fit, start) if a.ndim), fit)
     when = 2 * as_float_array(times, "times", dtype=np.float64, check_finite=False)
     eigenvalues = 4 * np.square(wide)
@@ -155,12 +155,3 @@ def _counts(n_steps: Any) -> Array:
         msg = f"n_steps: got {got}, want non-negative integers below 2^62"
         raise ValueError(msg)
     return counts.reshape(-1).astype(np.int64)
-
-
-def _require_broadcast(name: str, **arrays: Array) -> None:
-    try:
-        np.broadcast_shapes(*(a.shape for a in arrays.values()))
-    except ValueError:
-        shapes = ", ".join(f"{key} {a.shape}" for key, a in arrays.items())
-        msg = f"{name}: got shapes that do not broadcast ({shapes}), want compatible ones"
-        raise ValueError(msg) from None
