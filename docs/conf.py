@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "run_code",
+    "reliability",
 ]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2}

@@ -44,7 +44,7 @@ def write(name: str, row: Row, figure: Figure, *, full: bool) -> None:
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if figure.holds is None and name in rows:
         return
-    flags = " --full" if full and row.when == "nightly" else ""
+    flags = " --full" if full else ""
     rows[name] = {
         "promise": row.promise,
         "test": row.test,
@@ -54,5 +54,5 @@ def write(name: str, row: Row, figure: Figure, *, full: bool) -> None:
         "holds": figure.holds,
         "command": row.command or f"python tests/battery {name}{flags}",
     }
-    ordered = dict(sorted(rows.items(), key=lambda item: int(item[0][1:])))
+    ordered = dict(sorted(rows.items(), key=lambda item: int(item[0].strip("Rb"))))
     RESULTS.write_text(json.dumps(ordered, indent=2, ensure_ascii=False) + "\n")

@@ -340,7 +340,15 @@ def _refuse_unknown(library: str, **asked: tuple[Any, Any]) -> None:
             raise ValueError(msg)
 
 
+def require_range(values: Any, error: float) -> None:
+    """Refuse a result that overflowed: finite numbers may have a larger singular value."""
+    if (len(values) and not math.isfinite(abs(values[0]))) or not math.isfinite(error):
+        msg = f"A: got numbers whose norm is beyond {values.dtype}, want them scaled down"
+        raise ValueError(msg)
+
+
 def _result(fields: dict[str, Any], original: Any, mean: Any) -> SVDResult:
+    require_range(fields["s"], fields["error"])
     norm, looks = fields.pop("norm"), fields.pop("looks")
     for name in ("U", "s", "Vh", "residuals"):
         fields[name] = like(fields[name], original)

@@ -11,6 +11,7 @@ from eigenflow._arrays import like
 from eigenflow._blas import ensure_bound
 from eigenflow._rng import RNGLike, key_from
 from eigenflow._threads import single_blas_thread
+from eigenflow.lowrank.decomposition import require_range
 from eigenflow.lowrank.operands import as_operand, as_weights, self_adjoint
 from eigenflow.lowrank.requests import (
     as_integer,
@@ -167,6 +168,7 @@ def eigh(
         fields = _core.svd.eigh(
             matrix.core, wanted, *limits, bool(positive), once, extra, key, count
         )
+    require_range(fields["eigenvalues"], fields["error"])
     norm, looks = fields.pop("norm"), fields.pop("looks")
     for name in ("eigenvalues", "eigenvectors", "residuals"):
         fields[name] = like(fields[name], A)

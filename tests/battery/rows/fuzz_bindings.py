@@ -20,6 +20,16 @@ from battery.table import Figure, Row
 from eigenflow import ConvergenceError, _core
 
 TYPES = ("f4", "f8", "c8", "c16", "i4", "i8", "u1", "?", ">f8", "O", "U4")
+# RuntimeError: pybind11's for what it cannot read; LookupError: for what is not in a tuple or dict.
+REFUSALS = (
+    TypeError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    MemoryError,
+    ArithmeticError,
+    ConvergenceError,
+)
 INTEGERS = (-(2**63), -(2**31), -1, 0, 1, 2, 7, 1000)
 OTHERS = (None, "x", b"x", 1.5, np.nan, np.inf, [], {}, (), object(), 2**80, True, np.float32(1))
 
@@ -132,7 +142,7 @@ def fuzz(function: Any, arguments: list[Any], calls: int, rng: Any, log: Path) -
         pet(20)
         try:
             function(*given)
-        except (TypeError, ValueError, MemoryError, ArithmeticError, ConvergenceError):
+        except REFUSALS:
             refused += 1
         except Exception as error:
             odd.append(f"{function}: {error!r}")

@@ -125,7 +125,10 @@ def loaders(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], Any]]]:
         ef.nn.save_adapters(model, folder / "good", bits=bits)
         return (folder / "good").read_bytes()
 
-    learner = ef.nn.HALRP(network())
+    inputs, classes = torch.linspace(-1, 1, 48).reshape(8, 6), torch.arange(8) % 3
+    learner = ef.nn.HALRP(network(), ef.nn.HALRPSettings(epochs=1, max_rank=2))
+    learner.fit_task("first", [(inputs, classes)])
+    learner.fit_task("second", [(inputs, classes)])
     learner.save(folder / "good")
     files = {
         "HALRP.load": ((folder / "good").read_bytes(), lambda p: ef.nn.HALRP.load(p, network()))

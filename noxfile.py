@@ -1,0 +1,13 @@
+"""Sessions that are too long for every change: ``nox -s battery -- --full``."""
+
+import nox
+
+nox.options.sessions = ["battery"]
+
+
+@nox.session
+def battery(session: nox.Session) -> None:
+    """Measure the rows of docs/reliability; arguments go to ``python tests/battery``."""
+    session.install("cmake", "ninja", "scikit-build-core", "pybind11")
+    session.install(".[test]", "torch", "safetensors")
+    session.run("python", "tests/battery", *session.posargs)
