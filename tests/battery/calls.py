@@ -300,6 +300,7 @@ LDS = [
     Call("lds.fit", {"y": SERIES}, {}, {"model": ef.lds.local_level(), "max_iterations": 4}),
     Call("lds.identify", {"y": grid(120, low=-1.0)}, {"state_dim": 1, "lags": 4}),
     Call("lds.fit_filter", {"y": SERIES}, {"length": 2}),
+    Call("lds.fit_arx", {"y": SERIES, "inputs": grid(24, low=-1.0)}, {"length": 2}),
     Call("lds.fit_smoothing", {"y": SERIES}),
     Call("lds.min_filter_length", {"A": A, "C": C}),
     Call("lds.filter_length_for", {}, {"horizon": 9, "tol": 0.125}, _system),

@@ -167,6 +167,9 @@ def fit(
         raise ValueError(msg)
     require_same_index(y, inputs, "inputs")
     observed = as_float_array(plain_values(y), "y", dtype=np.float64, check_finite=False)
+    if observed.ndim == 0:
+        msg = "y: got a number, want a series"
+        raise ValueError(msg)
     if not np.isfinite(observed).any():
         msg = "y: got no observed number, want at least one"
         raise ValueError(msg)

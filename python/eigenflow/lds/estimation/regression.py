@@ -195,11 +195,12 @@ def fit_arx(
     b = h if input_length is None else as_count(input_length, "input_length", 1)
     d = as_count(delay, "delay", 0)
     p, m = a.shape[1], u.shape[1]
-    first, past, known = _arx_windows(a, u, h, b, d)
+    first = max(h, d + b - 1)  # the first step that can be predicted
     size, n_rows = h * p + b * m, len(a) - first
     if n_rows < size + p:
         msg = f"y: got {len(a)} steps, want at least {first + size + p} for {size} weights a row"
         raise ValueError(msg)
+    _, past, known = _arx_windows(a, u, h, b, d)
     R = triangular_factor(past, known, HankelData(a, first, 1, n_rows))
     require_independent(R[:size, :size])
     flat = scipy.linalg.solve_triangular(R[:size, :size], R[:size, size:])
