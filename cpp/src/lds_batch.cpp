@@ -16,12 +16,13 @@ void filter(const batch &series, const filter_options &options) {
   const steady_filter shared = series.shared_system
                                    ? steady_for(cursor, n_steps, options.switch_to_steady)
                                    : steady_filter{};
+  batch_progress told(options.progress, series.n_series, n_steps);
   const auto alone = [&](index i, int workers) {
     const problem one = series.at(i);
     filter_options own = options;
     own.workers = workers;
     if (series.n_series > 1)
-      own.progress = {}; // counted below, in series
+      own.progress = {}; // that of all series is told
     model_cursor system(one.system, one.series.inputs);
     const steady_filter steady =
         series.shared_system ? steady_filter{}
@@ -36,11 +37,18 @@ void filter(const batch &series, const filter_options &options) {
   parallel_for(
       n_groups, std::max<index>(1, 8192 / (1 + n_steps)),
       [&](index begin, index end, int) {
-        for (index g = begin; g < end; ++g)
+        for (index g = begin; g < end; ++g) {
           side->run(series, g * width, [&](index i) { with_series(i, 1, alone); });
+          told.add(width);
+        }
       },
       options.workers);
-  for_each_series(n_groups * width, series.n_series, n_steps, options.workers, alone);
+  for_each_series(n_groups * width, series.n_series, n_steps, options.workers,
+                  [&](index i, int workers) {
+                    alone(i, workers);
+                    if (series.n_series > 1)
+                      told.add(1);
+                  });
 }
 
 } // namespace eigenflow::lds

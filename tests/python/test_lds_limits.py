@@ -110,6 +110,8 @@ def test_what_to_store_is_named(function, store, error):
         "lds.smooth(LinearSystem(0.5, 1, 1, 1), long[: 1 << 36], store=())",
         "lds.simulate(LinearSystem(half, np.ones((1, 12)), half, 1), 2_000_000, n_series=3)",
         "lds.smooth(LinearSystem(half, np.ones((1, 12)), half, 1), long[:300_000], method='full')",
+        "lds.filter(LinearSystem(half, np.ones((1, 12)), half, 1), many, store=())",
+        "lds.smooth(LinearSystem(half, np.ones((1, 12)), half, 1), many, store=())",
         "lds.score(LinearSystem(half, np.ones((1, 12)), half, 1), long[:4_000_000])",
         "lds.fit(lds.free_matrices(LinearSystem(half, np.ones((1, 12)), half, 1)), noise)",
     ],
@@ -122,6 +124,7 @@ from eigenflow import lds
 from eigenflow.lds import LinearSystem
 long = np.broadcast_to(0.0, (1 << 40, 1))
 half = np.eye(12) / 2
+many = np.broadcast_to(0.0, (1 << 17, 1000, 1))
 noise = np.random.default_rng(0).standard_normal(100_000)
 threading.Timer(0.25, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:

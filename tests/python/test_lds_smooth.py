@@ -227,3 +227,17 @@ def test_progress_reaches_the_end(function, capsys):
     system = random_system(4, 2, 1)
     function(system, np.zeros((40_000, 1)), progress=True)
     assert "40.0k/40.0k" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("function", [lds.filter, lds.smooth])
+def test_a_batch_is_told_of_as_it_goes(function, capsys, monkeypatch):
+    tqdm = pytest.importorskip("tqdm").tqdm
+    told = []
+    update = tqdm.update
+    monkeypatch.setattr(tqdm, "update", lambda bar, n: told.append(n) or update(bar, n))
+    system = random_system(4, 2, 1)
+    function(system, np.zeros((2000, 50, 1)), progress=True, workers=1)
+    assert "50.0/50.0" in capsys.readouterr().err
+    assert len(told) > 1
+    assert all(n >= 0 for n in told)
+    assert sum(told) == pytest.approx(50)
