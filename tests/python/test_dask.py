@@ -101,6 +101,19 @@ def test_accuracy_for_each_read_beats_svd_compressed():
     assert excess(ours.U.compute(), ours.s, ours.Vh) < excess(*theirs)
 
 
+def test_tasks_of_a_read_are_the_blocks_and_a_small_tree():
+    from eigenflow._map_reduce import lowrank as pieces
+    from eigenflow.dask.rows import DaskRows
+    from eigenflow.dask.running import Runner
+
+    A = Reads(matrix()).array(10)
+    tree = DaskRows(Runner(), A).tree(pieces.fused, pieces.add, np.ones((300, 9)), 1.0)
+    ours = len(dict(tree.__dask_graph__()))
+    assert ours <= 1.2 * 100  # blocks are made in the task that works on them
+    theirs = dask.optimize(*da.linalg.svd_compressed(A, 9, n_power_iter=2, seed=0))
+    assert 3 * ours < len(dict(theirs[1].__dask_graph__())) / 4
+
+
 def test_both_axes_cut_and_few_tall_blocks():
     A = matrix()
     for chunks in ((100, 77), (1000, 100), (1000, 300)):

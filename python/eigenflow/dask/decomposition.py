@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -140,7 +141,8 @@ def _request(
         msg = "passes: got 1 with method='krylov', want 2 or more"
         raise ValueError(msg)
     # Sums are in double precision, and so is what a tolerance can ask for; the norm is not known.
-    as_tolerances(_Like(A), -1.0, rtol, atol)
+    wide = SimpleNamespace(shape=A.shape, dtype=pieces.wide_dtype(A.dtype))
+    as_tolerances(wide, -1.0, rtol, atol)
     return Request(
         rank=None if rank is None else as_integer(rank, "rank", 0, min(A.shape)),
         rtol=rtol,
@@ -151,15 +153,6 @@ def _request(
         residuals=bool(residuals),
         key=key_from(rng),
     )
-
-
-class _Like:
-    """What `as_tolerances` looks at."""
-
-    def __init__(self, A: Any) -> None:
-        self.shape, self.dtype = A.shape, pieces.wide_dtype(A.dtype)
-
-    open: Any = None
 
 
 def _columns(shape: tuple[int, int], request: Request) -> int:

@@ -5,10 +5,18 @@ import math
 import operator
 from collections.abc import Iterator
 from functools import cache
-from typing import SupportsIndex
+from typing import Any, Protocol, SupportsIndex
+
+import numpy as np
 
 from eigenflow import _core
-from eigenflow.lowrank.operands import Operand
+
+
+class Matrix(Protocol):
+    """What tolerances depend on."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
 
 
 def as_integer(value: SupportsIndex, name: str, least: int, most: int = 2**31 - 1) -> int:
@@ -25,7 +33,7 @@ def as_integer(value: SupportsIndex, name: str, least: int, most: int = 2**31 - 
 
 
 def as_tolerances(
-    a: Operand, norm: float, rtol: float | None, atol: float | None
+    a: Matrix, norm: float, rtol: float | None, atol: float | None
 ) -> tuple[float, float]:
     """Return the absolute and the relative tolerance, -1 where it is not asked.
 
