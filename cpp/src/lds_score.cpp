@@ -292,6 +292,11 @@ score_result score(const model &system, const belief &start, const observations 
                    bool moments) {
   require(series.y.cols == system.observation.rows,
           "y: want as many columns as the system has outputs");
+  require(series.inputs.rows == 0 || series.inputs.rows == series.y.rows,
+          "inputs: want one row for each of y");
+  const auto n = count(system.transition.rows), k = count(start.n_diffuse);
+  require(start.mean.size() == n && start.cov.size() == n * n && start.diffuse.size() == n * k,
+          "start: want mean (n), cov (n x n), diffuse (n x n_diffuse)");
   for (const bool early : {true, false}) {
     forward_pass forward(system, start, series);
     forward.run(early);

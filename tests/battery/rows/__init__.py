@@ -6,6 +6,7 @@ from battery.rows import (
     hostile_files,
     interrupts,
     leaks,
+    mpi_faults,
     races,
     ratios,
     sanitizers,
@@ -29,5 +30,6 @@ ROWS = {
     "R11b": races.ROW,
     "R12": suite.THREADS,
     "R13": leaks.ROW,
+    "R15": mpi_faults.ROW,
     "R16": suite.REPRODUCIBLE,
 }
