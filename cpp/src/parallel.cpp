@@ -25,6 +25,10 @@ std::atomic<parallel_runner> program_threads{nullptr};
 std::atomic<void *> program_pool{nullptr};
 std::atomic<int> chosen_workers{0};
 
+// Of all loops of a thread together: many short loops, such as the products of a decomposition,
+// look for Ctrl-C as often as one long loop does.
+thread_local std::int64_t poll_due = 0;
+
 std::int64_t clock_now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 std::int64_t next_poll() {
   return (std::chrono::steady_clock::now() + poll_interval).time_since_epoch().count();
@@ -110,12 +114,12 @@ void set_parallel_runner(parallel_runner run, void *pool) {
 
 void set_interrupt_hook(bool (*hook)()) { interrupt_hook.store(hook); }
 
-interrupt_poll::interrupt_poll() : next_(next_poll()) {}
+interrupt_poll::interrupt_poll() : next_(poll_due) {}
 
 void interrupt_poll::operator()() {
   if (clock_now() < next_)
     return;
-  next_ = next_poll();
+  poll_due = next_ = next_poll();
   if (const auto hook = interrupt_hook.load(); hook != nullptr && hook())
     throw interrupted();
 }
