@@ -38,12 +38,6 @@ const double log_two_pi = std::log(2 * std::numbers::pi);
                        std::to_string(t) + ", want other units");
 }
 
-void check_row(matrix_view<const double> y, index t) {
-  for (index k = 0; k < y.cols; ++k)
-    if (std::isinf(y(t, k)))
-      refuse_infinity(y(t, k), t, k);
-}
-
 bool row_is_finite(matrix_view<const double> y, index t) {
   for (index k = 0; k < y.cols; ++k)
     if (!std::isfinite(y(t, k)))
@@ -395,6 +389,12 @@ void check_outputs(const dense_model &s, index n_steps, const filter_outputs &ou
 }
 
 } // namespace
+
+void check_row(matrix_view<const double> y, index t) {
+  for (index k = 0; k < y.cols; ++k)
+    if (std::isinf(y(t, k)))
+      refuse_infinity(y(t, k), t, k);
+}
 
 steady_filter steady_for(const model_cursor &system, index n_steps, bool wanted) {
   // A fixed point that plain steps need longer for than the series lasts is of no use.

@@ -7,6 +7,7 @@
 // A block soon forgets its start: once A has vanished, filtering from a known state gives what
 // filtering from the right one would give. So a rank filters its block before the scan, and only
 // the steps that still remember are filtered again after it.
+#include "lds_filter.hpp"
 #include "lds_step.hpp"
 
 #include <eigenflow/parallel.hpp>
@@ -53,13 +54,15 @@ element element_of(index n, std::span<const double> values) {
   return e;
 }
 
-// x = (I + P J)^-1 x for the m columns of x.
+// x = (I + P J)^-1 x for the m columns of x; NaN where that is singular, since nothing may be
+// thrown in the middle of a scan.
 void weigh(index n, index m, const double *P, const double *J, double *x) {
   buffer system = small::identity(n), product(count(n * n));
   small::multiply(n, n, n, P, J, product.data());
   for (std::size_t i = 0; i < system.size(); ++i)
     system[i] += product[i];
-  require(small::solve(n, m, system.data(), x), "system: the law between two blocks is singular");
+  if (!small::solve(n, m, system.data(), x))
+    std::fill_n(x, n * m, std::numeric_limits<double>::quiet_NaN());
 }
 
 // second = first followed by second. With M = (I + C1 J2)^-1:
@@ -131,6 +134,8 @@ void resolve_diffuse(index n, const belief &start, element &e, buffer &mean, buf
 // The law after an element, from that before it.
 belief after(element &e, const belief &start) {
   const index n = e.n;
+  for (const double value : e.values)
+    require(std::isfinite(value), "system: got blocks with a law that leaves the range of double");
   if (e.forgets()) {
     belief out{buffer(e.b(), e.b() + n), buffer(e.C(), e.C() + n * n), {}, 0};
     return out;
@@ -180,6 +185,8 @@ memory remember(const model &system, const observations &series, const filter_op
   for (; out.steps < series.y.rows && !e.forgets(); ++out.steps) {
     if (out.steps % 16 == 0)
       poll();
+    if (options.check_finite)
+      check_row(series.y, out.steps);
     cursor.seek(out.steps);
     rows.read(series.y.row(out.steps));
     updates.clear();
@@ -287,7 +294,6 @@ public:
         n_(system.transition.rows), n_steps_(series.y.rows) {}
 
   filter_result run(const guarded_group &ranks) {
-    element before = element::identity(n_);
     if (ranks.rank() == 0)
       result_ = part(system_, start_, series_, 0, n_steps_, out_, options_);
     element own = ranks.size() == 1 ? element::identity(n_) : own_element(ranks.rank() == 0);
@@ -323,8 +329,15 @@ private:
       return e;
     // Beyond the memory, the laws of a known start are those of any.
     known_ = {buffer(e.b(), e.b() + n_), buffer(e.C(), e.C() + n_ * n_), {}, 0};
-    rest_ =
-        part(system_, known_, series_, cut_, n_steps_, first ? filter_outputs{} : out_, options_);
+    try {
+      rest_ =
+          part(system_, known_, series_, cut_, n_steps_, first ? filter_outputs{} : out_, options_);
+    } catch (const argument_error &) {
+      // The same from the first step on, for a message that counts steps from there.
+      part(system_, {buffer(count(n_)), buffer(count(n_ * n_)), {}, 0}, series_, 0, n_steps_, {},
+           options_);
+      throw;
+    }
     std::copy(rest_.final_state.mean.begin(), rest_.final_state.mean.end(), e.b());
     std::copy(rest_.final_state.cov.begin(), rest_.final_state.cov.end(), e.C());
     return e;

@@ -194,6 +194,18 @@ def test_errors_reach_all_ranks():
 
     text = same_error(on_ranks(3, infinite), ValueError, "y: got inf at position (3, 0)")
     assert text.endswith("(on rank 2 of 3)")
+    long_one = np.zeros((5000, 1))
+
+    def infinite_late(comm):
+        block = long_one.copy()
+        if comm.rank == 1:
+            block[4000] = -np.inf
+        return ef.mpi.filter(system, block, comm=comm)
+
+    same_error(on_ranks(3, infinite_late), ValueError, "y: got -inf at position (4000, 0)")
+    huge = LinearSystem(3.0, 1.0, 1.0, 1e300, mean0=0.0, cov0=1.0)
+    results = on_ranks(3, lambda c: ef.mpi.filter(huge, np.full((700, 1), np.nan), comm=c))
+    same_error(results, ValueError, "system: got a variance")
     exact = LinearSystem(0.5, 1.0, 1.0, 0.0)
     results = on_ranks(2, lambda c: ef.mpi.filter(exact, y, comm=c))
     same_error(results, ValueError, "system: got an observed number without noise")

@@ -42,6 +42,20 @@ def test_on_ranks(n_ranks, check):
     assert not said, said
 
 
+def test_a_rank_that_is_killed_ends_the_job():
+    code = (
+        "import os, signal, numpy as np, eigenflow as ef; from mpi4py import MPI\n"
+        "if MPI.COMM_WORLD.rank == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "ef.mpi.svd(np.ones((20, 3)), 2)"
+    )
+    start = launcher()
+    command = [start, *FLAGS, "-n", "2", sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, timeout=60, env=environment(start), check=False
+    )
+    assert done.returncode != 0
+
+
 def test_importing_needs_no_mpi():
     code = "import sys, eigenflow.mpi; sys.exit('mpi4py' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <exception>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,7 +59,8 @@ public:
     });
   }
 
-  // log2(size) rounds; a message is one whole element, which must not be cut.
+  // log2(size) rounds; a message is one whole element, which must not be cut. What op throws is
+  // thrown when all rounds are over, so that no rank waits for this one.
   void exscan(std::span<double> x, const combine &op) const {
     if (x.size() > limit_)
       throw argument_error("x: got " + std::to_string(x.size()) +
@@ -66,6 +68,7 @@ public:
                            std::to_string(limit_));
     std::vector<double> whole(x.begin(), x.end()), got(x.size()), before;
     const int count = static_cast<int>(x.size());
+    std::exception_ptr failure;
     for (int reach = 1; reach < size_; reach *= 2) {
       const int to = rank_ + reach < size_ ? rank_ + reach : MPI_PROC_NULL;
       const int from = rank_ >= reach ? rank_ - reach : MPI_PROC_NULL;
@@ -74,12 +77,18 @@ public:
             "MPI_Sendrecv");
       if (from == MPI_PROC_NULL)
         continue;
-      op(got, whole);
-      if (before.empty())
-        before = got;
-      else
-        op(got, before);
+      try {
+        op(got, whole);
+        if (before.empty())
+          before = got;
+        else
+          op(got, before);
+      } catch (...) {
+        failure = std::current_exception();
+      }
     }
+    if (failure)
+      std::rethrow_exception(failure);
     if (!before.empty())
       std::copy(before.begin(), before.end(), x.begin());
   }
