@@ -97,6 +97,11 @@ index gain_cache::law_near(std::uint64_t pattern, const buffer &cov, double &gap
   if (pattern == all_)
     return -1;
   const index n = system_.n;
+  // A law far below the steady one is held to its own size: it may be about to grow.
+  buffer own(count(n));
+  for (index i = 0; i < n; ++i)
+    own[count(i)] =
+        std::min(steady_.scale[count(i)], std::sqrt(std::max(cov[count(i * n + i)], 0.0)));
   std::size_t compared = 0;
   for (std::size_t k = after_gap_.size(); k-- > 0 && compared < most_compared;) {
     const auto &[known, place] = after_gap_[k];
@@ -107,7 +112,7 @@ index gain_cache::law_near(std::uint64_t pattern, const buffer &cov, double &gap
     const buffer &other = laws_[count(place)].cov;
     for (index i = 0; i < n * n && gap <= steady_.tolerance; ++i) {
       const double difference = std::abs(cov[count(i)] - other[count(i)]);
-      const double unit = steady_.scale[count(i / n)] * steady_.scale[count(i % n)];
+      const double unit = own[count(i / n)] * own[count(i % n)];
       if (difference > 0)
         gap = unit > 0 ? std::max(gap, difference / unit) : HUGE_VAL;
     }

@@ -56,7 +56,7 @@ public:
   double follow(const move &m, buffer &mean) const;
 
 private:
-  struct law {
+  struct stored {
     buffer cov, root;
     std::vector<move> moves;
   };
@@ -68,7 +68,7 @@ private:
   bool usable_;
   std::uint64_t all_ = 0;
   index most_laws_ = 0, found_ = 0, missed_ = 0;
-  std::vector<law> laws_;
+  std::vector<stored> laws_;
   std::vector<std::pair<std::uint64_t, index>> after_gap_; // pattern of the gap, law after it
   std::vector<std::pair<std::uint64_t, std::unique_ptr<observed_rows>>> rows_;
 };

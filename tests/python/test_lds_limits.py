@@ -178,3 +178,11 @@ def test_float32_is_kept_in_any_byte_order(dtype, kept):
     assert lds.filter(system, y).filtered_mean.dtype == np.dtype(kept)
     assert lds.smooth(system, y).smoothed_mean.dtype == np.dtype(kept)
     np.testing.assert_array_equal(y, np.arange(8.0))
+
+
+@pytest.mark.parametrize("noise", [1.0, 1e20, 1e300])
+def test_a_law_far_below_the_steady_one_goes_on_growing_in_a_gap(noise):
+    system = LinearSystem(3.0, 1.0, 1.0, noise, mean0=0.0, cov0=1.0)
+    found = lds.filter(system, np.full((6, 1), np.nan), store=("predicted_cov",))
+    want = [(9.0**t * 9 - 1) / 8 for t in range(6)]
+    np.testing.assert_allclose(found.predicted_cov.dense()[:, 0, 0], want, rtol=1e-14)

@@ -1,4 +1,4 @@
-"""Run with mpiexec -n 2 python handle.py DIRECTORY: a split communicator crosses as an integer."""
+"""Run with mpiexec -n 2 python with_handle.py DIRECTORY: communicators cross as integers."""
 
 import sys
 
