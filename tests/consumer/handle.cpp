@@ -20,7 +20,7 @@ static MPI_Comm communicator_of(int handle) {
 static std::vector<double> losses(int handle, const py::array_t<double> &z, double time) {
   using namespace eigenflow;
   const mpi_comm comm(communicator_of(handle));
-  const index n = z.size();
+  const eigenflow::index n = z.size(); // Python brings the `index` of strings.h
   const std::vector<double> ones(static_cast<std::size_t>(n), 1.0);
   std::vector<double> theta(static_cast<std::size_t>(n));
   const flow::coordinates<double> in{row_major(z.data(), 1, n), row_major(ones.data(), 1, n), {}};
