@@ -32,7 +32,7 @@ def long_calls() -> dict[str, Any]:
     wide = ef.lds.LinearSystem(
         0.9 * np.eye(24), rng.standard_normal((6, 24)), np.eye(24), np.eye(6)
     )
-    observed = rng.standard_normal((60_000, 6))
+    observed = rng.standard_normal((800_000, 6))
     return {
         "flow.solve": lambda n=None: ef.flow.solve(z[:n], rates[:n], times[:9], depth=2, b0=0.3),
         "flow.descend": lambda n=None: ef.flow.descend(
@@ -84,7 +84,7 @@ def main(name: str, repeats: int) -> None:
     call()
     lasts = time.perf_counter() - began
     waits = []
-    for delay in np.random.default_rng(1).uniform(0.02, 0.8 * lasts, repeats):
+    for delay in np.random.default_rng(1).uniform(0.1 * lasts, 0.8 * lasts, repeats):
         pet(120)
         wait = interrupted(call, delay)
         if wait is not None:
