@@ -83,7 +83,7 @@ template <class T> double distance(matrix_view<const T> a, svd::result<T> &x) {
   return std::sqrt(sum);
 }
 
-template <class T> svd::result<T> decompose(matrix_view<const T> a, const svd::options &asked) {
+template <class T> svd::result<T> measured_svd(matrix_view<const T> a, const svd::options &asked) {
   return svd::decompose<T>(a, svd::measure<T>(a), asked);
 }
 
@@ -93,7 +93,7 @@ template <class T> void check_triplets(index rows, index cols, int power_iterati
   svd::options asked;
   asked.rank = 6;
   asked.power_iterations = power_iterations;
-  svd::result<T> x = decompose<T>(a.view, asked);
+  svd::result<T> x = measured_svd<T>(a.view, asked);
   CHECK(x.rank == 6);
   const bool small = std::min(rows, cols) < 200;
   CHECK(x.route == (power_iterations >= 0 ? svd::method::subspace
@@ -235,11 +235,11 @@ TEST(a_tolerance_gives_the_least_rank) {
   const dense<double> a = geometric<double>(320, 260, 30, 0.5);
   svd::options asked;
   asked.tolerance = 0.01;
-  svd::result<double> x = decompose<double>(a.view, asked);
+  svd::result<double> x = measured_svd<double>(a.view, asked);
   CHECK(x.rank == 7); // tails: 0.018 at rank 6, 0.009 at rank 7
   CHECK(distance<double>(a.view, x) <= 0.01);
   asked.tolerance = 1e-20;
-  CHECK_THROWS(decompose<double>(a.view, asked), eigenflow::argument_error);
+  CHECK_THROWS(measured_svd<double>(a.view, asked), eigenflow::argument_error);
 }
 
 TEST(an_operator_needs_products_only) {
@@ -262,16 +262,17 @@ TEST(extreme_scales_zeros_and_bad_entries) {
       value *= scale;
     svd::options asked;
     asked.rank = 3;
-    const svd::result<double> x = decompose<double>(a.view, asked);
+    const svd::result<double> x = measured_svd<double>(a.view, asked);
     CHECK_CLOSE(x.s[2] / scale, 0.25, 1e-13);
     CHECK_CLOSE(x.error / scale, 0.125 / std::sqrt(0.75), 1e-4);
   }
   dense<float> zero(4, 3);
-  CHECK(decompose<float>(zero.view, {}).error == 0);
+  CHECK(measured_svd<float>(zero.view, {}).error == 0);
   zero.view(1, 2) = std::numeric_limits<float>::infinity();
   CHECK(!svd::measure<float>(zero.view).finite);
-  CHECK_THROWS(decompose<float>(zero.view, {}), eigenflow::argument_error);
-  CHECK_THROWS(decompose<double>(dense<double>(3, 3).view, {.rank = 4}), eigenflow::argument_error);
+  CHECK_THROWS(measured_svd<float>(zero.view, {}), eigenflow::argument_error);
+  CHECK_THROWS(measured_svd<double>(dense<double>(3, 3).view, {.rank = 4}),
+               eigenflow::argument_error);
 }
 
 TEST(bases_are_orthonormal_whatever_the_condition) {
@@ -300,7 +301,7 @@ TEST(complex_matrices_have_real_positive_pivots) {
   dense<C> a(60, 40);
   for (std::size_t i = 0; i < a.data.size(); ++i)
     a.data[i] = {re.data[i], 1e-3 * im.data[i]};
-  const svd::result<C> x = decompose<C>(a.view, {});
+  const svd::result<C> x = measured_svd<C>(a.view, {});
   double largest = 0, sum = 0;
   for (index j = 0; j < 40; ++j)
     for (index i = 0; i < 60; ++i) {
@@ -383,13 +384,13 @@ TEST(spectral_bounds_and_one_pass) {
   svd::options asked;
   asked.spectral = true;
   asked.relative_tolerance = 0.01;
-  const svd::result<double> x = decompose<double>(a.view, asked);
+  const svd::result<double> x = measured_svd<double>(a.view, asked);
   CHECK(x.rank == 7 && x.kind == svd::error_kind::power_bound);
   CHECK(x.error >= std::pow(0.5, 7) * (1 - 1e-12) && x.error <= 0.01);
   svd::options once;
   once.rank = 6;
   once.one_pass = true;
-  svd::result<double> y = decompose<double>(a.view, once);
+  svd::result<double> y = measured_svd<double>(a.view, once);
   CHECK(y.route == svd::method::one_pass && y.passes == 1);
   const double true_error = distance<double>(a.view, y);
   CHECK(y.error > 0.5 * true_error && y.error < 3 * true_error);
