@@ -10,7 +10,8 @@
 namespace eigenflow::rank {
 namespace {
 
-// Squares in units of the largest value, so that none overflows and only nothing underflows.
+// Squares in units of the largest value's power of two: none overflows, only nothing underflows,
+// and the division is exact, so that a tail that equals the limit is seen to.
 struct squares {
   double unit = 1;
   std::vector<double> tails; // tails[k]: all squares but those of the first k values
@@ -21,7 +22,7 @@ squares squares_of(const spectrum &values) {
   const vector_view<const double> &s = values.leading;
   require(s.size <= values.size, "leading: more values than the matrix has");
   squares result;
-  result.unit = s.size > 0 && s[0] > 0 ? s[0] : 1;
+  result.unit = s.size > 0 && s[0] > 0 ? std::exp2(std::ilogb(s[0])) : 1;
   result.tails.assign(static_cast<std::size_t>(s.size) + 1, 0.0);
   // From the small end: a tail is then as accurate as its values, whatever stands before it.
   for (index k = s.size; k-- > 0;) {

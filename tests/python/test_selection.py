@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import eigenflow as ef
@@ -60,6 +60,7 @@ def test_leading_values_and_the_norm_give_the_rank_of_all_or_say_that_they_canno
 # ---- Frobenius tolerance
 
 
+@example(s=[14.0, 5.0, 2.0], tolerance=15)  # the norm is the tolerance
 @given(s=SPECTRA, tolerance=st.integers(0, 100))
 def test_absolute_tolerance_is_the_reference(s, tolerance):
     got = select_rank(s, (len(s), len(s)), "fro", atol=tolerance)
