@@ -114,7 +114,11 @@ def test_pivoted_qr_interpolates(A, data):
 
 
 @few
-@given(vectors(st.floats(0, 1e150)), st.floats(0.05, 1), st.integers(-100, 100))
+@given(
+    vectors(st.just(0.0) | st.floats(1e-150, 1e150)),  # the scaled ones keep their digits
+    st.floats(0.05, 1),
+    st.integers(-100, 100),
+)
 def test_energy_rank_has_no_unit(s, share, power):
     s = np.sort(s)[::-1]
     shape = (len(s), len(s))
