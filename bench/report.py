@@ -8,16 +8,10 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from eigenflow.comparison.table import markdown, seconds
+
 OURS = "eigenflow"
 COLUMNS = ("task", "who", "median", "spread (IQR)", "times eigenflow", "facts")
-
-
-def seconds(value: float) -> str:
-    """A time with a unit that keeps three digits readable."""
-    for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
-        if value * scale >= 1:
-            return f"{value * scale:.3g} {unit}"
-    return f"{value * 1e9:.3g} ns"
 
 
 def rows(results: dict) -> list[tuple[str, ...]]:
@@ -46,19 +40,12 @@ def rows(results: dict) -> list[tuple[str, ...]]:
     return table
 
 
-def markdown(table: list[tuple[str, ...]]) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(row) + " |" for row in table]
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Print the table and the machine it was measured on."""
     results = json.loads(Path(sys.argv[1]).read_text())
     cpu = results["machine_info"]["cpu"]
     print(f"{cpu.get('brand_raw', 'unknown CPU')}, {cpu.get('count')} CPUs\n")
-    print(markdown(rows(results)))
+    print(markdown(COLUMNS, rows(results)))
 
 
 if __name__ == "__main__":

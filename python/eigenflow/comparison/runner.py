@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eigenflow.comparison.contest import Outcome, Task, compete
+from eigenflow.comparison.table import markdown, seconds
 from eigenflow.comparison.tasks import TASKS
 from eigenflow.config import config
 
@@ -45,7 +46,7 @@ def run(
         rows += _rows(task, outcomes)
         _print_task(task.title, rows[-len(outcomes) :])
     page = folder / "bench.md"
-    page.write_text(_markdown(rows), encoding="utf-8")
+    page.write_text(_page(rows), encoding="utf-8")
     print(f"\nTable: {page}")
     if find_spec("matplotlib") is None:
         print("No plot: matplotlib is not installed (pip install 'eigenflow[plot]')")
@@ -62,21 +63,13 @@ def _rows(task: Task, outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
         (
             task.title,
             outcome.name + ("" if outcome.share == 1 else f" ({outcome.share:.3g} of it, scaled)"),
-            _seconds(outcome.seconds),
+            seconds(outcome.seconds),
             f"{100 * outcome.spread:.0f} %",
             "" if outcome is outcomes[0] else f"{outcome.seconds / ours:.3g}",
             "" if outcome.error is None else f"{task.error_name} {outcome.error:.3g}",
         )
         for outcome in outcomes
     ]
-
-
-def _seconds(value: float) -> str:
-    """Write a time with a unit that keeps three digits readable."""
-    for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
-        if value * scale >= 1:
-            return f"{value * scale:.3g} {unit}"
-    return f"{value * 1e9:.3g} ns"
 
 
 def _print_task(title: str, rows: Sequence[Sequence[str]]) -> None:
@@ -87,13 +80,12 @@ def _print_task(title: str, rows: Sequence[Sequence[str]]) -> None:
         print("  " + "  ".join(cells).rstrip(), flush=True)
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def _page(rows: Sequence[Sequence[str]]) -> str:
     machine = [f"- {name}: {value}" for name, value in config().items()]
-    lines = ["| " + " | ".join(cells) + " |" for cells in (_COLUMNS, *rows)]
-    lines.insert(1, "|" + "---|" * len(_COLUMNS))
+    table = markdown(_COLUMNS, rows)
     note = "Medians of contestants that take turns; spread is the interquartile range."
     return "\n".join(
-        ["# eigenflow beside what is installed here", "", *machine, "", note, "", *lines, ""]
+        ["# eigenflow beside what is installed here", "", *machine, "", note, "", table, ""]
     )
 
 
