@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lds_full.hpp"
+#include "vector_rows.hpp"
 
 #include <eigenflow/hd/config.hpp>
 
@@ -9,18 +10,6 @@ using eigenflow::isa::lds_full_run;
 using std::int64_t;
 
 #if defined(__GNUC__)
-// As in lds_step.cpp: rows of 2, 4 or 8 numbers are vectors on any processor, inside this file.
-#pragma GCC diagnostic ignored "-Wpsabi"
-template <int N> struct row_of;
-template <> struct row_of<2> {
-  typedef double type __attribute__((vector_size(16)));
-};
-template <> struct row_of<4> {
-  typedef double type __attribute__((vector_size(32)));
-};
-template <> struct row_of<8> {
-  typedef double type __attribute__((vector_size(64)));
-};
 template <int N> using row = typename row_of<N>::type;
 
 template <int N> EF_HD row<N> load(const double *from) {

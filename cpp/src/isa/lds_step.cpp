@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lds_step.hpp"
+#include "vector_rows.hpp"
 
 #include <eigenflow/hd/config.hpp>
 
@@ -29,20 +30,7 @@ EF_HD void combine_rows(int64_t n, const double *a, const double *b, double *row
       row[j] = hd::fma(a[k], b[k * n + j], row[j]);
 }
 
-// Rows of 2, 4 or 8 numbers are vectors to GCC and Clang on any processor. They stay inside this
-// file, so it does not matter how a call would pass them.
 #if defined(__GNUC__)
-#pragma GCC diagnostic ignored "-Wpsabi"
-template <int N> struct rows_of;
-template <> struct rows_of<2> {
-  typedef double type __attribute__((vector_size(16)));
-};
-template <> struct rows_of<4> {
-  typedef double type __attribute__((vector_size(32)));
-};
-template <> struct rows_of<8> {
-  typedef double type __attribute__((vector_size(64)));
-};
 template <int N> constexpr bool has_rows = N == 2 || N == 4 || N == 8;
 #else
 template <int N> constexpr bool has_rows = false;
@@ -50,7 +38,7 @@ template <int N> constexpr bool has_rows = false;
 
 #if defined(__GNUC__)
 template <int N> struct square {
-  using row = typename rows_of<N>::type;
+  using row = typename row_of<N>::type;
   row at[N];
   explicit square(const double *from) { __builtin_memcpy(at, from, sizeof(at)); }
   void store(double *to) const { __builtin_memcpy(to, at, sizeof(at)); }
