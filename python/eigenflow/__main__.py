@@ -11,9 +11,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("info", help="version, CPU level, BLAS, threads, GPU")
     demo = commands.add_parser("demo", help="the four systems on real data: a table and a report")
     demo.add_argument("--out", default="eigenflow-report", help="folder of the report")
-    bench = commands.add_parser("bench", help="five minutes against what is installed: a table")
+    bench = commands.add_parser("bench", help="against what is installed: a table and a plot")
     bench.add_argument("--out", default="eigenflow-bench", help="folder of the table and the plot")
-    bench.add_argument("--seconds", type=float, default=10, help="time for each contestant")
+    bench.add_argument("--seconds", type=float, default=10, help="at most, for each contestant")
     return parser
 
 

@@ -26,7 +26,7 @@ def run(
     out : str or Path
         Folder, made if it is missing.
     budget : float
-        Seconds for each contestant of each task; with 10, all takes about five minutes.
+        At most so many seconds for each contestant of each task, and 15 turns.
     tasks : sequence of callable
         Each makes one task.
 
