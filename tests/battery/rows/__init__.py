@@ -2,6 +2,7 @@
 
 from battery.rows import (
     allocation,
+    device,
     fuzz_bindings,
     hostile_files,
     interrupts,
@@ -32,4 +33,5 @@ ROWS = {
     "R13": leaks.ROW,
     "R15": mpi_faults.ROW,
     "R16": suite.REPRODUCIBLE,
+    "R17": device.ROW,
 }
