@@ -1,5 +1,6 @@
 """Dask arrays in the ordinary functions, and eigenflow.dask."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -244,6 +245,31 @@ def test_checkpoint_loses_at_most_a_read(tmp_path):
     assert rest.s.tobytes() == whole.s.tobytes()
     assert rest.Vh.tobytes() == whole.Vh.tobytes()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit of a file's size")
+def test_a_checkpoint_that_cannot_be_written_leaves_the_older_one(tmp_path):
+    import resource
+
+    A, path = matrix("root"), tmp_path / "state.npz"
+    whole = ef.dask.svd(interrupted_after(A, 99), rank=5, passes=4, rng=3)
+    with pytest.raises(BrokenReadError):
+        ef.dask.svd(interrupted_after(A, 1), rank=5, passes=4, rng=3, checkpoint=path)
+    older = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(older) // 2, hard))  # as a disk that is full
+    try:
+        with pytest.raises(OSError, match=r"^checkpoint: could not write .*is kept$") as failure:
+            ef.dask.svd(Reads(A).array(), rank=5, passes=4, checkpoint=path)
+        with pytest.raises(OSError, match=r"^checkpoint: could not write .*there is none$"):
+            ef.dask.svd(Reads(A).array(), rank=5, passes=4, checkpoint=tmp_path / "other.npz")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert failure.value.errno == errno.EFBIG
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == older
+    rest = ef.dask.svd(Reads(A).array(), rank=5, passes=4, checkpoint=path)
+    assert rest.Vh.tobytes() == whole.Vh.tobytes()
 
 
 def test_damaged_and_foreign_checkpoints_are_refused(tmp_path):

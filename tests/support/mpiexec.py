@@ -20,8 +20,9 @@ def mpiexec() -> str | None:
 
 
 def environment(launcher: str) -> dict[str, str]:
-    """One thread a rank, and the library of this launcher where it comes with one, as wheels do."""
+    """One thread a rank, and the library beside this launcher: in lib, or where Debian has it."""
     found = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "EIGENFLOW_NUM_THREADS": "1"}
-    for library in sorted((Path(launcher).parents[1] / "lib").glob("libmpi.so.*")):
+    folder = Path(launcher).parents[1] / "lib"
+    for library in sorted([*folder.glob("libmpi.so.*"), *folder.glob("*-linux-gnu/libmpi.so.*")]):
         found.setdefault("MPI4PY_LIBMPI", str(library))
     return found

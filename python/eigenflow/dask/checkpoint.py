@@ -63,7 +63,14 @@ class Checkpoint:
             return {name: data[name] for name in (*_ARRAYS, "job", *_PAST) if name in data.files}
 
     def save(self, state: dict[str, Array], key: int) -> None:
-        """Write the state beside the file, then put it in the file's place."""
+        """Write the state beside the file, then put it in the file's place.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, for example to a full disk: the file is then the one of the
+            read before, and nothing is beside it.
+        """
         job = np.frombuffer(json.dumps({**self._job, "key": key}).encode(), np.uint8)
         fresh = self._path.with_name(self._path.name + ".part")
         try:
@@ -72,14 +79,25 @@ class Checkpoint:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
-        except OSError:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 fresh.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise _unwritten(error, self._path) from error
             raise
 
     def remove(self) -> None:
         """Remove the file: the job is done."""
         self._path.unlink(missing_ok=True)
+
+
+def _unwritten(error: OSError, path: Path) -> OSError:
+    """Name the argument and the file; the number of the error stays."""
+    kept = "that of the read before is kept" if path.exists() else "there is none"
+    reason = error.strerror or str(error)
+    named = OSError(f"checkpoint: could not write {path} ({reason}); {kept}")
+    named.errno = error.errno
+    return named
 
 
 def _require_state(state: dict[str, Array], path: Path, job: dict[str, Any]) -> None:

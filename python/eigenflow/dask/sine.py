@@ -12,6 +12,7 @@ from eigenflow.dask.arrays import as_dask, whole_rows
 from eigenflow.dask.rows import DaskRows, same_rows
 from eigenflow.dask.running import Runner
 from eigenflow.sine import SineGradients
+from eigenflow.sine.operator import gain_of
 
 
 def product(op: Any, X: Any, out: Any) -> Any:
@@ -86,8 +87,7 @@ class SineLowRank:
             msg = f"V: got {self.V.shape[1]} columns, want {self.U.shape[1]} as in U"
             raise ValueError(msg)
         self.omega = finite_number(omega, "omega")
-        default = max(len(self.V), 1) ** 0.5
-        self.gain = default if gain is None else finite_number(gain, "gain")
+        self.gain = gain_of(gain, len(self.V))
         self._settings = pieces.Settings(self.omega, self.gain, bool(exact_phase))
         self._run = Runner(client)
         own = np.empty(0, float_dtype(self.U, "U"))

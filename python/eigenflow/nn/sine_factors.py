@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from eigenflow.nn.sine_ops import sine_matrix
+from eigenflow.sine.operator import gain_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +79,7 @@ class SineFactors(nn.Module):  # type: ignore[misc]
         super().__init__()
         rank = check_rank(rank)
         omega = check_number(omega, "omega")
-        gain = math.sqrt(max(n, 1)) if gain is None else check_number(gain, "gain", nonzero=True)
+        gain = gain_of(None, n) if gain is None else check_number(gain, "gain", nonzero=True)
         self.U = nn.Parameter(torch.empty(m, rank, device=device, dtype=dtype))
         self.V = nn.Parameter(torch.empty(n, rank, device=device, dtype=dtype))
         wide = torch.float64 if self.U.dtype == torch.float64 else torch.float32

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from eigenflow.nn.sine_bases import LinearBase
 from eigenflow.nn.sine_lora import AdapterSettings
 from eigenflow.nn.sine_ops import sine_matrix
+from eigenflow.sine.operator import gain_of
 
 
 def register_peft(config: Any, *, omega: float = 200.0, gain: float | None = None) -> Any:
@@ -140,7 +141,7 @@ def _factors(
     """(U, V, omega, gain) of PEFT's B and A; the scaling is in the gain."""
     U, V = module.lora_B[adapter].weight, module.lora_A[adapter].weight.T
     wide = torch.float64 if U.dtype == torch.float64 else torch.float32
-    gain = float(len(V)) ** 0.5 if settings.gain is None else settings.gain
+    gain = gain_of(settings.gain, len(V))
     scalars = (settings.omega, gain / module.scaling[adapter])
     omega, divisor = (torch.tensor(s, dtype=wide, device=U.device) for s in scalars)
     return U, V, omega, divisor

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from eigenflow import _arrays
 from eigenflow._core import sine as _core
 from eigenflow._threads import resolve_workers
-from eigenflow.sine.operator import SineLowRank
+from eigenflow.sine.operator import SineLowRank, gain_of
 
 MAX_BITS = 5
 _MAX_ROUNDS = 300
@@ -271,8 +271,7 @@ class QuantizedSine:
                 raise TypeError(msg)
         # The operator of one row of tables checks what it checks for all operators.
         left, right = (np.full((1, f.shape[1]), np.abs(f.table).max()) for f in (U, V))
-        gain = max(V.shape[0], 1) ** 0.5 if gain is None else gain
-        like = SineLowRank(left, right, omega, gain=gain, workers=workers)
+        like = SineLowRank(left, right, omega, gain=gain_of(gain, V.shape[0]), workers=workers)
         self.U, self.V, self.omega, self.gain = U, V, like.omega, like.gain
         self._workers = workers
 

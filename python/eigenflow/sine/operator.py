@@ -18,6 +18,11 @@ from eigenflow.sine.methods import SineInfo
 _DEFAULT_RTOL = 1e-2
 
 
+def gain_of(gain: float | None, n: int) -> float:
+    """Return the divisor of the entries: sqrt(n) by default, n columns; 1 where there is none."""
+    return max(n, 1) ** 0.5 if gain is None else _arrays.finite_number(gain, "gain")
+
+
 class PhaseWarning(UserWarning):
     """Phases are so large that rounding may change a sine by more than the tolerance."""
 
@@ -137,9 +142,7 @@ class SineLowRank(PhasesAndRanks):
             raise ValueError(msg)
         self._dtype: np.dtype[Any] = np.dtype(self.U.dtype)
         self.omega = _arrays.finite_number(omega, "omega")
-        self.gain = (
-            max(self.V.shape[0], 1) ** 0.5 if gain is None else _arrays.finite_number(gain, "gain")
-        )
+        self.gain = gain_of(gain, self.V.shape[0])
         smallest = 1 / float(np.finfo(self._dtype).max)
         if abs(self.gain) < smallest:
             msg = f"gain: got {self.gain:g}, want a modulus of at least {smallest:.3g}"
