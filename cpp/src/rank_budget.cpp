@@ -152,46 +152,87 @@ void thin(std::vector<partial> &states, std::size_t width, bool &exact) {
   states.resize(width);
 }
 
-constexpr std::size_t beam_width = 256;
-constexpr std::size_t reach = 24; // options to either side of the greedy one
+// What every layer costs and keeps at least.
+struct floor_sums {
+  double cost = 0, value = 0;
+  explicit floor_sums(const std::vector<menu> &menus) {
+    for (const menu &options : menus)
+      add(options.front(), 1);
+  }
+  void add(const option &least, int sign) {
+    cost += sign * least.cost;
+    value += sign * least.value;
+  }
+};
+
+struct problem {
+  const std::vector<menu> &menus;
+  const std::vector<step> &steps; // of all hulls, by density
+  double budget;
+  double beat; // the value to beat
+};
+
+// The options of each layer that an allocation above `beat` may have: with one of the others the
+// bound on the rest does not reach it (Dyer, Riha and Walker 1995). Costs one pass over the steps a
+// layer.
+std::vector<std::vector<std::size_t>> promising_options(const problem &given) {
+  interrupt_poll poll;
+  std::vector<std::vector<std::size_t>> result;
+  for (std::size_t l = 0; l < given.menus.size(); ++l, poll()) {
+    const menu &options = given.menus[l];
+    floor_sums others(given.menus);
+    others.add(options.front(), -1);
+    relaxation rest(given.steps);
+    rest.drop(l);
+    result.emplace_back();
+    for (std::size_t o = 0; o < options.size(); ++o) {
+      const double left = given.budget - options[o].cost - others.cost;
+      if (left < 0)
+        break;
+      if (options[o].value + others.value + rest(left) > given.beat)
+        result.back().push_back(o);
+    }
+  }
+  return result;
+}
+
+// How many partial allocations the search holds: all there are with few layers, about a
+// millisecond's work a layer with many.
+std::size_t beam_width(std::size_t layers) {
+  return std::clamp<std::size_t>(16384 / std::max<std::size_t>(1, layers), 256, 4096);
+}
 
 // Goes through the layers with a list of partial allocations, and drops those whose upper bound
-// does not beat the best allocation known. Exact while neither the list nor `reach` cut anything.
-solution search(const std::vector<menu> &menus, const std::vector<step> &steps, double budget,
-                const solution &start, double negligible) {
-  double least_rest = 0, least_value = 0;
-  for (const menu &options : menus) {
-    least_rest += options.front().cost;
-    least_value += options.front().value;
-  }
+// does not beat the best allocation known. Exact while the list is not cut.
+solution search(const problem &given, const solution &start) {
+  const std::vector<menu> &menus = given.menus;
+  const auto candidates = promising_options(given);
+  floor_sums least(menus);
   bool exact = true;
-  relaxation rest(steps);
+  const std::size_t width = beam_width(menus.size());
+  relaxation rest(given.steps);
   interrupt_poll poll;
   std::vector<std::vector<partial>> levels{{partial{}}};
   for (std::size_t l = 0; l < menus.size(); ++l) {
     const menu &options = menus[l];
-    least_rest -= options.front().cost;
-    least_value -= options.front().value;
+    least.add(options.front(), -1);
     rest.drop(l);
-    const std::size_t begin = start.chosen[l] > reach ? start.chosen[l] - reach : 0;
-    const std::size_t end = std::min(options.size(), start.chosen[l] + reach + 1);
-    exact = exact && begin == 0 && end == options.size();
     std::vector<partial> next;
     for (std::size_t parent = 0; parent < levels.back().size(); ++parent) {
       poll();
-      for (std::size_t o = begin; o < end; ++o) {
+      for (const std::size_t o : candidates[l]) {
         partial one = levels.back()[parent];
         one.cost += options[o].cost;
         one.value += options[o].value;
-        const double left = budget - one.cost - least_rest;
+        const double left = given.budget - one.cost - least.cost;
         if (left < 0)
           break;
-        one.bound = one.value + least_value + rest(left);
-        if (one.bound > start.value + negligible)
+        one.bound = one.value + least.value + rest(left);
+        if (one.bound > given.beat)
           next.push_back({one.cost, one.value, one.bound, parent, o});
       }
     }
-    thin(next, beam_width, exact);
+    thin(next, width, exact);
     levels.push_back(std::move(next));
   }
 
@@ -225,6 +266,7 @@ allocation allocate_by_budget(std::span<const layer> layers, double budget, inde
     least_value += menus.back().front().value;
     total += one.total;
   }
+  budget = detail::with_rounding(budget, layers.size());
   require(least <= budget, "budget: less than the least ranks cost");
   std::stable_sort(steps.begin(), steps.end(), [](const step &a, const step &b) {
     return a.density != b.density ? a.density > b.density : a.layer < b.layer;
@@ -233,8 +275,9 @@ allocation allocate_by_budget(std::span<const layer> layers, double budget, inde
   const double bound = least_value + relaxation(steps)(budget - least);
   const double negligible = 1e-12 * total; // less than the sums are rounded by
   solution best = greedy(menus, steps, budget);
-  if (bound > best.value + negligible)
-    best = search(menus, steps, budget, best, negligible);
+  best.exact = bound <= best.value + negligible;
+  if (!best.exact)
+    best = search({menus, steps, budget, best.value + negligible}, best);
 
   std::vector<index> ranks(menus.size());
   std::vector<bool> dense(menus.size());

@@ -65,6 +65,11 @@ std::vector<ladder> ladders_of(std::span<const layer> layers, index multiple_of)
   return result;
 }
 
+double with_rounding(double budget, std::size_t layers) {
+  constexpr double unit = std::numeric_limits<double>::epsilon();
+  return budget * (1 + 4 * unit * static_cast<double>(layers));
+}
+
 allocation summarise(const std::vector<ladder> &ladders, std::vector<index> ranks,
                      const std::vector<bool> &dense) {
   allocation result;

@@ -29,6 +29,11 @@ struct ladder {
 // Checks the layers and brings them to common units.
 std::vector<ladder> ladders_of(std::span<const layer> layers, index multiple_of);
 
+// The budget and the rounding of a sum of that many costs: in another order of summation a cost
+// that equals the budget may come out above it. Changes nothing for whole numbers below 1e15 /
+// layers.
+double with_rounding(double budget, std::size_t layers);
+
 // Sums what the ranks keep and cost; ranks of dense layers become all their values.
 allocation summarise(const std::vector<ladder> &ladders, std::vector<index> ranks,
                      const std::vector<bool> &dense);

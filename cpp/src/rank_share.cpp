@@ -73,12 +73,13 @@ allocation allocate_by_share(std::span<const layer> layers, const share_options 
   for (const ladder &one : ladders)
     total += one.total;
   clipped_ranks ranks(ladders);
-  require(ranks.cost() <= options.budget, "budget: less than the least ranks cost");
+  const double budget = detail::with_rounding(options.budget, layers.size());
+  require(ranks.cost() <= budget, "budget: less than the least ranks cost");
 
   double sum = 0, cut_off = 0;
   bool passed = options.share == 1 || !(total > 0), spent = false;
   for (const entry &next : sorted_scores(ladders)) {
-    if (!(next.score > 0) || !ranks.take(next.layer, options.budget)) {
+    if (!(next.score > 0) || !ranks.take(next.layer, budget)) {
       spent = next.score > 0;
       break;
     }

@@ -54,8 +54,25 @@ def test_knapsack_in_any_unit_is_close_to_the_best(unit, seed, part, least, caps
     assert got.cost == pytest.approx(float(got.ranks @ np.array(costs)), rel=1e-12)
     assert all(k == t or k % step == 0 for k, t in zip(got.ranks, tops, strict=True))
     assert (got.ranks <= tops).all()
-    assert sum(kept) >= 0.995 * best
-    assert sum(kept) <= best * (1 + 1e-12)
+    assert sum(kept) == pytest.approx(best, rel=1e-12)
+    assert got.kept_share_bound == got.kept_share
+
+
+@pytest.mark.parametrize("method", ["knapsack", "hessian"])
+def test_a_budget_that_equals_the_cost_to_rounding_pays_it(method):
+    third = {"costs": [0.1], "budget": 0.3, "method": method, "min_rank": 0}
+    assert 3 * 0.1 > 0.3
+    assert allocate_ranks([[3.0, 2.0, 1.0, 1.0]], [1], **third).ranks.tolist() == [3]
+    costs = 1 / np.arange(3.0, 43.0)
+    spectra = [np.linspace(2, 1, 5)] * 40
+    for order in (np.arange(40), np.arange(40)[::-1]):
+        whole = float(np.sum(5 * costs[order]))
+        got = allocate_ranks(spectra, np.ones(40), costs=costs, budget=whole, method=method)
+        assert got.ranks.tolist() == [5] * 40
+        short = allocate_ranks(
+            spectra, np.ones(40), costs=costs, budget=whole * (1 - 1e-12), method=method
+        )
+        assert short.ranks.sum() < 200
 
 
 def test_the_unit_decides_which_layer_is_cheap():

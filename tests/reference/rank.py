@@ -44,7 +44,11 @@ def share_ranks(spectra, importance, share, min_rank=1, max_rank=10**9):
 
 
 def best_kept(spectra, importance, costs, budget, min_rank=0, allowed=None, dense_costs=None):
-    """The largest kept sum within the budget, by trying everything; None if nothing fits."""
+    """The largest kept sum within the budget, by trying everything; None if nothing fits.
+
+    What exceeds the budget by the rounding of its sum fits.
+    """
+    budget *= 1 + 4 * len(spectra) * np.finfo(float).eps
     menus = []
     for i, (s, weight) in enumerate(zip(spectra, importance, strict=True)):
         ranks = range(min(min_rank, len(s)), len(s) + 1)

@@ -85,8 +85,9 @@ allocation allocate_by_share(std::span<const layer> layers, const share_options 
 
 // Keeps the most importance-weighted squared values whose cost is within the budget. Greedy along
 // the concave hull of each layer, then a search over whole allocations near it that drops what
-// cannot beat the best one; `kept_share_bound` tells how much is left to gain, at most. Throws
-// argument_error when the least ranks alone cost more than the budget.
+// cannot beat the best one: the best allocation there is with few layers. `kept_share_bound` tells
+// how much is left to gain, at most. A cost that is above the budget by the rounding of its sum
+// alone is within it. Throws argument_error when the least ranks alone cost more than the budget.
 allocation allocate_by_budget(std::span<const layer> layers, double budget, index multiple_of = 1);
 
 } // namespace eigenflow::rank

@@ -79,7 +79,8 @@ def allocate_ranks(
         For ``"hessian"``: share of all scores :math:`I_l \sigma_{l,i}^2` to pass, in (0, 1].
         1 keeps every positive score.
     budget : float, optional
-        Largest total cost, in the unit of the costs.
+        Largest total cost, in the unit of the costs. A cost that exceeds it by the rounding of its
+        own sum counts as equal: three ranks of 0.1 are within a budget of 0.3.
     method : {"hessian", "knapsack"}
         ``"hessian"`` is the paper's rule: sort the scores of all layers in descending order, keep
         the shortest prefix whose share is above `share`, count per layer, clip to `min_rank` and
@@ -115,8 +116,10 @@ def allocate_ranks(
     in total (the argmax of an all-false mask); here it keeps all.
 
     The knapsack is greedy by kept importance per cost, then searches whole allocations near that
-    one; small problems are solved exactly, and ``kept_share_bound`` tells what may be left to gain.
-    Costs O(n log n) for n values, plus about a millisecond a layer for the search.
+    one, dropping what cannot beat the best. Few layers of few ranks are solved exactly, and
+    ``kept_share_bound`` tells what may be left to gain in any case: it equals ``kept_share`` when
+    nothing is. Costs O(n log n) for n values, plus the search: one pass over the values and about
+    a millisecond for each layer.
 
     References
     ----------
