@@ -246,7 +246,7 @@ def move_axes_last(
 ) -> tuple[Problem, tuple[int, ...]]:
     """Matrices whose rows are summed over `axis`, and the shape of what is left."""
     ndim = len(problem.shape)
-    axes = tuple(range(ndim)) if axis is None else _normal_axes(axis, ndim)
+    axes = tuple(range(ndim)) if axis is None else normal_axes(axis, ndim)
     kept = tuple(i for i in range(ndim) if i not in axes)
     rest = tuple(problem.shape[i] for i in kept)
     rows = int(np.prod(rest))
@@ -256,7 +256,8 @@ def move_axes_last(
     return replace(problem, z=moved[0], eigenvalues=moved[1], b0=b0, variance=moved[-1]), rest
 
 
-def _normal_axes(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
+def normal_axes(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """Return axes as sorted numbers from 0; refuse what is none or comes twice."""
     axes = axis if isinstance(axis, tuple) else (axis,)
     for i in axes:
         if not isinstance(i, int | np.integer) or not -ndim <= i < ndim:

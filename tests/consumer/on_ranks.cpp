@@ -21,6 +21,8 @@ using namespace eigenflow;
 
 namespace {
 
+using eigenflow::index; // an MPI may bring the `index` of strings.h
+
 int failures = 0;
 void check(bool ok, const char *what) {
   if (!ok) {

@@ -73,6 +73,58 @@ def test_other_functions_of_coordinates():
         np.testing.assert_array_equal(got.compute(), want)
 
 
+@pytest.mark.parametrize("depth", [0, 1])
+def test_sums_over_coordinates(depth):
+    z, values = coordinates()
+    lazy = da.from_array(z, chunks=(10, 4))
+    noise = np.full((30, 7), 0.2)
+    noise[3] = 0.0
+    kwargs = {"depth": depth, "b0": 0.5 if depth else None}
+    for function in (ef.flow.sure, ef.flow.expected_risk):
+        for times, variance in (([0.5, 2.0, np.inf], noise), (1.0, 0.1)):
+            want = function(z, values, times, variance, **kwargs)
+            got = function(lazy, values, times, variance, **kwargs)
+            assert type(got) is type(want)
+            np.testing.assert_allclose(got, want, rtol=1e-7)
+            rows = function(lazy, values, times, variance, axis=1, **kwargs)
+            assert rows.chunks[-1] == (10, 10, 10)
+            plain = function(z, values, times, variance, axis=1, **kwargs)
+            np.testing.assert_allclose(rows.compute(), plain, rtol=1e-7)
+    with dask.config.set(scheduler="threads", num_workers=3):
+        again = ef.flow.sure(lazy, values, [0.5, 2.0], noise, **kwargs)
+    assert again.tobytes() == ef.flow.sure(lazy, values, [0.5, 2.0], noise, **kwargs).tobytes()
+
+
+@pytest.mark.parametrize("rule", ["sure", "discrepancy", "universal"])
+def test_stopping_times(rule):
+    z, values = coordinates()
+    lazy = da.from_array(z, chunks=(10, 4))
+    want = ef.flow.stopping_time(z, values, 0.05, rule)
+    got = ef.flow.stopping_time(lazy, values, 0.05, rule)
+    assert isinstance(got, float)
+    assert got == pytest.approx(want, rel=1e-5)
+    columns = ef.flow.stopping_time(lazy, values, 0.05, rule, axis=0)
+    assert columns.chunks == ((4, 3),)
+    plain = ef.flow.stopping_time(z, values, 0.05, rule, axis=0)
+    np.testing.assert_array_equal(columns.compute(), plain)
+    deep = {"depth": 2, "b0": np.full((30, 7), 0.4)}
+    want = ef.flow.stopping_time(z, values, 0.05, rule, **deep)
+    assert ef.flow.stopping_time(lazy, values, 0.05, rule, **deep) == pytest.approx(want, rel=1e-5)
+
+
+def test_derivatives_of_coordinates():
+    z, values = coordinates()
+    lazy = da.from_array(z, chunks=(10, 4))
+    for kwargs in ({}, {"depth": 1, "b0": 0.3}, {"wrt": ("z", "b0")}):
+        want = ef.flow.derivatives(z, values, [1.0, 3.0], **kwargs)
+        got = ef.flow.derivatives(lazy, values, [1.0, 3.0], **kwargs)
+        for name in ("theta", "z", "eigenvalues", "b0", "times"):
+            ours, plain = getattr(got, name), getattr(want, name)
+            assert (ours is None) == (plain is None)
+            if ours is not None:
+                np.testing.assert_array_equal(ours.compute(), plain)
+
+
 def test_flow_computes_nothing_and_refuses_early():
     z = unread((30, 7), (10, 7))
     assert ef.flow.solve(z, 0.1, [1.0, 2.0]).shape == (2, 30, 7)
@@ -83,12 +135,32 @@ def test_flow_computes_nothing_and_refuses_early():
         (lambda: ef.flow.solve(z, np.ones(5), 1.0), ValueError, "eigenvalues: got shapes"),
         (lambda: ef.flow.solve(z, 0.1, 1.0, out=np.ones(3)), ValueError, "out: got a value"),
         (lambda: ef.flow.solve(z + 1j, 0.1, 1.0), TypeError, "z: got dtype complex128"),
-        (lambda: ef.flow.sure(z, 0.1, 1.0, 1.0), TypeError, "z: got a Dask array"),
+        (lambda: ef.flow.sure(z, 0.1, 1.0, 1.0, axis=2), ValueError, "axis: got 2"),
+        (lambda: ef.flow.sure(z, 0.1, 1.0, -1.0), ValueError, "noise_variance: got -1"),
+        (lambda: ef.flow.stopping_time(z, 0.1, 1.0, "no"), ValueError, "rule: got 'no'"),
+        (lambda: ef.flow.vjp(z, 0.1, 1.0, 1.0), TypeError, "z: got a Dask array"),
     ]:
         with pytest.raises(error, match=rf"^{message}"):
             call()
-    with pytest.raises(ValueError, match=r"^z: got nan at position 3"):
-        ef.flow.solve(da.from_array([0.0, 1.0, 2.0, np.nan], chunks=4), 0.1, 1.0).compute()
+
+
+def test_bad_coordinates_are_named_by_their_place_in_all_blocks():
+    z, _ = coordinates()
+    values = np.ones((30, 7))
+    z[22, 6], values[13, 2] = np.nan, -1.0
+    good = da.from_array(np.ones((30, 7)), chunks=(10, 4))
+    bad, negative = (da.from_array(a, chunks=(10, 4)) for a in (z, values))
+    for call in (
+        lambda: ef.flow.solve(bad, 0.1, [1.0, 2.0]).compute(),
+        lambda: ef.flow.state(bad, 0.1, 1.0).a.compute(),
+        lambda: ef.flow.sure(bad, 0.1, 1.0, 0.1),
+        lambda: ef.flow.stopping_time(bad, 0.1, 0.1),
+        lambda: ef.flow.stopping_time(bad, 0.1, 0.1, axis=1).compute(),
+    ):
+        with pytest.raises(ValueError, match=r"^z: got nan at position \(22, 6\), want finite"):
+            call()
+    with pytest.raises(ValueError, match=r"^eigenvalues: got -1.0 at position \(13, 2\)"):
+        ef.flow.expected_risk(good, negative, 1.0, 0.1)
 
 
 SYSTEM = ef.lds.LinearSystem([[0.9, 0.2], [0.0, 0.8]], [[1.0, 0.5]], np.eye(2), 2.0)

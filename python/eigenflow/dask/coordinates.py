@@ -1,54 +1,201 @@
-"""Functions of coordinates on Dask arrays: each block by itself, nothing computed."""
+"""Functions of coordinates on Dask arrays: each block by itself, sums over them in one tree."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import dask.array as da
 import numpy as np
 from dask import delayed
 from dask.base import tokenize
 
-from eigenflow._arrays import as_float_array, float_dtype, on_host
+from eigenflow._arrays import Array, as_float_array, float_dtype, on_host, refuse_first
+from eigenflow._flow_problem import normal_axes
 from eigenflow.dask.arrays import as_dask
-from eigenflow.flow import FlowState
+from eigenflow.dask.rows import combined_in_tree
+from eigenflow.dask.running import Runner
+from eigenflow.flow import FlowDerivatives, FlowState
 
 # What describes the coordinates; all else is the same for each of them.
-_COORDINATES = ("z", "theta", "eigenvalues", "b0")
-_DOUBLE = ("hitting_time",)  # results in double precision whatever the inputs
+_COORDINATES = ("z", "signal", "theta", "eigenvalues", "b0", "noise_variance")
+_SIGNED = ("z", "signal", "theta")
+_DOUBLE = ("hitting_time", "sure", "expected_risk")  # in double precision whatever the inputs
+
+
+class _Task(NamedTuple):
+    """A call without its coordinates."""
+
+    function: Callable[..., Any]
+    names: tuple[str, ...]  # of the coordinates, in the order of the blocks
+    lead: dict[str, Any]  # the argument whose axes come before those of the coordinates
+    rest: dict[str, Any]
+    firsts: tuple[tuple[int, ...], ...]  # where blocks begin, on each axis of the coordinates
+
+    def __call__(self, blocks: tuple[Array, ...], block_id: tuple[int, ...] | None = None) -> Any:
+        arguments = dict(zip(self.names, blocks, strict=True))
+        try:
+            return self.function(**arguments, **self.lead, **{**self.rest, "workers": 1})
+        except ValueError:
+            if block_id is not None:
+                self._locate(arguments, block_id)
+            raise
+
+    def _locate(self, arguments: dict[str, Array], block_id: tuple[int, ...]) -> None:
+        """Raise the error of a bad entry with its position in the whole array."""
+        at = block_id[len(block_id) - len(self.firsts) :]
+        first = tuple(begins[i] for begins, i in zip(self.firsts, at, strict=True))
+        for name, a in arguments.items():
+            if self.rest.get("check_finite", True):
+                refuse_first(~np.isfinite(a), a, name, "finite values", first=first)
+            if name not in _SIGNED:
+                refuse_first(a < 0, a, name, "non-negative values", first=first)
+
+
+class _Blocks:
+    """The coordinates of a call, broadcast, and the call on a block of them."""
+
+    def __init__(self, function: Any, given: dict[str, Any], lead: str | None) -> None:
+        if given.get("out") is not None:
+            msg = "out: got a value, want None with Dask arrays: the result is lazy"
+            raise ValueError(msg)
+        names = tuple(name for name in _COORDINATES if np.ndim(given.get(name, 0)) > 0)
+        rest = {name: value for name, value in given.items() if name not in (*names, lead)}
+        self.axes: tuple[int, ...] = ()
+        before = {}
+        if lead is not None:
+            before = {lead: as_float_array(on_host(given[lead]), lead, check_finite=False)}
+            self.axes = before[lead].shape
+        self.arrays = _broadcast({name: given[name] for name in names})
+        kinds = (float_dtype(a, name) for name, a in zip(names, self.arrays, strict=True))
+        wide = function.__name__ in _DOUBLE
+        self.dtype = np.dtype(np.float64) if wide else np.result_type(*kinds)
+        self.task = _Task(function, names, before, rest, _firsts(self.chunks))
+        # Python's numbers and lists of the first call decide errors now, not on a worker.
+        whole = {**rest, "axis": None} if "axis" in rest else rest
+        self.task._replace(rest=whole)(tuple(np.ones(0) for _ in names))
+
+    @property
+    def chunks(self) -> tuple[tuple[int, ...], ...]:
+        """Sizes of the blocks, along each axis of the coordinates."""
+        sizes: tuple[tuple[int, ...], ...] = self.arrays[0].chunks
+        return sizes
+
+    def axes_of(self, axis: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the axes that `axis` names, and the others."""
+        every = tuple(range(len(self.chunks)))
+        named = every if axis is None else normal_axes(axis, len(every))
+        return named, tuple(i for i in every if i not in named)
+
+    def rechunk(self, sizes: dict[int, int]) -> None:
+        """Cut the arrays anew."""
+        self.arrays = [a.rechunk(sizes) for a in self.arrays]
+        self.task = self.task._replace(firsts=_firsts(self.chunks))
+
+    def lazy(self, piece: Callable[..., Any]) -> Any:
+        """Return the array of what the piece makes of each block."""
+        return da.map_blocks(
+            piece,
+            *self.arrays,
+            held=_held(self.task),
+            dtype=self.dtype,
+            new_axis=list(range(len(self.axes))) or None,
+            chunks=(*((n,) for n in self.axes), *self.chunks),
+            meta=np.empty((0,) * (len(self.axes) + len(self.chunks)), self.dtype),
+        )
+
+
+def _firsts(chunks: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    return tuple((0, *accumulate(sizes))[:-1] for sizes in chunks)
 
 
 def run(function: Any, given: dict[str, Any], lead: str | None) -> Any:
     """Return the lazy result of `function`, with the blocks of the broadcast coordinates."""
-    if given.get("out") is not None:
-        msg = "out: got a value, want None with Dask arrays: the result is lazy"
-        raise ValueError(msg)
-    names = [name for name in _COORDINATES if np.ndim(given.get(name, 0)) > 0]
-    rest = {name: value for name, value in given.items() if name not in names and name != lead}
-    before = as_float_array(on_host(given[lead]), lead, check_finite=False) if lead else None
-    arrays = _broadcast({name: given[name] for name in names})
-    dtype = np.result_type(*(float_dtype(a, name) for name, a in zip(names, arrays, strict=True)))
-    if function.__name__ in _DOUBLE:
-        dtype = np.dtype(np.float64)
-    axes = () if before is None else before.shape
-    # Python's numbers and lists of the first call decide errors now, not on a worker.
-    _try_nothing(function, names, before, lead, rest)
-    held = _held(function, names, before, lead, rest)
+    blocks = _Blocks(function, given, lead)
+    fields = _fields(function.__name__, given)
+    if fields is None:
+        return blocks.lazy(_on_block)
+    kind, wanted = fields
+    every = {field.name: None for field in dataclasses.fields(kind)}
+    return kind(**{**every, **{name: blocks.lazy(_Field(name)) for name in wanted}})
 
-    def mapped(kind: Any, piece: Any) -> Any:
-        return da.map_blocks(
-            piece,
-            *arrays,
-            held=held,
-            dtype=kind,
-            new_axis=list(range(len(axes))) or None,
-            chunks=(*((n,) for n in axes), *arrays[0].chunks),
-            meta=np.empty((0,) * (len(axes) + arrays[0].ndim), kind),
-        )
 
-    if function.__name__ != "state":
-        return mapped(dtype, _on_block)
-    fields = [field.name for field in dataclasses.fields(FlowState)]
-    return FlowState(**{name: mapped(dtype, _Field(name)) for name in fields})
+def _fields(name: str, given: dict[str, Any]) -> tuple[Any, tuple[str, ...]] | None:
+    """The class of a result with several arrays, and which of them there are."""
+    if name == "state":
+        return FlowState, tuple(field.name for field in dataclasses.fields(FlowState))
+    if name == "derivatives":
+        wrt = given["wrt"]
+        names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+        return FlowDerivatives, ("theta", *(n for n in names if n != "b0" or given["depth"]))
+    return None
+
+
+def run_sum(function: Any, given: dict[str, Any], lead: str) -> Any:
+    """Return sums over coordinates, block by block and in the tree of all summaries.
+
+    Over all axes the sum is computed, in one read; with axes left it is lazy, with their chunks.
+    """
+    blocks = _Blocks(function, given, lead)
+    summed, kept = blocks.axes_of(given["axis"])
+    task = blocks.task._replace(rest={**blocks.task.rest, "axis": summed})
+    grid, token = _summaries(blocks, task)
+    chunks = [blocks.chunks[i] for i in kept]
+    return _combined(grid.transpose(kept + summed), blocks.axes, chunks, token)
+
+
+def reduced(function: Any, given: dict[str, Any], combine: Callable[[Array, Array], Array]) -> Any:
+    """Return the combined summary that `function` makes of each block; computed, in one read."""
+    blocks = _Blocks(function, given, None)
+    grid, token = _summaries(blocks, blocks.task)
+    return Runner()(combined_in_tree(list(grid.ravel()), combine, f"reduced-{token}"))
+
+
+def run_whole(function: Any, given: dict[str, Any]) -> Any:
+    """Return lazy results, one for all coordinates along `axis`: these are put in one block."""
+    blocks = _Blocks(function, given, None)
+    summed, kept = blocks.axes_of(given["axis"])
+    blocks.rechunk(dict.fromkeys(summed, -1))
+    return da.map_blocks(
+        _Kept(kept, len(blocks.chunks)),
+        *blocks.arrays,
+        held=_held(blocks.task._replace(rest={**blocks.task.rest, "axis": summed})),
+        dtype=np.float64,
+        drop_axis=summed,
+        chunks=tuple(blocks.chunks[i] for i in kept),
+        meta=np.empty((0,) * len(kept)),
+    )
+
+
+def _summaries(blocks: _Blocks, task: _Task) -> tuple[Any, str]:
+    """Return the tasks of all blocks' summaries, in a grid as the blocks, and a name for them."""
+    ones = tuple((1,) * len(sizes) for sizes in blocks.chunks)
+    parts = da.map_blocks(
+        _on_block,
+        *blocks.arrays,
+        held=_held(task),
+        dtype=object,
+        chunks=ones,
+        meta=np.empty((0,) * len(ones), object),
+    )
+    return parts.to_delayed(), tokenize(parts.name)
+
+
+def _combined(grid: Any, axes: tuple[int, ...], chunks: list[Any], token: str) -> Any:
+    """Sum a grid of summaries over its last axes; the first are those of the chunks."""
+    if not chunks:
+        total = Runner()(combined_in_tree(list(grid.ravel()), _add, f"sum-{token}"))
+        return total if axes else float(total)
+    sums = np.empty(grid.shape[: len(chunks)], object)
+    for at in np.ndindex(sums.shape):
+        tree = combined_in_tree(list(grid[at].ravel()), _add, f"sum-{token}-{at}")
+        rest = tuple(sizes[i] for sizes, i in zip(chunks, at, strict=True))
+        sums[at] = da.from_delayed(tree, (*axes, *rest), np.float64)
+    return da.block(sums.tolist())
+
+
+def _add(a: Any, b: Any) -> Any:
+    return a + b
 
 
 def _broadcast(given: dict[str, Any]) -> list[Any]:
@@ -59,35 +206,22 @@ def _broadcast(given: dict[str, Any]) -> list[Any]:
         for name, value in given.items()
     ]
     try:
-        return list(da.broadcast_arrays(*arrays))
+        full = da.broadcast_arrays(*arrays)
     except ValueError:
         shapes = ", ".join(f"{n} {a.shape}" for n, a in zip(given, arrays, strict=True))
         last = list(given)[-1]
         msg = f"{last}: got shapes that do not broadcast ({shapes}), want compatible ones"
         raise ValueError(msg) from None
+    pairs = [part for a in full for part in (a, tuple(range(a.ndim)))]
+    return list(da.core.unify_chunks(*pairs)[1])
 
 
-def _held(*values: Any) -> Any:
-    return delayed(values, name=f"held-{tokenize(values)}", pure=True, traverse=False)
+def _held(task: _Task) -> Any:
+    return delayed(task, name=f"held-{tokenize(task)}", pure=True, traverse=False)
 
 
-def _try_nothing(function: Any, names: list[str], before: Any, lead: Any, rest: Any) -> None:
-    none = dict.fromkeys(names, np.ones(0))
-    if lead is not None:
-        none[lead] = before
-    function(**none, **rest)
-
-
-def _call(blocks: tuple[Any, ...], held: tuple[Any, ...]) -> Any:
-    function, names, before, lead, rest = held
-    arguments = dict(zip(names, blocks, strict=True))
-    if lead is not None:
-        arguments[lead] = before
-    return function(**arguments, **{**rest, "workers": 1})
-
-
-def _on_block(*blocks: Any, held: tuple[Any, ...]) -> Any:
-    return np.asarray(_call(blocks, held))
+def _on_block(*blocks: Any, held: _Task, block_id: tuple[int, ...] | None = None) -> Any:
+    return np.asarray(held(blocks, block_id))
 
 
 class _Field:
@@ -99,5 +233,19 @@ class _Field:
     def __dask_tokenize__(self) -> Any:
         return self.name
 
-    def __call__(self, *blocks: Any, held: tuple[Any, ...]) -> Any:
-        return getattr(_call(blocks, held), self.name)
+    def __call__(self, *blocks: Any, held: _Task, block_id: tuple[int, ...] | None = None) -> Any:
+        return getattr(held(blocks, block_id), self.name)
+
+
+class _Kept:
+    """Results of blocks that are whole along all axes but those that are kept."""
+
+    def __init__(self, kept: tuple[int, ...], ndim: int) -> None:
+        self.kept, self.ndim = kept, ndim
+
+    def __dask_tokenize__(self) -> Any:
+        return self.kept, self.ndim
+
+    def __call__(self, *blocks: Any, held: _Task, block_id: tuple[int, ...] | None = None) -> Any:
+        at = dict(zip(self.kept, block_id or (), strict=False))
+        return np.asarray(held(blocks, tuple(at.get(i, 0) for i in range(self.ndim))))

@@ -36,18 +36,7 @@ class DaskRows:
     def tree(self, piece: Callable[..., Any], combine: Callable[..., Any], *shared: Any) -> Any:
         """Return the task of the combined summary."""
         level = self.summaries(piece, *shared)
-        name = f"{piece.__name__}-{tokenize(level[0].key, combine)}"
-        depth = 0
-        while len(level) > 1 or depth == 0:
-            groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-            level = [
-                delayed(_combined, pure=True)(
-                    group, combine, dask_key_name=f"combine-{name}-{depth}-{i}"
-                )
-                for i, group in enumerate(groups)
-            ]
-            depth += 1
-        return level[0]
+        return combined_in_tree(level, combine, f"{piece.__name__}-{tokenize(level[0].key)}")
 
     def summaries(self, piece: Callable[..., Any], *shared: Any) -> list[Any]:
         """Return the task of each block's summary."""
@@ -93,6 +82,21 @@ def _on_block(*blocks: Any, held: _Shared, block_id: tuple[int, ...] | None = No
     first = held.firsts[block_id[0] if block_id else 0]
     with stop.watching(cancelled):
         return held.piece(first, *blocks, *held.shared)
+
+
+def combined_in_tree(summaries: list[Any], combine: Callable[..., Any], name: str) -> Any:
+    """Return the task that combines tasks in the order of `combine_all`; `name` is theirs alone."""
+    level, depth, token = summaries, 0, tokenize(combine)
+    while len(level) > 1 or depth == 0:
+        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
+        level = [
+            delayed(_combined, pure=True)(
+                group, combine, dask_key_name=f"combine-{name}-{token}-{depth}-{i}"
+            )
+            for i, group in enumerate(groups)
+        ]
+        depth += 1
+    return level[0]
 
 
 def _combined(parts: list[Any], combine: Callable[..., Any]) -> Any:

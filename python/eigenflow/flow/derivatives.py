@@ -10,6 +10,7 @@ import numpy as np
 from eigenflow._arrays import Array, like
 from eigenflow._blocks import blocks
 from eigenflow._flow_problem import Problem, as_times, flow_problem, reader, require_known
+from eigenflow._lazy import over_coordinates
 from eigenflow._threads import resolve_workers
 from eigenflow.flow.path import Coupling, evolve
 
@@ -53,6 +54,7 @@ class FlowGradients:
     times: Array | None
 
 
+@over_coordinates("times")
 def derivatives(
     z: Any,
     eigenvalues: Any,

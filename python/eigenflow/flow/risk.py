@@ -13,12 +13,14 @@ from eigenflow._flow_problem import (
     move_axes_last,
     require_known,
 )
+from eigenflow._lazy import over_coordinates
 from eigenflow._threads import resolve_workers
 from eigenflow.flow.path import Coupling
 
 __all__ = ["expected_risk", "sure"]
 
 
+@over_coordinates("times", "coordinates.run_sum")
 def sure(
     z: Any,
     eigenvalues: Any,
@@ -55,7 +57,7 @@ def sure(
     -------
     ndarray or float
         float64, of shape times.shape + the coordinates' shape without `axis`. On a GPU always an
-        array.
+        array. Of Dask arrays computed, in one read, where `axis` is all axes; else lazy.
 
     Examples
     --------
@@ -85,6 +87,7 @@ def sure(
     return number_or_like(risk.reshape(when.shape + rest), z)
 
 
+@over_coordinates("times", "coordinates.run_sum")
 def expected_risk(
     signal: Any,
     eigenvalues: Any,
@@ -115,7 +118,7 @@ def expected_risk(
     signal : array_like
         What the noise is added to.
     eigenvalues, times, depth, b0, coupling, workers, check_finite
-        As in `solve`; NumPy and CPU tensors.
+        As in `solve`; NumPy, CPU tensors and Dask.
     noise_variance : array_like
         Variance of the noise, non-negative; broadcast with `signal`. Where it is 0 the term is
         the loss itself.
@@ -128,7 +131,8 @@ def expected_risk(
     Returns
     -------
     ndarray or float
-        float64, of shape times.shape + the coordinates' shape without `axis`.
+        float64, of shape times.shape + the coordinates' shape without `axis`. Of Dask arrays
+        computed, in one read, where `axis` is all axes; else lazy. `rtol` is then of each block.
 
     Raises
     ------

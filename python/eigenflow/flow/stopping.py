@@ -1,9 +1,9 @@
 """When to stop: by SURE, by the discrepancy principle, or at the paper's universal time."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
@@ -17,6 +17,7 @@ from eigenflow._flow_problem import (
     move_axes_last,
     require_known,
 )
+from eigenflow._lazy import over_coordinates
 from eigenflow._threads import resolve_workers
 from eigenflow.flow.path import Coupling
 
@@ -89,6 +90,7 @@ def universal_choice(noise_variance: Any, *, depth: int = 0) -> UniversalChoice:
     return UniversalChoice(float(time), None if b0 is None else float(b0))
 
 
+@over_coordinates(engine="stopping.stopping_time")
 def stopping_time(
     z: Any,
     eigenvalues: Any,
@@ -123,7 +125,7 @@ def stopping_time(
     Parameters
     ----------
     z, eigenvalues, depth, b0, coupling, workers, check_finite
-        As in `solve`; NumPy and CPU tensors.
+        As in `solve`; NumPy, CPU tensors and Dask.
     noise_variance : array_like
         Variance of the noise in z, non-negative; broadcast with `z`.
     rule : {"sure", "discrepancy", "universal"}
@@ -138,7 +140,9 @@ def stopping_time(
     Returns
     -------
     float or ndarray
-        Times of the coordinates' shape without `axis`.
+        Times of the coordinates' shape without `axis`. One time for all coordinates of a Dask array
+        is computed, in one read for each time or set of times that the rule tries ("sure": some
+        fifteen); times by `axis` are lazy.
 
     Raises
     ------
@@ -162,20 +166,24 @@ def stopping_time(
     """
     host_only(z=z, eigenvalues=eigenvalues, b0=b0, noise_variance=noise_variance)
     require_known(depth, coupling, None, b0)
-    search = _RULES.get(rule)
-    if search is None:
+    search = search_of(rule, points_per_decade, tau)
+    problem = flow_problem(z, eigenvalues, b0, check_finite, variance=noise_variance)
+    moved, rest = move_axes_last(problem, axis)
+    rows = _rows(moved, depth, coupling == "separate", resolve_workers(workers))
+    times = np.array([search(row) for row in rows])
+    shaped = times.reshape(rest)
+    return like(shaped, z) if shaped.ndim else float(shaped)
+
+
+def search_of(rule: Any, points_per_decade: Any, tau: Any) -> Callable[["Together"], float]:
+    """Return the search of a rule, with its checked settings."""
+    known = _RULES.get(rule) if isinstance(rule, str) else None
+    if known is None:
         msg = f"rule: got {rule!r}, want one of {', '.join(map(repr, _RULES))}"
         raise ValueError(msg)
     _require_positive(points_per_decade, "points_per_decade")
     _require_positive(tau, "tau")
-    problem = flow_problem(z, eigenvalues, b0, check_finite, variance=noise_variance)
-    moved, rest = move_axes_last(problem, axis)
-    times = np.empty(len(moved.z))
-    for i in range(times.size):
-        row = _Row(moved, i, depth, coupling == "separate", resolve_workers(workers))
-        times[i] = search(row, points_per_decade, tau)
-    shaped = times.reshape(rest)
-    return like(shaped, z) if shaped.ndim else float(shaped)
+    return lambda row: known(row, points_per_decade, tau)
 
 
 def _require_positive(value: Any, name: str) -> None:
@@ -184,8 +192,59 @@ def _require_positive(value: Any, name: str) -> None:
         raise ValueError(msg)
 
 
+class Noise(NamedTuple):
+    """The variances of coordinates that stop together."""
+
+    total: float
+    number: int
+
+
+class Together(Protocol):
+    """Coordinates that stop together, wherever they are."""
+
+    depth: int
+
+    def sure(self, times: Any) -> Array:
+        """Stein's unbiased risk at each time."""
+        ...
+
+    def misfit(self, time: float) -> float:
+        """Sum of (z - theta)^2."""
+        ...
+
+    def span(self) -> tuple[float, float]:
+        """When the first coordinate above the noise sets out, and when the last one arrives."""
+        ...
+
+    def noise(self) -> Noise:
+        """Sum and number of the variances."""
+        ...
+
+
+def _rows(problem: Problem, depth: int, separate: bool, workers: int) -> Iterator["_Row"]:
+    return (_Row(problem, i, depth, separate, workers) for i in range(len(problem.z)))
+
+
+def bounds(
+    z: Any,
+    eigenvalues: Any,
+    noise_variance: Any,
+    *,
+    depth: int = 0,
+    b0: Any = None,
+    coupling: Coupling = "shared",
+    workers: int | None = None,
+    check_finite: bool = True,
+) -> Array:
+    """Return the span and the noise of coordinates, as four numbers: a summary of a block."""
+    problem = flow_problem(z, eigenvalues, b0, check_finite, variance=noise_variance)
+    moved, _ = move_axes_last(problem, None)
+    (row,) = _rows(moved, depth, coupling == "separate", resolve_workers(workers))
+    return np.array([*row.span(), *row.noise()])
+
+
 class _Row:
-    """One batch of coordinates that stop together."""
+    """One batch of coordinates that stop together, in memory."""
 
     def __init__(self, problem: Problem, i: int, depth: int, separate: bool, workers: int) -> None:
         at = slice(i, i + 1)
@@ -210,6 +269,9 @@ class _Row:
         silent = np.broadcast_to(np.zeros(1, self.z.dtype), self.z.shape)
         return float(self.risk(time, silent)[0])
 
+    def noise(self) -> Noise:
+        return Noise(float(np.sum(self.variance, dtype=np.float64)), self.variance.size)
+
     def span(self) -> tuple[float, float]:
         """When the first coordinate above the noise sets out, and when the last one arrives."""
         first, last = np.inf, 0.0
@@ -230,7 +292,7 @@ class _Row:
         return first, last
 
 
-def _sure(row: _Row, points_per_decade: float, _: float) -> float:
+def _sure(row: Together, points_per_decade: float, _: float) -> float:
     first, last = row.span()
     if last == 0:
         return 0.0  # nothing that moves can lower the risk
@@ -251,13 +313,14 @@ def _sure(row: _Row, points_per_decade: float, _: float) -> float:
     return math.exp(found.x) if found.fun < values[best] else float(grid[best])
 
 
-def _discrepancy(row: _Row, _: float, tau: float) -> float:
-    target = tau**2 * float(np.sum(row.variance, dtype=np.float64))
+def _discrepancy(row: Together, _: float, tau: float) -> float:
+    target = tau**2 * row.noise().total
     if row.misfit(0.0) <= target:
         return 0.0
     if target == 0 or row.misfit(np.inf) > target:
         return np.inf
-    low = high = row.span()[0] if np.isfinite(row.span()[0]) else 1.0
+    first = row.span()[0]
+    low = high = first if np.isfinite(first) else 1.0
     while row.misfit(low) <= target:
         high, low = low, low / 16
         if low == 0:
@@ -273,12 +336,13 @@ def _discrepancy(row: _Row, _: float, tau: float) -> float:
     return math.exp(brentq(excess, math.log(low), math.log(high), xtol=1e-10, rtol=1e-12))
 
 
-def _universal(row: _Row, _: float, __: float) -> float:
-    variance = float(np.mean(row.variance, dtype=np.float64)) if row.variance.size else 0.0
+def _universal(row: Together, _: float, __: float) -> float:
+    total, number = row.noise()
+    variance = total / number if number else 0.0
     return float(universal_choice(variance, depth=row.depth).time) if variance else np.inf
 
 
-_RULES: dict[str, Callable[[_Row, float, float], float]] = {
+_RULES: dict[str, Callable[[Together, float, float], float]] = {
     "sure": _sure,
     "discrepancy": _discrepancy,
     "universal": _universal,
