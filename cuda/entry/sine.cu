@@ -27,46 +27,70 @@ extern "C" __global__ void sine_entries_f64(const double *left, const double *le
                                         rows, cols, out);
 }
 
-#ifdef __CUDACC__
-extern "C" __global__ void sine_product_f32(const float *left, const float *left_low,
+extern "C" __global__ void times_cosine_f32(const float *left, const float *left_low,
                                             const float *right, const float *right_low,
-                                            long long depth, float inverse_gain, const float *X,
-                                            long long m, long long n, long long n_cols, float *Y) {
+                                            long long depth, float inverse_gain, const float *G,
+                                            long long g_row, long long g_col, long long rows,
+                                            long long cols, float *out) {
+  eigenflow::cuda::times_cosine<float>({left, left_low, right, right_low, depth, inverse_gain},
+                                       {G, g_row, g_col}, rows, cols, out);
+}
+
+extern "C" __global__ void times_cosine_f64(const double *left, const double *left_low,
+                                            const double *right, const double *right_low,
+                                            long long depth, double inverse_gain, const double *G,
+                                            long long g_row, long long g_col, long long rows,
+                                            long long cols, double *out) {
+  eigenflow::cuda::times_cosine<double>({left, left_low, right, right_low, depth, inverse_gain},
+                                        {G, g_row, g_col}, rows, cols, out);
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    sine_product_f32(const float *left, const float *left_low, const float *right,
+                     const float *right_low, long long depth, float inverse_gain, const float *X,
+                     long long x_row, long long x_col, long long m, long long n, long long n_cols,
+                     float *Y, long long y_row, long long y_col) {
   eigenflow::cuda::sine_product<float>(
       eigenflow::cuda::sine_factors<float>{left, left_low, right, right_low, depth, inverse_gain},
-      X, m, n, n_cols, Y);
+      {X, x_row, x_col}, m, n, n_cols, {Y, y_row, y_col});
 }
 
-extern "C" __global__ void sine_product_f64(const double *left, const double *left_low,
-                                            const double *right, const double *right_low,
-                                            long long depth, double inverse_gain, const double *X,
-                                            long long m, long long n, long long n_cols, double *Y) {
+extern "C" __global__ void __launch_bounds__(256)
+    sine_slope_product_f32(const float *left, const float *left_low, const float *right,
+                           const float *right_low, long long depth, float inverse_gain,
+                           const float *a, long long a_row, long long a_col, const float *b,
+                           long long b_row, long long b_col, long long size, const float *X,
+                           long long x_row, long long x_col, long long m, long long n,
+                           long long n_cols, float *Y, long long y_row, long long y_col) {
+  eigenflow::cuda::sine_product<float>(
+      eigenflow::cuda::sine_slopes<float>{{left, left_low, right, right_low, depth, inverse_gain},
+                                          {a, a_row, a_col},
+                                          {b, b_row, b_col},
+                                          size},
+      {X, x_row, x_col}, m, n, n_cols, {Y, y_row, y_col});
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    sine_product_f64(const double *left, const double *left_low, const double *right,
+                     const double *right_low, long long depth, double inverse_gain, const double *X,
+                     long long x_row, long long x_col, long long m, long long n, long long n_cols,
+                     double *Y, long long y_row, long long y_col) {
   eigenflow::cuda::sine_product<double>(
       eigenflow::cuda::sine_factors<double>{left, left_low, right, right_low, depth, inverse_gain},
-      X, m, n, n_cols, Y);
+      {X, x_row, x_col}, m, n, n_cols, {Y, y_row, y_col});
 }
 
-extern "C" __global__ void sine_slope_product_f32(const float *left, const float *left_low,
-                                                  const float *right, const float *right_low,
-                                                  long long depth, float inverse_gain,
-                                                  const float *a, const float *b, long long size,
-                                                  const float *X, long long m, long long n,
-                                                  long long n_cols, float *Y) {
-  eigenflow::cuda::sine_product<float>(
-      eigenflow::cuda::sine_slopes<float>{
-          {left, left_low, right, right_low, depth, inverse_gain}, a, b, size},
-      X, m, n, n_cols, Y);
-}
-
-extern "C" __global__ void sine_slope_product_f64(const double *left, const double *left_low,
-                                                  const double *right, const double *right_low,
-                                                  long long depth, double inverse_gain,
-                                                  const double *a, const double *b, long long size,
-                                                  const double *X, long long m, long long n,
-                                                  long long n_cols, double *Y) {
+extern "C" __global__ void __launch_bounds__(256)
+    sine_slope_product_f64(const double *left, const double *left_low, const double *right,
+                           const double *right_low, long long depth, double inverse_gain,
+                           const double *a, long long a_row, long long a_col, const double *b,
+                           long long b_row, long long b_col, long long size, const double *X,
+                           long long x_row, long long x_col, long long m, long long n,
+                           long long n_cols, double *Y, long long y_row, long long y_col) {
   eigenflow::cuda::sine_product<double>(
-      eigenflow::cuda::sine_slopes<double>{
-          {left, left_low, right, right_low, depth, inverse_gain}, a, b, size},
-      X, m, n, n_cols, Y);
+      eigenflow::cuda::sine_slopes<double>{{left, left_low, right, right_low, depth, inverse_gain},
+                                           {a, a_row, a_col},
+                                           {b, b_row, b_col},
+                                           size},
+      {X, x_row, x_col}, m, n, n_cols, {Y, y_row, y_col});
 }
-#endif

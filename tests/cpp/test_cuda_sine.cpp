@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The device's entries, and its product with the two barriers played by loops, against the host's.
+// The device's entries, products and gradients against the host's.
 #include "check.hpp"
 #include "cuda_shim.hpp"
 
@@ -58,47 +58,41 @@ TEST(the_device_makes_the_entries_of_the_host) {
   check_entries(true);
 }
 
-// The matrix of entries times x, with the two barriers of the kernel played by loops.
-template <class Entry>
-std::vector<float> by_blocks(const Entry &entry, long long rows, long long inner,
-                             const std::vector<float> &x, long long cols) {
+#ifdef __linux__
+namespace {
+
+const float *const none = nullptr;
+constexpr float inverse_gain = 1 / float(gain);
+
+// Threads of a block and the blocks that cover `rows` x `cols` of a result.
+template <class Call> void launch(long long rows, long long cols, const Call &call) {
   using block = eigenflow::cuda::sine_block<float>;
-  std::vector<float> result(static_cast<std::size_t>(rows * cols)),
-      tile(block::depth * block::rows);
-  for (long long row = 0; row < rows; row += block::rows) {
-    std::vector<float> sums(block::rows * block::groups * block::each);
-    for (long long first = 0; first < inner; first += block::depth) {
-      for (int i = 0; i < block::rows; ++i)
-        for (int j = 0; j < block::groups; ++j)
-          block::fill(entry, row, rows, first, inner, i, j, tile.data());
-      for (int i = 0; i < block::rows; ++i)
-        for (int j = 0; j < block::groups; ++j)
-          block::multiply(tile.data(), x.data(), first, inner, 0, cols, i, j,
-                          &sums[static_cast<std::size_t>((i * block::groups + j) * block::each)]);
-    }
-    for (int i = 0; i < block::rows && row + i < rows; ++i)
-      for (int c = 0; c < cols; ++c)
-        result[static_cast<std::size_t>((row + i) * cols + c)] = sums[static_cast<std::size_t>(
-            (i * block::groups + c % block::groups) * block::each + c / block::groups)];
-  }
-  return result;
+  const auto blocks = [](long long size, int of) {
+    return static_cast<unsigned>((size + of - 1) / of);
+  };
+  cuda_shim::launch_blocks({blocks(rows, block::rows), blocks(cols, block::cols)},
+                           {block::rows, block::groups}, call);
 }
 
-TEST(the_blocks_of_the_device_sum_to_the_product_of_the_host) {
+} // namespace
+
+TEST(the_device_multiplies_as_the_host_does) {
   const device_problem p;
-  std::vector<float> host(m * n_cols);
+  std::vector<float> host(m * n_cols), device(m * n_cols);
   sine::apply<float>(row_major(p.u.data(), m, k), row_major(p.v.data(), n, k),
                      row_major(p.x.data(), n, n_cols), row_major(host.data(), m, n_cols),
                      {omega, gain, false, 1});
-  const eigenflow::cuda::sine_factors<float> f{p.high.data(), nullptr, p.v.data(),
-                                               nullptr,       k,       1 / float(gain)};
-  CHECK(worst(host, by_blocks(f, m, n, p.x, n_cols)) < 1e-4);
+  launch(m, n_cols, [&] {
+    sine_product_f32(p.high.data(), none, p.v.data(), none, k, inverse_gain, p.x.data(), n_cols, 1,
+                     m, n, n_cols, device.data(), n_cols, 1);
+  });
+  CHECK(worst(host, device) < 1e-4);
 }
 
-TEST(the_blocks_of_the_device_sum_to_the_gradients_of_the_host) {
+TEST(the_device_has_the_gradients_of_the_host) {
   const device_problem p;
   const auto y = wave(m * n_cols, 0.3);
-  std::vector<float> dU(m * k), dV(n * k);
+  std::vector<float> dU(m * k), dV(n * k), device_dU(m * k), device_dV(n * k);
   sine::vjp<float>(row_major(p.u.data(), m, k), row_major(p.v.data(), n, k),
                    row_major(p.x.data(), n, n_cols), row_major(y.data(), m, n_cols),
                    {row_major(dU.data(), m, k), row_major(dV.data(), n, k), {}},
@@ -106,12 +100,17 @@ TEST(the_blocks_of_the_device_sum_to_the_gradients_of_the_host) {
   for (auto *gradient : {&dU, &dV})
     for (float &g : *gradient)
       g /= float(omega);
-  const float *const none = nullptr;
-  const float inverse_gain = 1 / float(gain);
-  const eigenflow::cuda::sine_slopes<float> left{
-      {p.high.data(), none, p.v.data(), none, k, inverse_gain}, y.data(), p.x.data(), n_cols};
-  CHECK(worst(dU, by_blocks(left, m, n, p.v, k)) < 1e-3);
-  const eigenflow::cuda::sine_slopes<float> right{
-      {p.v.data(), none, p.high.data(), none, k, inverse_gain}, p.x.data(), y.data(), n_cols};
-  CHECK(worst(dV, by_blocks(right, n, m, p.u, k)) < 1e-3);
+  launch(m, k, [&] {
+    sine_slope_product_f32(p.high.data(), none, p.v.data(), none, k, inverse_gain, y.data(), n_cols,
+                           1, p.x.data(), n_cols, 1, n_cols, p.v.data(), k, 1, m, n, k,
+                           device_dU.data(), k, 1);
+  });
+  CHECK(worst(dU, device_dU) < 1e-3);
+  launch(n, k, [&] {
+    sine_slope_product_f32(p.v.data(), none, p.high.data(), none, k, inverse_gain, p.x.data(),
+                           n_cols, 1, y.data(), n_cols, 1, n_cols, p.u.data(), k, 1, n, m, k,
+                           device_dV.data(), k, 1);
+  });
+  CHECK(worst(dV, device_dV) < 1e-3);
 }
+#endif

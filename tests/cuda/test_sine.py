@@ -1,4 +1,4 @@
-"""The device's sine operator against the host's. The double has no kernels with barriers."""
+"""The device's sine operator against the host's."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,6 @@ def test_entries(cupy, m, n, k, t, dtype, exact_phase):
 @SHAPES
 @pytest.mark.parametrize("exact_phase", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("cupy", [pytest.param("device", marks=pytest.mark.gpu)], indirect=True)
 def test_products(cupy, m, n, k, t, dtype, exact_phase):
     host, device = operators(cupy, m, n, k, dtype, exact_phase)
     X = np.random.default_rng(1).uniform(-1, 1, (n, t)).astype(dtype)
@@ -46,7 +45,6 @@ def test_products(cupy, m, n, k, t, dtype, exact_phase):
 
 @SHAPES
 @pytest.mark.parametrize("exact_phase", [False, True])
-@pytest.mark.parametrize("cupy", [pytest.param("device", marks=pytest.mark.gpu)], indirect=True)
 def test_derivatives(cupy, m, n, k, t, exact_phase):
     host, device = operators(cupy, m, n, k, np.float64, exact_phase)
     rng = np.random.default_rng(1)

@@ -2,8 +2,8 @@
 
 It has what `eigenflow._gpu` uses and no more, and is as strict as CuPy where that matters: NumPy
 takes no device array, and device functions take no NumPy array. Kernels are the shipped sources,
-compiled through tests/cpp/cuda_shim.hpp and launched with the launcher's own arguments, each
-checked against its parameter's type. Kernels with barriers are missing there.
+compiled through tests/cpp/cuda_shim.hpp, which knows barriers and shared memory, and launched with
+the launcher's own arguments, each checked against its parameter's type.
 """
 
 import ctypes
@@ -14,13 +14,16 @@ import subprocess
 import sys
 import tempfile
 import types
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 _SHIM = Path(__file__).parents[1] / "cpp" / "cuda_shim.hpp"
-_KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(\w+)\(([^)]*)\)')
+_KERNEL = re.compile(
+    r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(([^)]*)\)'
+)
 _TYPES = {
     "float": (np.float32, ctypes.c_float),
     "double": (np.float64, ctypes.c_double),
@@ -37,7 +40,8 @@ _FUNCTIONS = """arange ascontiguousarray broadcast_to clip concatenate einsum em
     flatnonzero full isfinite ldexp maximum may_share_memory ones sqrt square stack where zeros
     zeros_like"""
 _LINALG = "eigh qr"
-_OPERATORS = "lt le gt ge eq ne add sub mul matmul truediv pow invert abs iadd imul"
+_OPERATORS = """lt le gt ge eq ne add sub mul matmul truediv pow invert abs iadd imul radd rsub
+    rmul"""
 
 
 class ndarray:  # noqa: N801
@@ -126,26 +130,37 @@ class RawModule:
 
 class _Kernel:
     def __init__(self, library, name, parameters):
-        self._call = getattr(library, name)
+        self._call = getattr(library, f"host_{name}")
         self._call.restype = None
-        self._indices = [
-            (ctypes.c_uint * 3).in_dll(library, index)
-            for index in ("gridDim", "blockDim", "blockIdx", "threadIdx")
-        ]
-        self._types = [p.replace("const", "").rsplit(maxsplit=1) for p in parameters.split(",")]
+        self._types = _split(parameters)
 
     def __call__(self, grid, block, arguments):
         assert len(arguments) == len(self._types)
         values = [
-            _argument(x, kind.strip(), name)
-            for x, (kind, name) in zip(arguments, self._types, strict=True)
+            _argument(x, kind, name) for x, (kind, name) in zip(arguments, self._types, strict=True)
         ]
-        grid_dim, block_dim, block_index, thread_index = self._indices
-        grid_dim[:] = (*grid, 1, 1)[:3]
-        block_dim[:] = (*block, 1, 1)[:3]
-        for block_index[1], block_index[0] in np.ndindex(grid_dim[1], grid_dim[0]):
-            for thread_index[1], thread_index[0] in np.ndindex(block_dim[1], block_dim[0]):
-                self._call(*values)
+        addresses = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
+        shape = (ctypes.c_uint * 4)(*(*grid, 1)[:2], *(*block, 1)[:2])
+        self._call(shape, addresses)
+
+
+def _split(parameters):
+    """(type, name) of each parameter; the name of a pointer keeps its star."""
+    pairs = [p.replace("const", "").rsplit(maxsplit=1) for p in parameters.split(",")]
+    return [(kind.strip(), name) for kind, name in pairs]
+
+
+def _host_entry(name, parameters):
+    """C++ that launches a kernel with the addresses of its arguments."""
+    values = ", ".join(
+        f"*static_cast<{kind} *{'*' if star.startswith('*') else ''}>(a[{i}])"
+        for i, (kind, star) in enumerate(_split(parameters))
+    )
+    return (
+        f'extern "C" void host_{name}(const unsigned *shape, void **a) {{\n'
+        "  cuda_shim::launch_blocks({shape[0], shape[1]}, {shape[2], shape[3]},\n"
+        f"                           [=] {{ {name}({values}); }});\n}}\n"
+    )
 
 
 def _argument(x, kind, name):
@@ -154,9 +169,8 @@ def _argument(x, kind, name):
         if isinstance(x, ndarray):
             assert x.dtype == dtype, (name, x.dtype)
             return ctypes.c_void_p(x._host.ctypes.data)
-        assert type(x) is int, (name, x)
-        assert x == 0, (name, x)
-        return ctypes.c_void_p(None)
+        assert type(x) is int, (name, x)  # an address
+        return ctypes.c_void_p(x)
     own = _PYTHON_TYPES.get(type(x)) or type(x)
     assert own is dtype, (name, type(x), kind)
     return c_type(x)
@@ -167,7 +181,8 @@ def _compiled(code, options):
     folder = Path(tempfile.mkdtemp(prefix="eigenflow-kernels-"))
     name = hashlib.sha256(code.encode()).hexdigest()[:8]
     source, library = folder / f"{name}.cpp", folder / f"{name}.so"
-    source.write_text(f'#include "{_SHIM}"\n{code}')
+    entries = "".join(_host_entry(*found) for found in _KERNEL.findall(code))
+    source.write_text(f'#include "{_SHIM}"\n{code}\n{entries}')
     flags = [o for o in options if o.startswith(("-I", "-D"))]
     command = ["g++", "-std=c++20", "-O1", "-march=native", "-ffp-contract=off", "-shared", "-fPIC"]
     subprocess.run([*command, *flags, source, "-o", library], check=True)
@@ -190,6 +205,8 @@ def module():
     for name in _LINALG.split():
         setattr(double.linalg, name, _lifted(getattr(np.linalg, name)))
     double.asarray = _to_device
+    double.cuda = types.ModuleType("cupy.cuda")
+    double.cuda.Device = double.cuda.ExternalStream = lambda *_: nullcontext()
     return double
 
 

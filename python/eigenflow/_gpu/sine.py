@@ -66,7 +66,8 @@ def _product_error(a: float, b: float) -> tuple[float]:
     return (float(Fraction(a) * Fraction(b) - Fraction(a * b)),)
 
 
-def _arguments(op: "SineLowRank", left: Any, right: Any) -> tuple[Any, ...]:
+def _factors(op: "SineLowRank", left: Any, right: Any) -> tuple[Any, ...]:
+    """What kernels take of the operator: one factor is scaled to half-turns."""
     import cupy
 
     left_low = right_low = None
@@ -81,15 +82,67 @@ def _arguments(op: "SineLowRank", left: Any, right: Any) -> tuple[Any, ...]:
     return left, lows[0], right, lows[1], np.int64(left.shape[1]), gain
 
 
+def _strided(a: Any) -> tuple[Any, np.int64, np.int64]:
+    """An array of one or two dimensions as kernels take it."""
+    row, col = (*a.strides, 0)[:2]
+    return a, np.int64(row // a.dtype.itemsize), np.int64(col // a.dtype.itemsize)
+
+
+# ---- launches, of arrays or addresses; `factors` is (left, its low part or 0, right, its low part
+# or 0, depth, inverse gain), and matrices in any order are (entries, row stride, column stride)
+
+
+def launch_entries(dtype: Any, factors: tuple[Any, ...], m: int, n: int, out: Any) -> None:
+    """Fill `out`, row-major, with the m n entries."""
+    grid, block = launch_shape(m * n)
+    arguments = (*factors, np.int64(m), np.int64(n), out)
+    kernel("sine", f"sine_entries_{_suffix(dtype)}")(grid, block, arguments)
+
+
+def launch_times_cosine(
+    dtype: Any, factors: tuple[Any, ...], G: tuple[Any, ...], m: int, n: int, out: Any
+) -> None:
+    """Fill `out`, row-major, with the m n cosines of the phases, times the entries of G."""
+    grid, block = launch_shape(m * n)
+    arguments = (*factors, *G, np.int64(m), np.int64(n), out)
+    kernel("sine", f"times_cosine_{_suffix(dtype)}")(grid, block, arguments)
+
+
+def launch_product(
+    dtype: Any,
+    factors: tuple[Any, ...],
+    X: tuple[Any, ...],
+    Y: tuple[Any, ...],
+    shape: tuple[int, int, int],
+    inner: tuple[Any, ...] = (),
+) -> None:
+    """Fill Y (m, T) with S X, for X (n, T) and a shape (m, n, T) without zeros before n.
+
+    With ``inner = (*a, *b, size)`` the matrix is ``cos(phase) o a b^T / gain`` instead.
+    """
+    m, _, n_cols = shape
+    column_blocks = -(-n_cols // _COLS)
+    if column_blocks > _MAX_COLUMN_BLOCKS:
+        msg = f"X: got {n_cols} columns, want at most {_COLS * _MAX_COLUMN_BLOCKS} on the device"
+        raise ValueError(msg)
+    name = "sine_slope_product" if inner else "sine_product"
+    kernel("sine", f"{name}_{_suffix(dtype)}")(
+        (-(-m // _ROWS), column_blocks),
+        (_ROWS, _GROUPS),
+        (*factors, *inner, *X, *map(np.int64, shape), *Y),
+    )
+
+
+# ---- the operator's methods
+
+
 def entries(op: "SineLowRank", out: Any, workers: int) -> Any:
     """Return the matrix; `workers` has no meaning on the device."""
     del workers
     m, n = op.shape
     result = check_out(out, op.shape, op.dtype, op.U, op.V, kind="cupy")
     if result.size:
-        grid, block = launch_shape(result.size)
-        arguments = (*_arguments(op, op.U, op.V), np.int64(m), np.int64(n), result)
-        kernel("sine", f"sine_entries_{_suffix(op.dtype)}")(grid, block, arguments)
+        launch_entries(op.dtype, _factors(op, op.U, op.V), m, n, result)
     return result
 
 
@@ -121,29 +174,16 @@ def _shaped_like(a: Any, name: str, shape: tuple[int, ...], check_finite: bool) 
 
 def _multiply(op: "SineLowRank", x: Any, result: Any, dtype: Any, inner: Any = None) -> None:
     """Fill `result` with S x; with ``inner = (a, b)`` with (cos(phase) o a b^T / gain) x."""
-    import cupy
-
-    m, n = op.shape
-    x = cupy.ascontiguousarray(x, dtype=dtype)
-    left, right = (a.astype(dtype, copy=False) for a in (op.U, op.V))
-    n_cols = 1 if x.ndim == 1 else x.shape[1]
-    column_blocks = -(-n_cols // _COLS)
-    if column_blocks > _MAX_COLUMN_BLOCKS:
-        msg = f"X: got {n_cols} columns, want at most {_COLS * _MAX_COLUMN_BLOCKS} on the device"
-        raise ValueError(msg)
     if not result.size:
         return
+    x = x.astype(dtype, copy=False)
+    left, right = (a.astype(dtype, copy=False) for a in (op.U, op.V))
     extra: tuple[Any, ...] = ()
     if inner is not None:
-        a, b = (cupy.ascontiguousarray(factor, dtype=dtype) for factor in inner)
-        extra = (a, b, np.int64(a.shape[1]))
-    name = "sine_product" if inner is None else "sine_slope_product"
-    sizes = (x, np.int64(m), np.int64(n), np.int64(n_cols), result)
-    kernel("sine", f"{name}_{_suffix(dtype)}")(
-        (-(-m // _ROWS), column_blocks),
-        (_ROWS, _GROUPS),
-        (*_arguments(op, left, right), *extra, *sizes),
-    )
+        a, b = (factor.astype(dtype, copy=False) for factor in inner)
+        extra = (*_strided(a), *_strided(b), np.int64(a.shape[1]))
+    shape = (*op.shape, 1 if x.ndim == 1 else x.shape[1])
+    launch_product(dtype, _factors(op, left, right), _strided(x), _strided(result), shape, extra)
 
 
 def vjp(

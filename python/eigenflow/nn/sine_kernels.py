@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eigenflow.nn.sine_tiles import Tiles, apply, apply_packed, gradients
+from eigenflow.nn import sine_fused as fused
+from eigenflow.nn.sine_cuda import kernels_for
+from eigenflow.nn.sine_tiles import Tiles
 
-# Up to so many rows of input the CPU's fused kernels are faster than blocks of weights and BLAS
-# (measured: 2048 x 2048, ranks 4 to 16, one thread).
-_FUSED_ROWS, _FUSED_BACKWARD_ROWS = 16, 64
 N_FACTORS = 5  # gradients that every backward operation returns first, in this order
 
 
@@ -52,7 +51,7 @@ class _FactorGradients:
             made = self.tiles.sine(rows) if sine is None else sine
             self.dgain -= torch.dot(made.reshape(-1), G.reshape(-1)) / self.gain**2
         if self.wanted["U"] or self.wanted["V"] or self.wanted["omega"]:
-            P = self.tiles.cosine(rows).mul_(G)
+            P = self.tiles.times_cosine(rows, G)
             # BLAS is several times faster with the long side last.
             self.Q[rows] = (self.tiles.V.T @ P.T).T
             self.dV += self.tiles.U[rows].T @ P
@@ -63,7 +62,7 @@ class _FactorGradients:
         found = (Q * omega, self.dV.T * (omega / self.gain), (self.tiles.U * Q).sum(), self.dgain)
         names = ("U", "V", "omega", "gain")
         made = [
-            g.to(t.dtype).reshape(t.shape) if self.wanted[name] else t.new_empty(0)
+            g.to(t).reshape(t.shape) if self.wanted[name] else t.new_empty(0)
             for g, t, name in zip(found, like, names, strict=True)
         ]
         return [*made, like[0].new_empty(0) if self.dbase is None else self.dbase]
@@ -79,10 +78,10 @@ def _rows(x: Tensor) -> Tensor:
 def linear(
     x: Tensor, U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, base: Tensor | None
 ) -> Tensor:
-    """``x (base + S)^T``: fused for few rows on the CPU, else by blocks of weights."""
+    """``x (base + S)^T``: fused for few rows of x, else by blocks of weights."""
     flat = _rows(x)
-    if len(flat) <= _FUSED_ROWS and x.device.type == "cpu":
-        y = apply(U, V, omega, gain, flat)
+    if fused.takes(flat):
+        y = fused.apply(U, V, omega, gain, flat)
         y = y if base is None else y.add_(torch.nn.functional.linear(flat, base))
     else:
         tiles = Tiles(U, V, omega)
@@ -104,9 +103,8 @@ def linear_backward(
 ) -> list[Tensor]:
     """Gradients of `linear`: of the factors, then of x."""
     flat, dy = _rows(x), _rows(grad)
-    few = len(flat) <= _FUSED_BACKWARD_ROWS and x.device.type == "cpu"
-    if few and (base is None or not wanted[4]):
-        *made, dx = gradients(U, V, omega, gain, flat, dy, [*wanted[:4], wanted[-1]])
+    if fused.takes(flat, backward=True) and (base is None or not wanted[4]):
+        *made, dx = fused.gradients(U, V, omega, gain, flat, dy, [*wanted[:4], wanted[-1]])
         if base is not None and wanted[-1]:
             dx = dx.add_(dy @ base)
         return [*made, U.new_empty(0), dx.reshape(x.shape) if wanted[-1] else dx]
@@ -156,9 +154,9 @@ def packed_linear(
     """`linear` for factors that are codes: few rows on the CPU decode them in the fused kernel."""
     left, right = (u_codes, u_table, u_about), (v_codes, v_table, v_about)
     flat = _rows(x)
-    if len(flat) > _FUSED_ROWS or x.device.type != "cpu":
+    if kernels_for(x) != "cpu" or not fused.takes(flat):
         return linear(x, decoded(*left), decoded(*right), omega, gain, base)
-    y = apply_packed(left, right, omega, gain, flat)
+    y = fused.apply_packed(left, right, omega, gain, flat)
     y = y if base is None else y.add_(torch.nn.functional.linear(flat, base))
     return y.reshape(*x.shape[:-1], u_about[0])
 

@@ -95,6 +95,11 @@ class SineLinear(_SineLayer):
     buffer. With more, rows of the weights are made block by block (4 MiB) and multiplied by BLAS.
     The backward pass makes them again, so a layer saves its inputs and factors only.
 
+    On a CUDA device the kernels are those of CuPy's route (extra ``cuda13`` or ``cuda12``): few
+    rows go through fused products, more through blocks of 32 MiB that one kernel writes. They run
+    on PyTorch's current stream and wait for nothing, so a training step can be a CUDA graph.
+    Without CuPy, and on other devices, PyTorch makes the blocks.
+
     From Ji et al., "Efficient learning with sine-activated low-rank matrices", arXiv 2403.19243.
 
     Examples

@@ -188,10 +188,20 @@ _conv2d_op.register_autograd(_differentiate_conv2d, setup_context=_keep(1, 6))
 # ---- what layers call
 
 
+def _require_one_device(place: torch.device, **tensors: Tensor | None) -> None:
+    """Refuse tensors elsewhere than U, but for numbers on the CPU, as PyTorch takes them."""
+    for name, t in tensors.items():
+        if t is None or t.device == place or (t.ndim == 0 and t.device.type == "cpu"):
+            continue
+        msg = f"{name}: got a tensor on {t.device}, want {place} as U is"
+        raise ValueError(msg)
+
+
 def sine_linear(
     x: Tensor, U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, base: Tensor | None = None
 ) -> Tensor:
     """``x (base + sin(omega U V^T) / gain)^T`` for x of shape (..., n)."""
+    _require_one_device(U.device, x=x, V=V, omega=omega, gain=gain, base=base)
     result: Tensor = _linear_op(x, U, V, omega, gain, base)
     return result
 
@@ -205,6 +215,7 @@ def sine_packed_linear(
     base: Tensor | None = None,
 ) -> Tensor:
     """`sine_linear` for factors as (codes, table, (rows, columns, bits)); a gradient in x alone."""
+    _require_one_device(left[0].device, x=x, V=right[0], omega=omega, gain=gain, base=base)
     result: Tensor = _packed_linear_op(x, *left, *right, omega, gain, base)
     return result
 
@@ -213,6 +224,7 @@ def sine_matrix(
     U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, base: Tensor | None = None
 ) -> Tensor:
     """``base + sin(omega U V^T) / gain`` in the dtype of base, or else of U."""
+    _require_one_device(U.device, V=V, omega=omega, gain=gain, base=base)
     result: Tensor = _matrix_op(U, V, omega, gain, base)
     return result
 
@@ -240,6 +252,8 @@ def sine_conv2d(
 
     The weights are one buffer during the call, and their gradient another one in the backward pass.
     """
+    U, V, omega, gain = factors
+    _require_one_device(U.device, x=x, V=V, omega=omega, gain=gain, base=base)
     settings = (list(kernel), list(stride), list(padding), list(dilation), groups)
     result: Tensor = _conv2d_op(x, *factors, base, *settings)
     return result

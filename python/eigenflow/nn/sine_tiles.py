@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from eigenflow._core import sine as _core
+from eigenflow.nn import sine_cuda
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor
 
-_BLOCK = 1 << 20  # entries of a block: large enough for BLAS, 4 MiB in float32
+# Entries of a block, large enough for BLAS: 4 MiB in float32, on a CUDA device 32 MiB.
+_BLOCK, _CUDA_BLOCK = 1 << 20, 1 << 23
 
 
 def phase_dtype(*tensors: Tensor) -> torch.dtype:
@@ -25,8 +27,9 @@ def phase_dtype(*tensors: Tensor) -> torch.dtype:
 class Tiles:
     """``sin(omega U V^T)`` and ``cos(omega U V^T)`` by blocks of rows.
 
-    The compiled kernel makes them on the CPU, PyTorch elsewhere. Either way whole turns are dropped
-    in half-turns, without rounding, and the error is that of the phase alone.
+    The compiled kernels make them on the CPU and on CUDA devices, PyTorch elsewhere. Either way
+    whole turns are dropped in half-turns, without rounding, and the error is that of the phase
+    alone.
     """
 
     def __init__(self, U: Tensor, V: Tensor, omega: Tensor) -> None:
@@ -34,30 +37,38 @@ class Tiles:
         self.U, self.V = U.to(self.dtype), V.to(self.dtype)
         self.omega = omega.to(self.dtype)
         self.shape = U.shape[0], V.shape[0]
-        self._compiled = U.device.type == "cpu"
-        self._omega = float(omega) if self._compiled else math.nan
-        if not self._compiled:
-            self._half_turns = half_turns(self.U, omega)
+        self._kernels = sine_cuda.kernels_for(U)
+        if self._kernels == "cpu":
+            self._omega = float(omega)
+        else:
+            self._half_turns = half_turns(self.U, omega).contiguous()
+            self.V = self.V.contiguous()
 
     def blocks(self) -> Iterator[slice]:
         """Rows of one block after the other."""
         m, n = self.shape
-        step = max(1, _BLOCK // max(n, 1))
+        size = _CUDA_BLOCK if self.U.device.type == "cuda" else _BLOCK
+        step = max(1, size // max(n, 1))
         for begin in range(0, m, step):
             yield slice(begin, min(begin + step, m))
 
     def sine(self, rows: slice) -> Tensor:
         """``sin(omega U V^T)`` in these rows."""
-        if not self._compiled:
-            t = self._reduced(rows)
-            return t.mul_(math.pi).sin_()
-        return self._entries(self.U[rows], self.V)
+        if self._kernels == "cpu":
+            return self._entries(self.U[rows], self.V)
+        if self._kernels == "cuda":
+            return sine_cuda.entries(self._half_turns[rows], self.V)
+        return self._reduced(rows).mul_(math.pi).sin_()
 
-    def cosine(self, rows: slice) -> Tensor:
-        """``cos(omega U V^T)`` in these rows."""
-        if not self._compiled:
-            t = self._reduced(rows)
-            return t.mul_(math.pi).cos_()
+    def times_cosine(self, rows: slice, G: Tensor) -> Tensor:
+        """``cos(omega U V^T) o G`` in these rows."""
+        if self._kernels == "cuda":
+            return sine_cuda.times_cosine(self._half_turns[rows], self.V, G)
+        return self._cosine(rows).mul_(G)
+
+    def _cosine(self, rows: slice) -> Tensor:
+        if self._kernels != "cpu":
+            return self._reduced(rows).mul_(math.pi).cos_()
         # The sine of a phase that one more column moves by a quarter turn.
         U, V = self.U[rows], self.V
         if self._omega == 0:
@@ -92,53 +103,3 @@ def _exact_product(U: Tensor, V: Tensor) -> Tensor:
     for u, v in zip(U.T, V.T, strict=True):
         t.addcmul_(u[:, None], v[None])
     return t
-
-
-def apply(U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, x: Tensor) -> Tensor:
-    """``x S^T`` for x of shape (T, n) on the CPU: tiles stay in cache, nothing else is stored."""
-    dtype = phase_dtype(U, V, x)
-    left, right, wide = (a.detach().to(dtype) for a in (U, V, x))
-    y = wide.new_empty(len(x), len(U))
-    settings = (float(omega), float(gain), False, False, torch.get_num_threads())
-    _core.apply(left.numpy(), right.numpy(), wide.numpy().T, y.numpy().T, *settings)
-    return y.to(x.dtype)
-
-
-def apply_packed(
-    left: tuple[Tensor, Tensor, list[int]],
-    right: tuple[Tensor, Tensor, list[int]],
-    omega: Tensor,
-    gain: Tensor,
-    x: Tensor,
-) -> Tensor:
-    """`apply` for factors as (codes, table, (rows, columns, bits)), decoded in the kernel."""
-    wide = x.detach().to(phase_dtype(x))
-    y = wide.new_empty(len(x), left[2][0])
-    a, b = ((codes.numpy(), table.numpy(), *about) for codes, table, about in (left, right))
-    threads = torch.get_num_threads()
-    _core.apply_packed(a, b, wide.numpy().T, y.numpy().T, float(omega), float(gain), False, threads)
-    return y.to(x.dtype)
-
-
-def gradients(
-    U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, x: Tensor, dy: Tensor, wanted: list[bool]
-) -> list[Tensor]:
-    """Gradients of `apply` in (U, V, omega, gain, x), on the CPU; empty where none is wanted.
-
-    Sines and cosines of a tile are made again, once for all of them.
-    """
-    dtype = phase_dtype(U, V, x)
-    left, right, wide, grad = (a.detach().to(dtype).contiguous() for a in (U, V, x, dy))
-    dU, dV = torch.empty_like(left), torch.empty_like(right)
-    dX = wide.new_empty(wide.shape[1], wide.shape[0])
-    outputs = (dU, dV, dX)
-    given = [
-        o.numpy() if w else None for o, w in zip(outputs, (*wanted[:2], wanted[4]), strict=True)
-    ]
-    settings = (float(omega), float(gain), False, False, torch.get_num_threads())
-    A, B, X, Y = (a.numpy() for a in (left, right, wide.T, grad.T))
-    domega, dgain = _core.vjp(A, B, X, Y, given[0], given[1], given[2], *settings)
-    scalars = [torch.tensor(s, dtype=t.dtype) for s, t in ((domega, omega), (dgain, gain))]
-    made = [dU.to(U.dtype), dV.to(V.dtype), *scalars, dX.T.contiguous().to(x.dtype)]
-    like = (U, V, omega, gain, x)
-    return [g if w else t.new_empty(0) for g, t, w in zip(made, like, wanted, strict=True)]

@@ -20,4 +20,12 @@ template <class T> struct entries {
   __device__ double operator[](hd::int64 i) const { return data[i * stride]; }
 };
 
+// A matrix in any memory order; strides count entries.
+template <class T> struct strided {
+  T *data;
+  hd::int64 row, col;
+
+  __device__ T &operator()(hd::int64 i, hd::int64 j) const { return data[i * row + j * col]; }
+};
+
 } // namespace eigenflow::cuda

@@ -46,13 +46,13 @@ __device__ inline Real sine_factors<Real>::operator()(hd::int64 i, hd::int64 j) 
 // tangent of the phase.
 template <class Real> struct sine_slopes {
   sine_factors<Real> factors;
-  const Real *a, *b;
+  strided<const Real> a, b;
   hd::int64 size;
 
   __device__ Real operator()(hd::int64 i, hd::int64 j) const {
     Real sum = 0;
     for (hd::int64 l = 0; l < size; ++l)
-      sum = hd::fma(a[i * size + l], b[j * size + l], sum);
+      sum = hd::fma(a(i, l), b(j, l), sum);
     return hd::cospi(sine_phase(factors, i, j)) * factors.inverse_gain * sum;
   }
 };
@@ -76,6 +76,14 @@ __device__ inline void sine_entries(const sine_factors<Real> &f, hd::int64 rows,
     out[i] = f(i / cols, i % cols);
 }
 
+// The matrix G times the cosines of the phases, entry by entry.
+template <class Real>
+__device__ inline void times_cosine(const sine_factors<Real> &f, strided<const Real> G,
+                                    hd::int64 rows, hd::int64 cols, Real *out) {
+  for (hd::int64 i = first_index(); i < rows * cols; i += grid_stride())
+    out[i] = hd::cospi(sine_phase(f, i / cols, i % cols)) * G(i / cols, i % cols);
+}
+
 // A block of threads owns `rows` rows and `cols` right-hand sides of the result. It fills a tile of
 // sines (or of what else `entry(i, j)` is) in shared memory, waits, and multiplies: each sine is
 // made once for all `cols`. Thread (x, y) of rows x groups fills every groups-th column of the
@@ -93,27 +101,26 @@ template <class Real> struct sine_block {
           first_row + x < n_rows && first + j < n ? entry(first_row + x, first + j) : Real(0);
   }
 
-  // X is n x n_cols, row-major.
-  __device__ static void multiply(const Real *tile, const Real *X, hd::int64 first, hd::int64 n,
-                                  hd::int64 first_col, hd::int64 n_cols, int x, int y, Real *sum) {
+  // X is n x n_cols.
+  __device__ static void multiply(const Real *tile, strided<const Real> X, hd::int64 first,
+                                  hd::int64 n, hd::int64 first_col, hd::int64 n_cols, int x, int y,
+                                  Real *sum) {
     const int count = static_cast<int>(n - first < depth ? n - first : depth);
     for (int j = 0; j < count; ++j) {
       const Real sine = tile[j * rows + x];
-      const Real *row = X + (first + j) * n_cols;
       for (int c = 0; c < each; ++c) {
         const hd::int64 col = first_col + y + c * groups;
-        sum[c] = hd::fma(sine, col < n_cols ? row[col] : Real(0), sum[c]);
+        sum[c] = hd::fma(sine, col < n_cols ? X(first + j, col) : Real(0), sum[c]);
       }
     }
   }
 };
 
-#ifdef __CUDACC__
 // The matrix of entries times X, with grid (row blocks, column blocks) and blocks of
 // (rows, groups) threads.
 template <class Real, class Entry>
-__device__ inline void sine_product(const Entry &entry, const Real *X, hd::int64 m, hd::int64 n,
-                                    hd::int64 n_cols, Real *Y) {
+__device__ inline void sine_product(const Entry &entry, strided<const Real> X, hd::int64 m,
+                                    hd::int64 n, hd::int64 n_cols, strided<Real> Y) {
   using block = sine_block<Real>;
   __shared__ Real tile[block::depth * block::rows];
   const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
@@ -133,8 +140,7 @@ __device__ inline void sine_product(const Entry &entry, const Real *X, hd::int64
   }
   for (int c = 0; c < block::each; ++c)
     if (row + x < m && col + y + c * block::groups < n_cols)
-      Y[(row + x) * n_cols + col + y + c * block::groups] = total[c];
+      Y(row + x, col + y + c * block::groups) = total[c];
 }
-#endif
 
 } // namespace eigenflow::cuda
