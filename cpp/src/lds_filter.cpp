@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lds_filter.hpp"
 
-#include "isa/lds.hpp"
 #include "lds_full.hpp"
+#include "lds_gaps.hpp"
+#include "lds_known_rows.hpp"
 #include "lds_recorder.hpp"
 
 #include <eigenflow/errors.hpp>
@@ -12,85 +13,12 @@
 #include <limits>
 #include <numbers>
 #include <optional>
-#include <string>
 
 namespace eigenflow::lds {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 const double log_two_pi = std::log(2 * std::numbers::pi);
-
-// Messages are made only when they are thrown: a string a step would cost as much as the step.
-[[noreturn]] void refuse_infinity(double value, index t, index k) {
-  throw argument_error("y: got " + std::string(value > 0 ? "inf" : "-inf") + " at position (" +
-                       std::to_string(t) + ", " + std::to_string(k) +
-                       "), want finite values, or NaN for a missing one");
-}
-
-[[noreturn]] void refuse_variance(index t) {
-  throw argument_error("system: got a variance that leaves the range of double at step " +
-                       std::to_string(t) +
-                       ", want other units, or fewer steps of an unstable mode that is not seen");
-}
-
-[[noreturn]] void refuse_mean(index t) {
-  throw argument_error("y: got numbers with which the state leaves the range of double by step " +
-                       std::to_string(t) + ", want other units");
-}
-
-bool row_is_finite(matrix_view<const double> y, index t) {
-  for (index k = 0; k < y.cols; ++k)
-    if (!std::isfinite(y(t, k)))
-      return false;
-  return true;
-}
-
-index first_gap(matrix_view<const double> y, index begin, index end) {
-  constexpr index width = 256;
-  index t = begin;
-  if (y.row_stride == y.cols && (y.cols == 1 || y.col_stride == 1))
-    for (; t + width <= end; t += width)
-      if (!isa::lds().finite(&y(t, 0), width * y.cols))
-        break;
-  while (t < end && row_is_finite(y, t))
-    ++t;
-  return t;
-}
-
-// First row in [begin, end) with a number that is not finite, else end.
-index next_gap(matrix_view<const double> y, index begin, index end, int workers) {
-  constexpr index piece = 1 << 14;
-  const index n_pieces = (end - begin + piece - 1) / piece;
-  std::vector<index> found(count(std::max<index>(n_pieces, 0)), end);
-  parallel_for(
-      n_pieces, 8,
-      [&](index first, index last, int) {
-        for (index k = first; k < last; ++k) {
-          const index from = begin + k * piece, to = std::min(end, from + piece);
-          const index gap = first_gap(y, from, to);
-          if (gap < to) {
-            found[count(k)] = gap;
-            return;
-          }
-        }
-      },
-      workers);
-  index gap = end;
-  for (const index t : found)
-    gap = std::min(gap, t);
-  return gap;
-}
-
-bool all_finite(const buffer &a) {
-  double sums[4] = {}; // x - x is zero for finite x and NaN for others
-  std::size_t i = 0;
-  for (; i + 4 <= a.size(); i += 4)
-    for (std::size_t l = 0; l < 4; ++l)
-      sums[l] += a[i + l] - a[i + l];
-  for (; i < a.size(); ++i)
-    sums[0] += a[i] - a[i];
-  return sums[0] + sums[1] + sums[2] + sums[3] == 0;
-}
 
 void write_row(matrix_view<double> out, index t, const buffer &row) {
   if (out.rows > 0)
@@ -107,7 +35,8 @@ public:
         options_(options), trace_(trace),
         step_(system_, resolve_form(options.form, system_, start)), rows_(system_),
         record_(system_, y.rows, options, result_),
-        gains_(system_, steady, options.switch_to_steady), state_(start) {
+        gains_(system_, steady, options.switch_to_steady), known_(cursor, y, out),
+        gaps_(y, options.workers), state_(start) {
     const update_form form = resolve_form(options.form, system_, start);
     if (trace == nullptr && !(options.switch_to_steady && steady.usable))
       full_ = full_run::plan(cursor, y, out, options, form);
@@ -118,28 +47,18 @@ public:
     index t = begin;
     while (t < y_.rows && (trace_ == nullptr || !trace_->full())) {
       const bool settled = settle(t);
-      if (settled || t % 16 == 0) // a clock costs as much as a small step
+      index end = settled ? steady_stretch(t) : t;
+      if (end == t)
+        end = full_steps(t);
+      if (end == t && (settled || place_ > 0))
+        end = known_steps(t, known_rows::most, false);
+      if (end == t)
+        full_step(end++, settled);
+      if (end - t > 1 || end % 16 == 0) // a clock costs as much as a small step
         poll();
-      if (settled) {
-        const index look = std::min(y_.rows, t + look_);
-        const index end = steady_stretch(t, look);
-        look_ = end == look ? std::min(longer_look * look_, longest_look) : shortest_look;
-        t = end;
-        report(t);
-        if (end == look)
-          continue;
-      }
-      if (const index end = full_steps(t); end > t) {
-        t = end;
-        poll();
-        report(t);
-        continue;
-      }
-      full_step(t++, settled);
-      for (; place_ > 0 && t % 16 != 0 && t < y_.rows; ++t) // nothing to look at in between
-        full_step(t, false);
-      if (t % 4096 == 0)
-        report(t);
+      if (end / 4096 != t / 4096)
+        report(end);
+      t = end;
     }
     settle(t);
     refresh();
@@ -152,6 +71,7 @@ public:
 
 private:
   static constexpr index shortest_look = 2048, longer_look = 256, longest_look = index{1} << 22;
+  static constexpr index worth_cutting = 1024; // into chunks of time
 
   void report(index t) const {
     if (options_.progress)
@@ -179,21 +99,33 @@ private:
     error_ = std::max(error_, (gap + steady_.residual) * steady_.forgetting);
   }
 
-  // Goes on from `begin` to the first gap, or to `look`; returns where.
-  index steady_stretch(index begin, index look) {
+  // Goes on to the first gap, or as far as gaps are looked for; returns where. Stays where it is if
+  // a gap is too near for it to be worth the trouble.
+  index steady_stretch(index begin) {
+    const index look = std::min(y_.rows, begin + look_);
     if (trace_ == nullptr && hopeful_ && look - begin > shortest_look) {
       // Without gaps so far there may be none: a missing number makes the sum of squares NaN, an
       // infinite one infinite, and looking for them beforehand would cost a pass over y.
       const buffer mean = state_.mean;
       if (constant_gain(begin, look, false))
-        return look;
+        return grown(look);
       state_.mean = mean;
       hopeful_ = false;
     }
-    const index end = next_gap(y_, begin, look, options_.workers);
+    const index end = gaps_.next(begin, look);
     hopeful_ = hopeful_ && end == look;
+    if (trace_ == nullptr && gains_.usable() && end - begin < worth_cutting)
+      return begin;
     if (!constant_gain(begin, end, true) && options_.check_finite)
       refuse_mean(end - 1);
+    if (end == look)
+      return grown(end);
+    look_ = shortest_look;
+    return end;
+  }
+
+  index grown(index end) {
+    look_ = std::min(longer_look * look_, longest_look);
     return end;
   }
 
@@ -245,10 +177,54 @@ private:
       place_ = settled ? 0 : gains_.add(state_.cov, step_.root());
     if (place_ < 0)
       compute(t, settled, rows_, nullptr, places);
-    else if (const auto *move = gains_.find(place_, pattern))
-      repeat(t, *move);
-    else
+    else if (known_steps(t, 1, true) == t)
       learn(t, settled, pattern);
+  }
+
+  // Rows that are known: only the mean moves. Returns where they end; unless it must be taken as
+  // it is, a mean that is not finite ends them before they began.
+  index known_steps(index begin, index wanted, bool must) {
+    if (!gains_.usable())
+      return begin;
+    if (trace_ != nullptr) { // which remembers each step
+      wanted = 1;
+      must = true;
+    }
+    const bool first_home = result_.steady_from < 0;
+    const index steps =
+        known_.find(gains_, gaps_, std::max<index>(place_, 0), begin,
+                    std::min(y_.rows - begin, wanted), options_.check_finite, first_home);
+    if (steps == 0)
+      return begin;
+    if (trace_ != nullptr) {
+      refresh();
+      remember(begin);
+    }
+    const buffer mean = state_.mean;
+    if (!known_.run(state_.mean)) {
+      if (!must) {
+        state_.mean = mean;
+        return begin;
+      }
+      if (options_.check_finite)
+        refuse_mean(begin);
+    }
+    take_known(steps);
+    return begin + steps;
+  }
+
+  void take_known(index steps) {
+    result_.log_likelihood += known_.log_likelihood();
+    for (index s = 0; s < steps && record_.wanted(); ++s)
+      if (known_.move(s).stays)
+        record_.steady(steady_, 1);
+      else
+        record_.again(known_.move(s).places);
+    if (known_.passed_home())
+      add_error(0);
+    place_ = known_.move(steps - 1).next;
+    fresh_ = false;
+    come_home();
   }
 
   void compute(index t, bool settled, observed_rows &rows, std::vector<scalar_update> *updates,
@@ -273,22 +249,6 @@ private:
     fresh_ = place_ < 0 || gap == 0;
     if (place_ >= 0 && gap > 0)
       add_error(gap);
-    come_home();
-  }
-
-  // A step that was: only the mean moves.
-  void repeat(index t, const gain_cache::move &move) {
-    move.rows->read(y_.row(t));
-    if (trace_ != nullptr)
-      refresh();
-    record_.again(move.places);
-    before_update(t);
-    after_update(t, gains_.follow(move, state_.mean));
-    step_.move_mean(state_, *move.rows);
-    if (options_.check_finite && !all_finite(state_.mean))
-      refuse_mean(t);
-    place_ = move.next;
-    fresh_ = false;
     come_home();
   }
 
@@ -363,6 +323,8 @@ private:
   recorder record_;
   std::optional<full_run> full_;
   gain_cache gains_;
+  known_rows known_;
+  gap_finder gaps_;
   std::vector<scalar_update> updates_;
   belief state_;
   index place_ = -1;  // in gains_, after a gap
@@ -390,12 +352,6 @@ void check_outputs(const dense_model &s, index n_steps, const filter_outputs &ou
 
 } // namespace
 
-void check_row(matrix_view<const double> y, index t) {
-  for (index k = 0; k < y.cols; ++k)
-    if (std::isinf(y(t, k)))
-      refuse_infinity(y(t, k), t, k);
-}
-
 steady_filter steady_for(const model_cursor &system, index n_steps, bool wanted) {
   // A fixed point that plain steps need longer for than the series lasts is of no use.
   return wanted && n_steps > 0 && system.constant()
@@ -420,24 +376,6 @@ filter_result filter(const model &system, const belief &start, const observation
   model_cursor cursor(system, series.inputs);
   const steady_filter steady = steady_for(cursor, series.y.rows, options.switch_to_steady);
   return filter(cursor, steady, start, series.y, out, options, nullptr);
-}
-
-void propagate(const model &system, matrix_view<const double> inputs, matrix_view<double> states) {
-  model_cursor cursor(system, inputs);
-  const dense_model &now = cursor.now();
-  require(states.cols == now.n, "states: want one column for each state");
-  interrupt_poll poll;
-  for (index t = 1; t < states.rows; ++t) {
-    if (t % 1024 == 0)
-      poll();
-    cursor.seek(t - 1);
-    for (index i = 0; i < now.n; ++i) {
-      double sum = now.c[count(i)];
-      for (index j = 0; j < now.n; ++j)
-        sum += now.A[count(i * now.n + j)] * states(t - 1, j);
-      states(t, i) += sum;
-    }
-  }
 }
 
 } // namespace eigenflow::lds

@@ -27,9 +27,6 @@ struct filter_trace {
   }
 };
 
-// Throws for an infinity in row t.
-void check_row(matrix_view<const double> y, index t);
-
 filter_result filter(model_cursor &system, const steady_filter &steady, const belief &start,
                      matrix_view<const double> y, const filter_outputs &out,
                      const filter_options &options, filter_trace *trace);

@@ -21,7 +21,7 @@ gain_cache::gain_cache(const dense_model &system, const steady_filter &steady, b
     : system_(system), steady_(steady), usable_(wanted && steady.usable && system.p <= 64) {
   all_ = system.p >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << system.p) - 1;
   const index n = system.n, p = system.p;
-  most_laws_ = std::clamp<index>(most_numbers / (3 * n * n + p * (n + 1) + 32), 16, 8192);
+  most_laws_ = std::clamp<index>(most_numbers / (4 * n * n + p * (3 * n + p) + 32), 16, 8192);
 }
 
 std::uint64_t gain_cache::pattern(vector_view<const double> y) const {
@@ -39,42 +39,58 @@ observed_rows &gain_cache::rows(std::uint64_t pattern) {
   return *rows_.back().second;
 }
 
+// Law 0 is the steady one, which whole rows keep.
+void gain_cache::start() {
+  if (!laws_.empty())
+    return;
+  move stay;
+  stay.pattern = all_;
+  stay.stays = true;
+  stay.constant = -0.5 * (static_cast<double>(system_.p) * log_two_pi + steady_.log_det);
+  stay.gain = steady_gain(system_, steady_);
+  laws_.push_back({steady_.P, {}, nullptr, {}});
+  attach(0, std::move(stay));
+}
+
+void gain_cache::attach(index law, move &&m) {
+  moves_.push_back(std::move(m));
+  stored &from = laws_[count(law)];
+  if (whole(moves_.back().pattern))
+    from.whole = &moves_.back();
+  else
+    from.others.push_back(&moves_.back());
+}
+
 index gain_cache::add(const buffer &cov, const buffer &root) {
-  if (laws_.empty()) // law 0 is the steady one
-    laws_.push_back({steady_.P, {}, {}});
-  laws_.push_back({cov, root, {}});
+  start();
+  laws_.push_back({cov, root, nullptr, {}});
   return static_cast<index>(laws_.size()) - 1;
 }
 
 gain_cache::move *gain_cache::find(index law, std::uint64_t pattern) {
-  if (laws_.empty())
-    laws_.push_back({steady_.P, {}, {}});
-  for (move &m : laws_[count(law)].moves)
-    if (m.pattern == pattern) {
-      ++found_;
-      return &m;
-    }
-  ++missed_;
+  start();
+  const stored &from = laws_[count(law)];
+  if (whole(pattern))
+    return from.whole;
+  for (move *m : from.others)
+    if (m->pattern == pattern)
+      return m;
   return nullptr;
 }
 
 index gain_cache::keep(index law, std::uint64_t pattern, const std::vector<scalar_update> &trace,
                        const stored_places &places, const buffer &cov, const buffer &root,
                        double &gap) {
-  const index n = system_.n;
+  ++missed_;
   move m;
   m.pattern = pattern;
   m.places = places;
-  m.rows = &rows(pattern);
   for (const scalar_update &u : trace) {
-    const double precision = u.used ? 1 / u.variance : 0;
-    if (u.used && !std::isnormal(precision)) // a variance at the ends of the range
+    if (u.used && !std::isnormal(1 / u.variance)) // a variance at the ends of the range
       usable_ = false;
-    m.precision.push_back(precision);
-    for (index i = 0; i < n; ++i)
-      m.gains.push_back(u.used ? u.covariance[count(i)] / u.variance : 0);
     m.constant -= u.used ? 0.5 * (log_two_pi + std::log(u.variance)) : 0;
   }
+  m.gain = gain_of_row(system_, rows(pattern), trace);
   gap = distance(steady_, cov);
   m.next = gap <= steady_.tolerance ? 0 : law_near(pattern, cov, gap);
   const bool full = static_cast<index>(laws_.size()) >= most_laws_ ||
@@ -89,8 +105,9 @@ index gain_cache::keep(index law, std::uint64_t pattern, const std::vector<scala
     if (pattern != all_)
       after_gap_.emplace_back(pattern, m.next);
   }
-  laws_[count(law)].moves.push_back(std::move(m));
-  return laws_[count(law)].moves.back().next;
+  const index next = m.next;
+  attach(law, std::move(m));
+  return next;
 }
 
 index gain_cache::law_near(std::uint64_t pattern, const buffer &cov, double &gap) const {
@@ -126,27 +143,10 @@ index gain_cache::law_near(std::uint64_t pattern, const buffer &cov, double &gap
 void gain_cache::clear() {
   usable_ = usable_ && found_ > worth_it * missed_;
   laws_.clear();
+  moves_.clear();
   after_gap_.clear();
   rows_.clear();
   found_ = missed_ = 0;
-}
-
-double gain_cache::follow(const move &m, buffer &mean) const {
-  const index n = system_.n;
-  const observed_rows &rows = *m.rows;
-  double term = m.constant;
-  for (index i = 0; i < rows.n_rows; ++i) {
-    const double precision = m.precision[count(i)];
-    if (!(precision > 0))
-      continue;
-    const double innovation =
-        rows.values[count(i)] - small::dot(n, rows.loadings.data() + i * n, mean.data());
-    term -= 0.5 * (innovation * precision) * innovation;
-    const double *gain = m.gains.data() + i * n;
-    for (index j = 0; j < n; ++j)
-      mean[count(j)] += gain[j] * innovation;
-  }
-  return term;
 }
 
 } // namespace eigenflow::lds

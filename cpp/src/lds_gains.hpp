@@ -5,9 +5,10 @@
 // there before: with gaps at regular distances every step is soon found.
 #pragma once
 
-#include "lds_steady.hpp"
+#include "lds_known.hpp"
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 
 namespace eigenflow::lds {
@@ -22,12 +23,12 @@ public:
   // What one row does to the mean.
   struct move {
     std::uint64_t pattern = 0;
-    index next = 0;                // the law after it; 0 for the steady one
-    double constant = 0;           // its log-likelihood but for the innovations
-    buffer gains;                  // n_rows x n
-    buffer precision;              // 1 / variance of each number, 0 where it was known before
-    stored_places places;          // of the covariances of the step
-    observed_rows *rows = nullptr; // of the pattern
+    index next = 0;       // the law after it; 0 for the steady one
+    double constant = 0;  // its log-likelihood but for the innovations
+    buffer gain;          // as isa::lds_known_run wants it
+    stored_places places; // of the covariances of the step
+    bool stays = false;   // under the steady law
+    move *then = nullptr; // what a whole row does next, once it was asked for
   };
 
   gain_cache(const dense_model &system, const steady_filter &steady, bool wanted);
@@ -44,22 +45,30 @@ public:
   const buffer &cov(index law) const { return laws_[count(law)].cov; }
   const buffer &root(index law) const { return laws_[count(law)].root; }
 
-  // What follows a law; null if it was not there before.
+  // What follows a law, and what a whole row does after another move; null if it was not there
+  // before. After the steady law, 0, a whole row is always known.
   move *find(index law, std::uint64_t pattern);
+  move *whole_after(move &m) const {
+    if (m.then == nullptr)
+      m.then = laws_[count(m.next)].whole;
+    return m.then;
+  }
+  // To be told how many rows were found.
+  void count_found(index rows) { found_ += rows; }
   // Keeps what a step did: the trace of its update, and the law after it. `gap` becomes the
   // difference to the law that stands for it, in units of the steady scale. Negative when the cache
   // is full, and empty from now on; else the law.
   index keep(index law, std::uint64_t pattern, const std::vector<scalar_update> &trace,
              const stored_places &places, const buffer &cov, const buffer &root, double &gap);
 
-  // The update of the mean by rows that were read; returns the log-likelihood term.
-  double follow(const move &m, buffer &mean) const;
-
 private:
   struct stored {
     buffer cov, root;
-    std::vector<move> moves;
+    move *whole = nullptr; // of a whole row
+    std::vector<move *> others;
   };
+  void start();
+  void attach(index law, move &&m);
   index law_near(std::uint64_t pattern, const buffer &cov, double &gap) const;
   void clear();
 
@@ -69,6 +78,7 @@ private:
   std::uint64_t all_ = 0;
   index most_laws_ = 0, found_ = 0, missed_ = 0;
   std::vector<stored> laws_;
+  std::deque<move> moves_;                                 // which stay where they are
   std::vector<std::pair<std::uint64_t, index>> after_gap_; // pattern of the gap, law after it
   std::vector<std::pair<std::uint64_t, std::unique_ptr<observed_rows>>> rows_;
 };

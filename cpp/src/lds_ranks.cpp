@@ -8,6 +8,7 @@
 // filtering from the right one would give. So a rank filters its block before the scan, and only
 // the steps that still remember are filtered again after it.
 #include "lds_filter.hpp"
+#include "lds_gaps.hpp"
 #include "lds_step.hpp"
 
 #include <eigenflow/parallel.hpp>

@@ -21,6 +21,11 @@ public:
     reserve(options.store_innovation_cov, result.innovation_cov, n_steps);
   }
 
+  bool wanted() const {
+    return options_.store_predicted_cov || options_.store_filtered_cov ||
+           options_.store_innovation_cov;
+  }
+
   // `settled` says that P is the steady covariance, which is stored once.
   void before(const steady_filter &f, const buffer &P, bool settled, stored_places &at) {
     if (options_.store_predicted_cov)

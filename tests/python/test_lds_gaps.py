@@ -12,7 +12,7 @@ MEANS = ("filtered_mean", "predicted_mean", "innovations", "log_likelihood_terms
 COVS = ("filtered_cov", "predicted_cov", "innovation_cov")
 
 
-def random_system(seed, n, p, *, radius=0.95, noise=1.0, **options):
+def random_system(seed, n, p, *, radius=0.95, noise=1.0, offsets=False, **options):
     rng = np.random.default_rng(seed)
     A = rng.standard_normal((n, n))
     A *= radius / np.max(np.abs(np.linalg.eigvals(A)))
@@ -25,6 +25,8 @@ def random_system(seed, n, p, *, radius=0.95, noise=1.0, **options):
         noise * both[n:, n:],
         cross_cov=noise * both[:n, n:] if options.pop("cross", False) else None,
         **{k: rng.standard_normal((n if k == "B" else p, v)) for k, v in options.items()},
+        state_offset=rng.standard_normal(n) * noise**0.5 if offsets else None,
+        obs_offset=rng.standard_normal(p) * noise**0.5 if offsets else None,
     )
 
 
@@ -134,6 +136,42 @@ def test_the_smoother_sees_the_same_laws():
     np.testing.assert_allclose(
         fast.smoothed_cov.dense(), full.smoothed_cov.dense(), rtol=1e-8, atol=1e-9
     )
+
+
+@pytest.mark.parametrize("n", range(1, 10))
+@pytest.mark.parametrize("p", [1, 2])
+def test_every_size_between_gaps(n, p):
+    system = random_system(n, n, p, radius=0.8, offsets=True)
+    y = lds.simulate(system, 1500, rng=n).observations
+    y[::50, 0] = np.nan
+    compare(system, y, scale=10.0)
+
+
+def test_strides_of_series_and_results_do_not_matter():
+    system = random_system(2, 3, 2)
+    y = lds.simulate(system, 900, rng=1).observations
+    y[::40] = np.nan
+    plain = lds.filter(system, y, store=MEANS)
+    wide = np.full((900, 6), 7.0)
+    out = {"filtered_mean": wide[:, ::2], "predicted_mean": np.empty((3, 900)).T}
+    odd = lds.filter(system, np.asfortranarray(y), store=MEANS, out=out)
+    for name in MEANS:
+        assert getattr(odd, name).tobytes() == getattr(plain, name).tobytes(), name
+    assert (wide[:, 1::2] == 7).all()
+
+
+@pytest.mark.parametrize("at", [130, 500, 899])
+def test_an_infinity_between_gaps_is_refused_or_taken(at):
+    system = random_system(3, 4, 1)
+    y = lds.simulate(system, 900, rng=1).observations
+    y[::30] = np.nan
+    clean = lds.filter(system, y)
+    y[at] = -np.inf
+    with pytest.raises(ValueError, match=rf"y: got -inf at position \({at}, 0\)"):
+        lds.filter(system, y)
+    taken = lds.filter(system, y, check_finite=False).filtered_mean
+    assert taken[:at].tobytes() == clean.filtered_mean[:at].tobytes()
+    assert not np.isfinite(taken[at]).any()
 
 
 @settings(max_examples=30, deadline=None)

@@ -10,13 +10,6 @@ using eigenflow::isa::lds_full_run;
 using std::int64_t;
 
 #if defined(__GNUC__)
-template <int N> using row = typename row_of<N>::type;
-
-template <int N> EF_HD row<N> load(const double *from) {
-  row<N> r;
-  __builtin_memcpy(&r, from, sizeof(r));
-  return r;
-}
 template <int N> EF_HD void store(double *to, const row<N> &r) {
   __builtin_memcpy(to, &r, sizeof(r));
 }
@@ -41,15 +34,6 @@ template <int N> struct square {
     return out;
   }
 };
-
-template <int N> EF_HD double sum(const row<N> &r) {
-  double total[N];
-  __builtin_memcpy(total, &r, sizeof(total));
-  for (int half = N / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i)
-      total[i] += total[i + half];
-  return total[0];
-}
 
 // P <- (I - k z') P (I - k z')' + noise k k', but for a symmetric part: `predict` takes that. The
 // rows of (I - k z') P and of its transpose P (I - z k') come from those of P.

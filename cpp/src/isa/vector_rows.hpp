@@ -3,6 +3,8 @@
 // file that includes this, so it does not matter how a call would pass them.
 #pragma once
 
+#include <eigenflow/hd/config.hpp>
+
 #if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Wpsabi"
 namespace {
@@ -17,6 +19,23 @@ template <> struct row_of<4> {
 template <> struct row_of<8> {
   typedef double type __attribute__((vector_size(64)));
 };
+
+template <int N> using row = typename row_of<N>::type;
+
+template <int N> EF_HD row<N> load(const double *from) {
+  row<N> r;
+  __builtin_memcpy(&r, from, sizeof(r));
+  return r;
+}
+
+template <int N> EF_HD double sum(const row<N> &r) {
+  double total[N];
+  __builtin_memcpy(total, &r, sizeof(total));
+  for (int half = N / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i)
+      total[i] += total[i + half];
+  return total[0];
+}
 
 } // namespace
 #endif
