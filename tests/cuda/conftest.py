@@ -19,10 +19,11 @@ def cupy(request, monkeypatch):
         return
     if reason := cupy_on_host.missing():
         pytest.skip(reason)
-    double = cupy_on_host.module()
-    monkeypatch.setitem(sys.modules, "cupy", double)
-    for cached in (gpu_compile.kernel, gpu_compile._module):
-        cached.cache_clear()
-    yield double
-    for cached in (gpu_compile.kernel, gpu_compile._module):
-        cached.cache_clear()
+    monkeypatch.setenv("CUPY_CACHE_DIR", cupy_on_host.CACHE)
+    monkeypatch.setitem(sys.modules, "cupy", cupy_on_host.module())
+    cached = (gpu_compile._kernel, gpu_compile._module, gpu_compile._cache_folder)
+    for function in cached:
+        function.cache_clear()
+    yield sys.modules["cupy"]
+    for function in cached:
+        function.cache_clear()

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import types
 from contextlib import nullcontext
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -116,12 +115,23 @@ def _lifted(function):
     return on_device
 
 
+_folder = tempfile.TemporaryDirectory(prefix="eigenflow-kernels-")
+CACHE = _folder.name
+_SOURCE = b"\n// kernels of this library\n"
+
+
+def _compile_using_nvrtc(code, options, filename):
+    """Return a shared library, with its source behind it."""
+    assert filename.endswith(".cu")
+    return _compiled(code, options).read_bytes() + _SOURCE + code.encode(), None
+
+
 class RawModule:
     """Kernels of one source text, as a shared library."""
 
-    def __init__(self, *, code, options, backend):
-        assert backend == "nvrtc"
-        self._library = ctypes.CDLL(str(_compiled(code, options)))
+    def __init__(self, *, path):
+        self._library = ctypes.CDLL(path)
+        code = Path(path).read_bytes().rpartition(_SOURCE)[2].decode()
         self._parameters = dict(_KERNEL.findall(code))
 
     def get_function(self, name):
@@ -176,17 +186,19 @@ def _argument(x, kind, name):
     return c_type(x)
 
 
-@cache
 def _compiled(code, options):
-    folder = Path(tempfile.mkdtemp(prefix="eigenflow-kernels-"))
-    name = hashlib.sha256(code.encode()).hexdigest()[:8]
-    source, library = folder / f"{name}.cpp", folder / f"{name}.so"
+    source = Path(CACHE) / f"{hashlib.sha256(code.encode()).hexdigest()[:8]}.cpp"
+    library = source.with_suffix(".so")
     entries = "".join(_host_entry(*found) for found in _KERNEL.findall(code))
     source.write_text(f'#include "{_SHIM}"\n{code}\n{entries}')
     flags = [o for o in options if o.startswith(("-I", "-D"))]
     command = ["g++", "-std=c++20", "-O1", "-march=native", "-ffp-contract=off", "-shared", "-fPIC"]
     subprocess.run([*command, *flags, source, "-o", library], check=True)
     return library
+
+
+class _Device(nullcontext):
+    compute_capability = "host"
 
 
 def missing():
@@ -205,8 +217,12 @@ def module():
     for name in _LINALG.split():
         setattr(double.linalg, name, _lifted(getattr(np.linalg, name)))
     double.asarray = _to_device
+    double.__version__ = "on the host"
     double.cuda = types.ModuleType("cupy.cuda")
-    double.cuda.Device = double.cuda.ExternalStream = lambda *_: nullcontext()
+    double.cuda.Device = _Device
+    double.cuda.ExternalStream = lambda *_: nullcontext()
+    double.cuda.nvrtc = types.SimpleNamespace(getVersion=lambda: (0, 0))
+    double.cuda.compiler = types.SimpleNamespace(compile_using_nvrtc=_compile_using_nvrtc)
     return double
 
 

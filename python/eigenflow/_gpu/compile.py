@@ -1,6 +1,10 @@
 """Compiles kernels at first use and launches them on CuPy's current stream."""
 
+import hashlib
+import os
+import tempfile
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from eigenflow._gpu.sources import compile_options, entry_path
@@ -9,21 +13,59 @@ _THREADS = 256
 _MAX_BLOCKS = 65_535
 
 
-@cache
-def _module(entry: str) -> Any:
-    import cupy
-
-    return cupy.RawModule(
-        code=entry_path(entry).read_text(encoding="utf-8"),
-        options=compile_options(),
-        backend="nvrtc",
-    )
-
-
-@cache
 def kernel(entry: str, name: str) -> Any:
     """Return kernel `name` of `cuda/entry/<entry>.cu`; call it as (grid, block, arguments)."""
-    return _module(entry).get_function(name)
+    import cupy
+
+    return _kernel(entry, name, cupy.cuda.Device().compute_capability)
+
+
+@cache
+def _kernel(entry: str, name: str, capability: str) -> Any:
+    return _module(entry, capability).get_function(name)
+
+
+@cache
+def _module(entry: str, capability: str) -> Any:
+    import cupy
+
+    return cupy.RawModule(path=str(_compiled(entry, capability)))
+
+
+def _compiled(entry: str, capability: str) -> Path:
+    """Machine code of an entry for the current device, compiled unless the cache has it.
+
+    ``RawModule(code=...)`` would add ``-ftz=true`` after our own options: single precision below
+    1.2e-38 would become zero on the device, and not on the host.
+    """
+    import cupy
+
+    code, options = entry_path(entry).read_text(encoding="utf-8"), compile_options()
+    versions = (cupy.__version__, cupy.cuda.nvrtc.getVersion(), capability)
+    key = hashlib.sha256(repr((code, options, versions)).encode()).hexdigest()[:32]
+    path = _cache_folder() / f"eigenflow-{entry}-{key}.cubin"
+    if not path.exists():
+        binary, _ = cupy.cuda.compiler.compile_using_nvrtc(code, options, filename=f"{entry}.cu")
+        _write_whole(path, binary if isinstance(binary, bytes) else binary.encode())
+    return path
+
+
+@cache
+def _cache_folder() -> Path:
+    """CuPy's folder for compiled kernels; one of this process where that cannot be written."""
+    usual = Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
+    try:
+        usual.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="eigenflow-kernels-"))
+    return usual if os.access(usual, os.W_OK) else Path(tempfile.mkdtemp(prefix="eigenflow-"))
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Other processes see the whole file or none."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
+        part.write(content)
+    os.replace(part.name, path)
 
 
 def launch_shape(n: int, threads: int = _THREADS) -> tuple[tuple[int], tuple[int]]:
