@@ -52,6 +52,47 @@ def test_many_series(cupy, n, p):
     close(cupy, smoothed.log_likelihood, want.log_likelihood)
 
 
+@pytest.mark.parametrize("n_steps", [1, 3, 40])
+@pytest.mark.parametrize(("n", "p"), [(1, 1), (2, 2), (4, 1), (5, 1), (8, 2), (2, 3), (9, 1)])
+def test_series_without_gaps_share_their_gains(cupy, n, p, n_steps):
+    system = system_of(n, p)
+    y = lds.simulate(system, n_steps, n_series=35, rng=1).observations.reshape(5, 7, n_steps, p)
+    store = ("filtered_mean", "predicted_mean")
+    want = lds.filter(system, y, store=store)
+    got = lds.filter(system, cupy.asarray(y), store=store)
+    for name in store:
+        close(cupy, getattr(got, name), getattr(want, name))
+    close(cupy, got.log_likelihood, want.log_likelihood)
+    close(cupy, got.final_state.mean, want.final_state.mean)
+    close(cupy, got.final_state.cov, want.final_state.cov)
+    smoothed = lds.smooth(system, cupy.asarray(y))
+    close(cupy, smoothed.smoothed_mean, lds.smooth(system, y).smoothed_mean, 1e-9)
+    close(cupy, smoothed.log_likelihood, want.log_likelihood)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_the_state_of_one_call_starts_the_next(cupy, gaps):
+    system = system_of(3, 1)
+    y = lds.simulate(system, 60, n_series=8, rng=1).observations
+    if gaps:
+        y[np.random.default_rng(0).random(y.shape) < 0.2] = np.nan
+    whole = lds.filter(system, y)
+    total, state = 0.0, None
+    for rows in (slice(0, 25), slice(25, 26), slice(26, 60)):
+        part = lds.filter(system, cupy.asarray(y[:, rows]), state=state)
+        close(cupy, part.filtered_mean, whole.filtered_mean[:, rows])
+        state, total = part.final_state, total + part.log_likelihood.get()
+    np.testing.assert_allclose(total, whole.log_likelihood, rtol=1e-11)
+    close(cupy, state.cov, whole.final_state.cov)
+
+
+def test_infinite_observations_are_named(cupy):
+    y = np.zeros((4, 9, 1))
+    y[2, 5] = -np.inf
+    with pytest.raises(ValueError, match=r"^y: got -inf at position \(2, 5, 0\)"):
+        lds.filter(system_of(2, 1), cupy.asarray(y))
+
+
 def test_one_series_float32_and_strides(cupy):
     system = system_of(2, 1)
     y = observations(system, 50).astype(np.float32)
@@ -84,6 +125,21 @@ def test_a_long_series_goes_in_chunks_of_time(cupy, n, p, n_steps):
     )
     total = lds.log_likelihood(system, cupy.asarray(y))
     np.testing.assert_allclose(total, want.log_likelihood, rtol=1e-12)
+
+
+def test_starts_of_many_chunks_are_found_in_groups(cupy, monkeypatch):
+    system = system_of(3, 1)
+    y = lds.simulate(system, 9_000, rng=0).observations
+    want = lds.filter(system, y, store=("filtered_mean", "predicted_mean"))
+    monkeypatch.setattr("eigenflow._gpu.lds_gains._GROUP", 5)
+    got = lds.filter(system, cupy.asarray(y), store=("filtered_mean", "predicted_mean"))
+    close(cupy, got.filtered_mean, want.filtered_mean)
+    close(cupy, got.predicted_mean, want.predicted_mean)
+    halves = [lds.filter(system, cupy.asarray(y[:4_500]))]
+    halves.append(lds.filter(system, cupy.asarray(y[4_500:]), state=halves[0].final_state))
+    np.testing.assert_allclose(
+        sum(half.log_likelihood for half in halves), want.log_likelihood, rtol=1e-12
+    )
 
 
 def test_no_series_and_no_steps(cupy):

@@ -61,11 +61,12 @@ EF_HD double lds_condition(int n, const double *z, double noise, const lds_updat
   return fma(u.innovation / u.variance, u.innovation, log(u.variance) + log_two_pi);
 }
 
-// x' = A x + c + w, w ~ N(0, Q).
+// x' = A x + c + w, w ~ N(0, Q). Only the lower triangle of the new covariance is held beside the
+// old one, so that small laws stay in registers.
 template <int most>
 EF_HD void lds_predict(int n, const double *A, const double *c, const double *Q,
                        lds_law<most> &law) {
-  double moved[most * most], mean[most];
+  double lower[most * (most + 1) / 2], moved[most], mean[most];
   for (int i = 0; i < n; ++i) {
     mean[i] = c[i];
     for (int j = 0; j < n; ++j) {
@@ -73,17 +74,19 @@ EF_HD void lds_predict(int n, const double *A, const double *c, const double *Q,
       double sum = 0;
       for (int k = 0; k < n; ++k)
         sum = fma(A[i * n + k], law.cov[k * n + j], sum);
-      moved[i * n + j] = sum;
+      moved[j] = sum;
+    }
+    for (int j = 0; j <= i; ++j) {
+      double sum = Q[i * n + j];
+      for (int k = 0; k < n; ++k)
+        sum = fma(moved[k], A[j * n + k], sum);
+      lower[i * (i + 1) / 2 + j] = sum;
     }
   }
   for (int i = 0; i < n; ++i) {
     law.mean[i] = mean[i];
-    for (int j = 0; j <= i; ++j) {
-      double sum = Q[i * n + j];
-      for (int k = 0; k < n; ++k)
-        sum = fma(moved[i * n + k], A[j * n + k], sum);
-      law.cov[i * n + j] = law.cov[j * n + i] = sum;
-    }
+    for (int j = 0; j <= i; ++j)
+      law.cov[i * n + j] = law.cov[j * n + i] = lower[i * (i + 1) / 2 + j];
   }
 }
 
@@ -110,48 +113,6 @@ EF_HD void lds_unlearn(int n, const double *z, const lds_update<most> &u, double
     along = fma(-u.covariance[i], r[i], along);
   for (int i = 0; i < n; ++i)
     r[i] = fma(z[i], along / u.variance, r[i]);
-}
-
-// One step of the steady filter, in place: x <- F x + L y + c. Returns the squared standardised
-// innovation of y - C x, and leaves x + K (y - C x) in `filtered`.
-struct lds_steady_gain {
-  int n, p;
-  const double *F, *L, *c, *C, *K, *whiten;
-};
-
-template <int most>
-EF_HD void lds_steady_move(const lds_steady_gain &g, const double *y, double *x) {
-  double next[most];
-  for (int i = 0; i < g.n; ++i) {
-    next[i] = g.c[i];
-    for (int k = 0; k < g.p; ++k)
-      next[i] = fma(g.L[i * g.p + k], y[k], next[i]);
-    for (int j = 0; j < g.n; ++j)
-      next[i] = fma(g.F[i * g.n + j], x[j], next[i]);
-  }
-  for (int i = 0; i < g.n; ++i)
-    x[i] = next[i];
-}
-
-template <int most>
-EF_HD double lds_steady_observe(const lds_steady_gain &g, const double *y, const double *x,
-                                double *filtered) {
-  double v[most], squares = 0;
-  for (int k = 0; k < g.p; ++k) {
-    v[k] = y[k];
-    for (int j = 0; j < g.n; ++j)
-      v[k] = fma(-g.C[k * g.n + j], x[j], v[k]);
-    double e = 0;
-    for (int j = 0; j <= k; ++j)
-      e = fma(g.whiten[k * g.p + j], v[j], e);
-    squares = fma(e, e, squares);
-  }
-  for (int i = 0; i < g.n; ++i) {
-    filtered[i] = x[i];
-    for (int k = 0; k < g.p; ++k)
-      filtered[i] = fma(g.K[i * g.p + k], v[k], filtered[i]);
-  }
-  return squares;
 }
 
 EF_HD_END

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Many series, one a thread: neighbouring threads read neighbouring numbers, as arrays are
-// (T, width, series). And one long series under the steady gain, one chunk of time a thread.
+// Many series with gaps, one a thread, each with its own covariances. Arrays are (series, T,
+// width): a thread reads on from where it is, and the first cache holds the lines of its neighbours
+// until they are used up. Series without gaps share their gains: lds_gains.cuh.
 #pragma once
 
 #include <eigenflow/cuda/grid.cuh>
@@ -16,13 +17,21 @@ struct lds_system {
   const double *A, *C, *Q, *R, *c, *d;
 };
 
+// Laws before the first step; with a stride of 0 all series have one.
+struct lds_start {
+  const double *mean;
+  hd::int64 mean_stride;
+  const double *cov;
+  hd::int64 cov_stride;
+};
+
 // Entry (t, i) of series s.
 template <class T> struct lds_rows {
   T *data;
   int width;
-  hd::int64 n_series;
+  hd::int64 n_steps;
   __device__ T &at(hd::int64 t, int i, hd::int64 s) const {
-    return data[(t * width + i) * n_series + s];
+    return data[(s * n_steps + t) * width + i];
   }
 };
 
@@ -61,9 +70,9 @@ template <int most>
 __device__ inline void lds_filter_series(const lds_system &m, int n, hd::int64 n_steps,
                                          const lds_rows<const double> &y, hd::int64 s,
                                          hd::lds_law<most> law, const lds_outputs &out) {
-  const lds_rows<double> filtered{out.filtered, n, y.n_series};
-  const lds_rows<double> predicted{out.predicted, n, y.n_series};
-  const lds_rows<double> covs{out.predicted_cov, n * (n + 1) / 2, y.n_series};
+  const lds_rows<double> filtered{out.filtered, n, n_steps};
+  const lds_rows<double> predicted{out.predicted, n, n_steps};
+  const lds_rows<double> covs{out.predicted_cov, n * (n + 1) / 2, n_steps};
   double total = 0;
   for (hd::int64 t = 0; t < n_steps; ++t) {
     for (int i = 0; i < n && out.predicted != nullptr; ++i)
@@ -78,9 +87,9 @@ __device__ inline void lds_filter_series(const lds_system &m, int n, hd::int64 n
   }
   out.log_likelihood[s] = -0.5 * total;
   for (int i = 0; i < n; ++i)
-    out.last_mean[i * y.n_series + s] = law.mean[i];
+    out.last_mean[s * n + i] = law.mean[i];
   for (int i = 0; i < n * n; ++i)
-    out.last_cov[i * y.n_series + s] = law.cov[i];
+    out.last_cov[s * n * n + i] = law.cov[i];
 }
 
 // From the predicted laws to smoothed means, in place of the predicted means.
@@ -88,8 +97,8 @@ template <int most>
 __device__ inline void lds_smooth_series(const lds_system &m, int n, hd::int64 n_steps,
                                          const lds_rows<const double> &y, hd::int64 s,
                                          double *means, const double *covariances) {
-  const lds_rows<double> mean{means, n, y.n_series};
-  const lds_rows<const double> cov{covariances, n * (n + 1) / 2, y.n_series};
+  const lds_rows<double> mean{means, n, n_steps};
+  const lds_rows<const double> cov{covariances, n * (n + 1) / 2, n_steps};
   double r[most] = {};
   for (hd::int64 t = n_steps - 1; t >= 0; --t) {
     hd::lds_law<most> before;
@@ -136,10 +145,11 @@ lds_filter_sized(const lds_system &m, hd::int64 n_steps, const lds_rows<const do
 }
 
 __device__ inline void lds_filter(const lds_system &m, hd::int64 n_steps, hd::int64 n_series,
-                                  const double *y, const double *mean, const double *cov,
-                                  const lds_outputs &out) {
-  const lds_rows<const double> rows{y, m.p, n_series};
+                                  const double *y, const lds_start &start, const lds_outputs &out) {
+  const lds_rows<const double> rows{y, m.p, n_steps};
   for (hd::int64 s = first_index(); s < n_series; s += grid_stride()) {
+    const double *mean = start.mean + s * start.mean_stride;
+    const double *cov = start.cov + s * start.cov_stride;
     if (m.n == 1)
       lds_filter_sized<1>(m, n_steps, rows, s, mean, cov, out);
     else if (m.n == 2)
@@ -148,6 +158,10 @@ __device__ inline void lds_filter(const lds_system &m, hd::int64 n_steps, hd::in
       lds_filter_sized<3>(m, n_steps, rows, s, mean, cov, out);
     else if (m.n == 4)
       lds_filter_sized<4>(m, n_steps, rows, s, mean, cov, out);
+    else if (m.n == 6)
+      lds_filter_sized<6>(m, n_steps, rows, s, mean, cov, out);
+    else if (m.n == 8)
+      lds_filter_sized<8>(m, n_steps, rows, s, mean, cov, out);
     else {
       hd::lds_law<lds_most> law;
       lds_read(m.n, mean, cov, law);
@@ -158,7 +172,7 @@ __device__ inline void lds_filter(const lds_system &m, hd::int64 n_steps, hd::in
 
 __device__ inline void lds_smooth(const lds_system &m, hd::int64 n_steps, hd::int64 n_series,
                                   const double *y, double *means, const double *covs) {
-  const lds_rows<const double> rows{y, m.p, n_series};
+  const lds_rows<const double> rows{y, m.p, n_steps};
   for (hd::int64 s = first_index(); s < n_series; s += grid_stride()) {
     if (m.n == 1)
       lds_smooth_series<1>(m, 1, n_steps, rows, s, means, covs);
@@ -170,45 +184,6 @@ __device__ inline void lds_smooth(const lds_system &m, hd::int64 n_steps, hd::in
       lds_smooth_series<4>(m, 4, n_steps, rows, s, means, covs);
     else
       lds_smooth_series<lds_most>(m, m.n, n_steps, rows, s, means, covs);
-  }
-}
-
-// The steady filter of one series, (length, p, n_chunks): thread c has chunk c. First what a chunk
-// adds to its end from a start of zero, then, from the true starts, the filtered means.
-__device__ inline void lds_steady_ends(const hd::lds_steady_gain &g, hd::int64 length,
-                                       hd::int64 n_chunks, hd::int64 skip, const double *y,
-                                       double *ends) {
-  const lds_rows<const double> rows{y, g.p, n_chunks};
-  for (hd::int64 c = first_index(); c < n_chunks; c += grid_stride()) {
-    double x[lds_most] = {}, row[lds_most];
-    for (hd::int64 t = skip; t < length; ++t) {
-      for (int k = 0; k < g.p; ++k)
-        row[k] = rows.at(t, k, c);
-      hd::lds_steady_move<lds_most>(g, row, x);
-    }
-    for (int i = 0; i < g.n; ++i)
-      ends[i * n_chunks + c] = x[i];
-  }
-}
-
-__device__ inline void lds_steady_filter(const hd::lds_steady_gain &g, hd::int64 length,
-                                         hd::int64 n_chunks, const double *y, const double *starts,
-                                         double *filtered, double *squares) {
-  const lds_rows<const double> rows{y, g.p, n_chunks};
-  const lds_rows<double> out{filtered, g.n, n_chunks};
-  for (hd::int64 c = first_index(); c < n_chunks; c += grid_stride()) {
-    double x[lds_most], row[lds_most], after[lds_most], total = 0;
-    for (int i = 0; i < g.n; ++i)
-      x[i] = starts[i * n_chunks + c];
-    for (hd::int64 t = 0; t < length; ++t) {
-      for (int k = 0; k < g.p; ++k)
-        row[k] = rows.at(t, k, c);
-      total += hd::lds_steady_observe<lds_most>(g, row, x, after);
-      for (int i = 0; i < g.n && filtered != nullptr; ++i)
-        out.at(t, i, c) = after[i];
-      hd::lds_steady_move<lds_most>(g, row, x);
-    }
-    squares[c] = total;
   }
 }
 
