@@ -141,6 +141,12 @@ def _weighted(a: Any, weights: Weights) -> tuple[Any, Any]:
 
 
 def _norm(a: Any) -> float:
-    squares = (float((abs(block) ** 2).sum()) for _, block in _wide_blocks(a))
+    """In the type of A, so that a squared entry may leave its range: such norms are not ordinary.
+
+    The squares of ordinary norms are rounded one by one, and summed in double precision.
+    """
+    import cupy
+
     with np.errstate(over="ignore", invalid="ignore"):  # for the double that the tests use
-        return math.sqrt(sum(squares))
+        squares = cupy.square(abs(a) if a.dtype.kind == "c" else a)
+        return math.sqrt(float(squares.sum(dtype=np.float64)))

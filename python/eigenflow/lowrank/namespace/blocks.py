@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.linalg import lapack
 
 from eigenflow._arrays import Array
 from eigenflow._rng import random_normals
 
 _ROWS = 2**16
+_DEPENDENT = 1e6  # the condition whose square a Gram matrix in double precision still shows
 
 
 class Library(Protocol):
@@ -94,37 +96,66 @@ def gaussian(draw: Any, key: int, rows: int, first_col: int, cols: int, dtype: A
 def gram(library: Library, Y: Any) -> Any:
     """Y^H Y in double precision, a few rows at a time."""
     wide = wide_dtype(Y.dtype)
-    total = library.xp.zeros((Y.shape[1], Y.shape[1]), wide)
-    for begin in range(0, Y.shape[0], _ROWS):
-        part = Y[begin : begin + _ROWS].astype(wide)
-        total += part.conj().T @ part
+    total = None
+    for begin in range(0, max(1, Y.shape[0]), _ROWS):
+        part = Y[begin : begin + _ROWS].astype(wide, copy=False)
+        product = part.conj().T @ part
+        total = product if total is None else total + product
     return total
 
 
-def orthonormalise(library: Library, Y: Any) -> tuple[Any, Array]:
-    """Q and R (not triangular) with Y = Q R, for tall Y of any condition.
+@dataclass(frozen=True, eq=False)
+class Triangle:
+    """R with R^H R = G and its inverse, for a Gram matrix G of columns in any scale."""
 
-    Twice the scaled Gram matrix's eigenvectors (Stathopoulos and Wu 2002): like CholeskyQR, with a
-    condition that is seen before it does harm. Where the columns are too dependent, Householder's.
+    R: Array
+    inverse: Array
+    condition: float  # of R with columns of norm one, in the Frobenius norm: at least its size
+
+    @property
+    def near_identity(self) -> bool:
+        """Whether the columns of G, at norm one, are orthonormal but for a modest factor."""
+        return self.condition < 1.2 * len(self.R)
+
+
+def triangle(G: Array) -> Triangle | None:
+    """Return Cholesky's factor; None where the columns are too dependent to be told apart."""
+    squares = np.diag(G).real
+    if not (np.isfinite(G).all() and squares.min(initial=1.0) > 0):
+        return None
+    lengths = np.sqrt(squares)
+    try:
+        lower = np.linalg.cholesky(G / lengths / lengths[:, None])
+    except np.linalg.LinAlgError:
+        return None
+    invert = lapack.ztrtri if G.dtype.kind == "c" else lapack.dtrtri
+    inverse = invert(lower, lower=1)[0]
+    condition = float(np.linalg.norm(lower) * np.linalg.norm(inverse))
+    if not condition <= _DEPENDENT:
+        return None
+    return Triangle(lower.conj().T * lengths, inverse.conj().T / lengths[:, None], condition)
+
+
+def orthonormalise(library: Library, Y: Any) -> tuple[Any, Array]:
+    """Q and R with Y = Q R, for tall Y of any condition.
+
+    CholeskyQR with a Gram matrix in double precision: a second time where the first one cannot
+    reach rounding, and Householder's where the columns are too dependent.
     """
     Q, R = Y, np.eye(Y.shape[1])
     for turn in range(2):
         G = library.to_host(gram(library, Q))
         if turn == 1 and not np.linalg.norm(G - np.eye(len(G))) < 0.1:
             break
-        diagonal = np.sqrt(np.diag(G).real)
-        if not (np.isfinite(G).all() and diagonal.min(initial=1.0) > 0):
+        step = triangle(G)
+        if step is None:
             break
-        values, vectors = np.linalg.eigh(G / np.outer(diagonal, diagonal))
-        if not values[0] > 1e-12 * values[-1]:
-            break
-        root = np.sqrt(values)
-        Q = Q @ library.to_device((vectors / diagonal[:, None] / root).astype(Y.dtype))
-        R = (vectors * root).conj().T * diagonal @ R
-    else:
-        return Q, R
-    Q, step = library.xp.linalg.qr(Q)
-    return Q, library.to_host(step) @ R
+        Q = Q @ library.to_device(step.inverse.astype(Y.dtype))
+        R = step.R @ R
+        if turn == 1 or step.near_identity:
+            return Q, R
+    Q, rest = library.xp.linalg.qr(Q)
+    return Q, library.to_host(rest) @ R
 
 
 def wide_dtype(dtype: Any) -> np.dtype[Any]:

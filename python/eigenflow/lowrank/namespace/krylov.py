@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from eigenflow._arrays import Array
-from eigenflow.lowrank.namespace.blocks import Library, Sides, orthonormalise, wide_dtype
+from eigenflow.lowrank.namespace.blocks import Library, Sides, triangle, wide_dtype
 from eigenflow.lowrank.namespace.bounds import PASSES, deflated_bound, outside_bound
 
 # The missing energy of the leading values, relative to the error's square, at which to stop.
 _MISSING_ENERGY = 2e-5
+_TURNS = 6  # of the orthogonalisation of a block, at most
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,27 @@ class Krylov:
         self._restored = False  # from a state after a sweep
         self._unresolved = False  # the limit is below what squares of this precision resolve
         self.passes = 0
-        self.V = self._orthogonal(self._fresh(0), None)[0]
+        self.ritz: tuple[Array, Array] | None = None  # ascending, where it should be the last
+        # V by rows, in double precision, with room for more.
+        self._rows = library.xp.empty((0, a.shape[1]), self._gram.dtype)
+        self._columns = 0
+        self._append(self._fresh(0))
+
+    @property
+    def gram(self) -> Array:
+        """V^H A^H A V without the newest block."""
+        return self._gram
+
+    @property
+    def V(self) -> Any:
+        """The basis, with a block whose image is not known yet; in double precision."""
+        return self._rows[: self._columns].T
+
+    @V.setter
+    def V(self, columns: Any) -> None:
+        self._columns = columns.shape[1]
+        self._reserve(self._columns)
+        self._rows[: self._columns] = columns.T
 
     def run(self, after_sweep: Callable[[Any], None] | None = None) -> bool:
         """Return True when the basis holds what is wanted; False when it grows too large."""
@@ -134,23 +155,61 @@ class Krylov:
         rows, dtype = self._a.shape[1], self._a.dtype
         return self._library.normals(self._key, rows, first_col, self._width, dtype)
 
-    def _orthogonal(self, block: Any, V: Any | None) -> tuple[Any, Array, Array]:
-        """Orthonormal columns outside V, what V took, and the factor of the rest."""
-        taken, factor = np.zeros((0, self._width)), np.eye(self._width)
-        for turn in range(4):
-            if V is not None:
-                inside = V.conj().T @ block
-                block = block - V @ inside
-                taken = self._library.to_host(inside) if turn == 0 else taken
-            block, step = orthonormalise(self._library, block)
-            factor = step @ factor
-            if turn > 0 and np.linalg.svd(step, compute_uv=False)[-1] > 0.5:
+    def _reserve(self, size: int) -> None:
+        if size > len(self._rows):
+            room = max(size, self._columns + 4 * self._width, 2 * self._columns)
+            larger = self._library.xp.empty((room, self._a.shape[1]), self._gram.dtype)
+            larger[: self._columns] = self._rows[: self._columns]
+            self._rows = larger
+
+    def _append(self, block: Any) -> tuple[Array, Array]:
+        """Append orthonormal columns for what V lacks of a block; what V took, and the rest's R.
+
+        One product, [V, W]^H W, gives what V takes and the Gram matrix of the rest, as a difference
+        (Pythagoras; Carson, Lund and Rozloznik 2021). Its rounding grows with the columns' norms
+        over those of the rest, and is taken out by another turn.
+        """
+        begin, end = self._columns, self._columns + self._width
+        self._reserve(end)
+        both, new = self._rows[:end], self._rows[begin:end]
+        new[:] = block.T
+        taken, factor = np.zeros((begin, self._width)), np.eye(self._width)
+        for turn in range(_TURNS):
+            products = self._library.to_host(both.conj() @ new.T)
+            inside, G = products[:begin], products[begin:]
+            taken = inside if turn == 0 else taken
+            step = triangle(G - inside.conj().T @ inside)
+            if step is None:
+                alone = turn > 0 or not begin
+                factor = self._apart(both[:begin], new, by_householder=alone) @ factor
+                continue
+            turned = np.concatenate((-inside @ step.inverse, step.inverse))
+            new[:] = self._library.to_device(np.ascontiguousarray(turned.T)) @ both
+            factor = step.R @ factor
+            growth = float(np.diag(G).real @ (abs(step.inverse) ** 2).sum(axis=1))
+            if growth <= self._growth:
                 break
-        return block, taken, factor
+        self._columns = end
+        return taken, factor
+
+    def _apart(self, old: Any, new: Any, *, by_householder: bool) -> Array:
+        """Take a block out of the span of V where squares do not show what is left; return R."""
+        if len(old):
+            new[:] = new - (new @ old.conj().T) @ old
+        if not by_householder:
+            return np.eye(self._width)
+        Q, R = self._library.xp.linalg.qr(new.T)
+        new[:] = Q.T
+        return self._library.to_host(R)
+
+    @property
+    def _growth(self) -> float:
+        """Of rounding, up to which a turn is the last: for single precision there is room."""
+        return max(4.0 * self._width, 1e-3 * self._target.eps / np.finfo(np.float64).eps)
 
     def _sweep(self) -> None:
         old = len(self._gram)
-        block, taken, factor = self._orthogonal(self._advance(self.V[:, old:]), self.V)
+        taken, factor = self._append(self._advance(self.V[:, old:]))
         size = old + self._width
         larger = np.zeros((size, size), self._gram.dtype)
         larger[:old, :old] = self._gram
@@ -160,9 +219,9 @@ class Krylov:
         rounding = (64 * self._target.eps) ** 2 * self._target.norm_squared * self._newest()
         self._coupling = factor
         if np.sum(abs(factor) ** 2) <= rounding:  # it led nowhere
-            block = self._orthogonal(self._fresh(size), self.V)[0]
+            self._columns = size
+            self._append(self._fresh(size))
             self._coupling = 0 * factor
-        self.V = self._library.xp.concatenate((self.V, block), axis=1)
 
     def _newest(self) -> float:
         return float(np.trace(self._gram[-self._width :, -self._width :]).real)
@@ -184,7 +243,7 @@ class Krylov:
 
     def _converged(self) -> bool:
         target = self._target
-        squares = np.linalg.eigvalsh(self._gram)[::-1]
+        squares = self._ritz_values()[::-1]
         captured = self._remember(squares)
         rank = target.rank_of(squares)
         if rank is None or target.tolerance < 0 or rank == 0:
@@ -193,24 +252,39 @@ class Krylov:
         least = below > target.tolerance**2
         return self._settled(rank) and (least or self._settled(rank - 1))
 
+    def _ritz_values(self) -> Array:
+        """Ascending; with the vectors, which cost as much again, where they should be the last."""
+        self.ritz = None
+        if self._target.tolerance >= 0 or not self._settled(self._target.rank, after=1):
+            return np.linalg.eigvalsh(self._gram)
+        self.ritz = np.linalg.eigh(self._gram)
+        return self.ritz[0]
+
     def _remember(self, squares: Array) -> Array:
         captured = np.concatenate(([0.0], np.cumsum(squares)))
         self._past = [*self._past[-2:], captured]
         return captured
 
-    def _remaining(self, rank: int) -> float:
-        """What later blocks can add to the leading values: the gains as a geometric series."""
+    def _remaining(self, rank: int, after: int = 0) -> float:
+        """What later blocks can add to the leading values: the gains as a geometric series.
+
+        `after` that many more blocks.
+        """
         if len(self._past) < 3 or rank >= self._past[0].size:
             return math.inf
         older, old, now = (float(captured[rank]) for captured in self._past)
         if now <= old:
             return 0.0
         ratio = (now - old) / (old - older) if old > older else math.inf
-        return (now - old) * ratio / (1 - ratio) if ratio < 0.9 else math.inf
+        return (now - old) * ratio ** (1 + after) / (1 - ratio) if ratio < 0.9 else math.inf
 
-    def _settled(self, rank: int) -> bool:
+    def _settled(self, rank: int, after: int = 0) -> bool:
+        if not self._past or rank >= self._past[-1].size:
+            return False
         error = max(self._target.norm_squared - float(self._past[-1][rank]), 0.0)
-        return self._remaining(rank) <= max(_MISSING_ENERGY * error, 0.01 * self._target.rounding)
+        return self._remaining(rank, after) <= max(
+            _MISSING_ENERGY * error, 0.01 * self._target.rounding
+        )
 
 
 class ImageKrylov(Krylov):
@@ -225,7 +299,7 @@ class ImageKrylov(Krylov):
         super().__init__(a, target, library, key)
 
     def _advance(self, newest: Any) -> Any:
-        image = self._sides.forward(newest)
+        image = self._sides.forward(newest.astype(self._sides.dtype, copy=False))
         self.images.append(image)
         self.passes += 2
         return self._sides.backward(image)
@@ -250,7 +324,8 @@ class ImageKrylov(Krylov):
         if not self._remaining(rank + 1) <= 0.05 * allowed:
             return False
         self._next_look = size + size // 5
-        outside = outside_bound(self._library, self._key, self._sides, self.V[:, :size])
+        V = self.V[:, :size].astype(self._sides.dtype, copy=False)
+        outside = outside_bound(self._library, self._key, self._sides, V)
         self.passes += PASSES
         # A second look may settle for one rank more: a value that is at the tolerance to rounding.
         last = min(rank + min(self.looks, 1), size - 1)

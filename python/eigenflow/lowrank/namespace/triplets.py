@@ -15,6 +15,8 @@ from eigenflow.lowrank.namespace.one_pass import one_pass
 
 # Gram matrices see squares above this share of the first. Columns from here on test the result.
 _VISIBLE, _RESIDUAL_COLUMN = 1e-11, 2**40
+# Matrices up to this size are decomposed on the host: a device takes as long for small ones.
+_HOST_SIZE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +128,9 @@ class _Decomposition:
             return None
         self._chosen, self._certified, self._looks = basis.chosen, basis.certified, basis.looks
         image = self._xp.concatenate(basis.images, axis=1)
-        return self._extract(image, basis.V[:, : image.shape[1]])
+        V = basis.V[:, : image.shape[1]].astype(self._a.dtype, copy=False)
+        found = self._by_ritz(image, V, basis.ritz or np.linalg.eigh(basis.gram), self._visible)
+        return self._extract(image, V) if found is None else found
 
     def _by_iteration(self, steps: int) -> Triplets:
         """Subspace iteration; with a tolerance the sample doubles until it is met."""
@@ -189,19 +193,32 @@ class _Decomposition:
         return self._turned(Q, self._library.to_host(R), V, None)
 
     def _by_gram(self, Y: Any, V: Any | None) -> Triplets | None:
-        """Leading vectors from Y^H Y, whose error of eps (s_1 / s_k)^2 a second step takes out."""
-        ascending, vectors = self._xp.linalg.eigh(gram(self._library, Y))
-        squares = np.maximum(self._library.to_host(ascending)[::-1], 0.0)
+        G = gram(self._library, Y)
+        if len(G) <= _HOST_SIZE:
+            ritz = np.linalg.eigh(self._library.to_host(G))
+            return self._by_ritz(Y, V, ritz, _VISIBLE)
+        ascending, vectors = self._xp.linalg.eigh(G)
+        return self._by_ritz(Y, V, (self._library.to_host(ascending), vectors), _VISIBLE)
+
+    @property
+    def _visible(self) -> float:
+        """What the squares of a sweep see, whose products have the precision of A."""
+        return max(_VISIBLE, 64 * self._target.eps)
+
+    def _by_ritz(
+        self, Y: Any, V: Any | None, ritz: tuple[Array, Any], visible: float
+    ) -> Triplets | None:
+        """Leading vectors from those of Y^H Y; None where its squares do not see all of them.
+
+        Their error of eps (s_1 / s_k)^2 is taken out by a second step.
+        """
+        squares = np.maximum(ritz[0][::-1], 0.0)
         rank, tail, following = self._choose(squares, complete=V is None)
-        if rank and not squares[rank - 1] > _VISIBLE * squares[0]:
+        if rank and not squares[rank - 1] > visible * squares[0]:
             return None
-        X = vectors[:, ::-1][:, :rank].astype(self._a.dtype)
-        left = Y @ X
-        lengths = self._xp.sqrt((abs(left) ** 2).sum(axis=0, dtype=np.float64))
-        Q, R = orthonormalise(self._library, left / lengths.astype(abs(left[:1]).dtype))
-        small = R * self._library.to_host(lengths)
-        right = X if V is None else V @ X
-        found = self._turned(Q.astype(self._a.dtype), small, right, rank)
+        X = self._library.to_device(ritz[1][:, ::-1][:, :rank].astype(self._a.dtype))
+        Q, small = orthonormalise(self._library, Y @ X)
+        found = self._turned(Q, small, X if V is None else V @ X, rank)
         return replace(found, tail_squared=tail, next_value=following)
 
     def _turned(self, Q: Any, small: Array, V: Any | None, rank: int | None) -> Triplets:
