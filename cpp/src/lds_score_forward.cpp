@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lds_score_forward.hpp"
 
-#include "isa/lds_step.hpp"
+#include "isa/lds.hpp"
 
 #include <eigenflow/errors.hpp>
 #include <eigenflow/parallel.hpp>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include <cmath>
 #include <numbers>
@@ -12,46 +16,48 @@
 namespace eigenflow::lds::scoring {
 namespace {
 
-constexpr double steady_rtol = 8 * 2.3e-16;
 const double log_two_pi = std::log(2 * std::numbers::pi);
 
 } // namespace
 
-void add_product(index m, index n, index k, double scale, const double *a, const double *b,
-                 double *out) {
-  if (k == 1) {
-    for (index i = 0; i < m; ++i) {
-      const double factor = scale * a[i];
-      for (index j = 0; j < n; ++j)
-        out[i * n + j] += factor * b[j];
-    }
-    return;
+// Pieces double. Large ones ask for huge pages, since small ones of new memory cost as much as the
+// steps that fill them.
+void row_store::grow(index need) {
+  constexpr index large = (index{1} << 21) / sizeof(line), most = 4 * large;
+  left_ = std::max(need, growth_);
+  growth_ = std::min(2 * growth_, most);
+  pieces_.emplace_back(new line[count(left_)]);
+  next_ = pieces_.back().get();
+#ifdef __linux__
+  if (left_ >= large) {
+    constexpr std::size_t page = 4096;
+    const std::size_t bytes = count(left_) * sizeof(line) / page * page - page;
+    void *begin = next_;
+    std::size_t room = bytes + page;
+    if (std::align(page, bytes, begin, room) != nullptr)
+      madvise(begin, bytes, MADV_HUGEPAGE); // only advice: a failure changes nothing
   }
-  for (index i = 0; i < m; ++i)
-    for (index j = 0; j < n; ++j)
-      out[i * n + j] += scale * small::dot(k, a + i * k, b + j * k);
+#endif
 }
 
-bool close(index n, const buffer &a, const buffer &b) {
-  for (index i = 0; i < n; ++i)
-    for (index j = 0; j <= i; ++j) {
-      const double unit =
-          std::sqrt(std::abs(a[count(i * (n + 1))])) * std::sqrt(std::abs(a[count(j * (n + 1))]));
-      if (!(std::abs(a[count(i * n + j)] - b[count(i * n + j)]) <= steady_rtol * unit))
-        return false;
-    }
-  return true;
+void set_closed_loop(const row_view &A, const row_view &minus_K, const row_view &C, row_matrix &L) {
+  L.reset(A.rows, A.cols);
+  add(1.0, A, L);
+  add_left_transposed(minus_K, C, L);
 }
 
 forward_pass::forward_pass(const model &system, const belief &start, const observations &series)
     : cursor(system, series.inputs), now(cursor.now()), n(now.n), p(now.p), k(start.n_diffuse),
-      width(1 + k), n_steps(series.y.rows), y_(series.y), P_(start.cov),
-      mean_(count(n * width), 0.0), information_(count(k * k), 0.0), right_(count(k), 0.0) {
+      width(1 + k), n_steps(series.y.rows), steps_between_polls(n < 16   ? 64
+                                                                : n < 64 ? 8
+                                                                         : 1),
+      y_(series.y), P_(n, n, start.cov.data()), mean_(width, n), information_(count(k * k), 0.0),
+      right_(count(k), 0.0), units_(count(n)) {
   joined = k > 0 ? n_steps + 1 : 0;
   for (index i = 0; i < n; ++i) {
-    mean_[count(i * width)] = start.mean[count(i)];
+    mean_(0, i) = start.mean[count(i)];
     for (index j = 0; j < k; ++j)
-      mean_[count(i * width + 1 + j)] = start.diffuse[count(i * k + j)];
+      mean_(1 + j, i) = start.diffuse[count(i * k + j)];
   }
   spread_diffuse(start);
 }
@@ -62,7 +68,7 @@ void forward_pass::run(bool early) {
   states_.reserve(count(n * (n_steps + 1)));
   errors_.reserve(count(p * n_steps));
   for (index t = 0; t < n_steps; ++t) {
-    if ((t & 63) == 0)
+    if (t % steps_between_polls == 0)
       poll();
     if (early && (t & 7) == 0 && t > 0 && width_at(t) > 1)
       join(t, well_determined);
@@ -88,123 +94,147 @@ void forward_pass::spread_diffuse(const belief &start) {
   for (index i = 0; i < n; ++i)
     level += reach > 0 ? 0.0 : now.Q[count(i * (n + 1))];
   diffuse_spread = level > 0 && reach > 0 ? level / reach : 1.0;
-  add_product(n, n, k, diffuse_spread, start.diffuse.data(), start.diffuse.data(), P_.data());
+  for (index i = 0; i < n; ++i)
+    for (index j = 0; j < n; ++j)
+      P_(i, j) += diffuse_spread *
+                  small::dot(k, start.diffuse.data() + i * k, start.diffuse.data() + j * k);
 }
 
 void forward_pass::step(index t) {
-  std::vector<index> rows;
+  rows_.clear();
   for (index i = 0; i < p; ++i)
     if (!std::isnan(y_(t, i)))
-      rows.push_back(i);
-  const bool same = steady_ && rows == slots.back().rows && now.version == slots.back().version;
-  if (!same)
-    open_slot(std::move(rows));
+      rows_.push_back(i);
+  if (!steady_ || rows_ != slots.back().rows || now.version != slots.back().version)
+    open_slot(rows_);
   at.push_back(static_cast<std::int32_t>(slots.size() - 1));
   const gain_slot &slot = slots.back();
   n_observed += static_cast<index>(slot.rows.size());
   advance(t, slot);
   if (!steady_)
-    advance_covariance(slot);
+    advance_covariance();
 }
 
-void forward_pass::open_slot(std::vector<index> rows) {
+void forward_pass::open_slot(const std::vector<index> &rows) {
+  const bool moved = version_ != now.version;
+  if (moved) {
+    L_.reset(n, n, now.A.data());
+    A_ = store_.keep(L_);
+    transpose(A_, A_turned_);
+    version_ = now.version;
+  }
+  const auto m = static_cast<index>(rows.size());
   gain_slot s;
-  s.rows = std::move(rows);
+  s.rows = rows;
   s.version = now.version;
-  s.P = P_;
-  const auto m = static_cast<index>(s.rows.size());
-  buffer F(count(m * m)), M(count(n * m)), AM(count(n * m)), white(count(m * m));
-  for (const index row : s.rows)
-    s.C.insert(s.C.end(), now.C.begin() + row * n, now.C.begin() + (row + 1) * n);
-  small::multiply_right_transposed(n, n, m, P_.data(), s.C.data(), M.data());
-  small::multiply(m, n, m, s.C.data(), M.data(), F.data());
+  s.A = A_;
+  if (!moved && !slots.empty() && slots.back().rows == rows) {
+    s.C = slots.back().C;
+  } else {
+    C_.reset(m, n);
+    for (index i = 0; i < m; ++i)
+      std::copy_n(now.C.data() + rows[count(i)] * n, n, C_.row(i));
+    S_.reset(now.S.empty() ? 0 : m, n);
+    for (index i = 0; i < S_.rows(); ++i)
+      for (index j = 0; j < n; ++j)
+        S_(i, j) = now.S[count(j * p + rows[count(i)])];
+    noise_.reset(m, m);
+    for (index i = 0; i < m; ++i)
+      for (index j = 0; j < m; ++j)
+        noise_(i, j) = now.R[count(rows[count(i)] * p + rows[count(j)])];
+    s.C = store_.keep(C_);
+  }
+  CP_.reset(m, n);
+  add_product(C_, P_, CP_);
+  s.log_det = invert_innovation();
+  gain_.reset(m, n); // before F^-1
+  add_product(CP_, A_turned_, gain_);
+  if (S_.rows() > 0)
+    add(1.0, S_, gain_);
+  K_.reset(m, n);
+  add_product(precision_, gain_, K_);
+  negate(K_, minus_K_);
+  set_closed_loop(A_, minus_K_, C_, L_);
+  s.P = store_.keep(P_);
+  s.K = store_.keep(K_);
+  s.precision = store_.keep(precision_);
+  slots.push_back(std::move(s));
+  steady_ = false;
+}
+
+// F^-1 for F = C P C' + R; returns log det F.
+double forward_pass::invert_innovation() {
+  const index m = C_.rows();
+  F_.resize(count(m * m));
+  white_.resize(count(m * m));
   for (index i = 0; i < m; ++i)
     for (index j = 0; j < m; ++j)
-      F[count(i * m + j)] += now.R[count(s.rows[count(i)] * p + s.rows[count(j)])];
-  double unused = 0;
-  require(small::inverse_cholesky(m, F.data(), white.data(), unused),
+      F_[count(i * m + j)] = small::dot(n, CP_.row(i), C_.row(j)) + noise_(i, j);
+  double log_det = 0;
+  require(small::inverse_cholesky(m, F_.data(), white_.data(), log_det),
           "system: got a singular covariance of an innovation, want noise that reaches every "
           "observed number");
-  for (index i = 0; i < m; ++i)
-    s.log_det -= 2 * std::log(white[count(i * (m + 1))]);
-  s.precision.resize(count(m * m));
-  small::multiply_left_transposed(m, m, m, white.data(), white.data(), s.precision.data());
-  small::multiply(n, n, m, now.A.data(), M.data(), AM.data());
-  S_.assign(count(now.S.empty() ? 0 : n * m), 0.0);
-  for (index i = 0; i < n && !S_.empty(); ++i)
-    for (index j = 0; j < m; ++j)
-      S_[count(i * m + j)] = now.S[count(i * p + s.rows[count(j)])];
-  add(1.0, S_, AM.data());
-  s.K.resize(count(n * m));
-  small::multiply(n, m, m, AM.data(), s.precision.data(), s.K.data());
-  s.L = now.A;
-  buffer KC(count(n * n));
-  small::multiply(n, m, n, s.K.data(), s.C.data(), KC.data());
-  add(-1.0, KC, s.L.data());
-  steady_ = false;
-  slots.push_back(std::move(s));
+  small::multiply_left_transposed(m, m, m, white_.data(), white_.data(), F_.data());
+  precision_.reset(m, m, F_.data());
+  return log_det;
 }
 
 // Innovations and the next predictions, for the mean and for each diffuse direction.
 void forward_pass::advance(index t, const gain_slot &slot) {
-  const auto m = static_cast<index>(slot.rows.size());
-  const index w = width_at(t);
-  v_.resize(count(m * w));
-  e_.assign(count(p * w), 0.0);
-  next_.resize(count(n * w));
-  moved_.resize(count(n * w));
-  states_.insert(states_.end(), mean_.begin(), mean_.end());
-  small::multiply(m, n, w, slot.C.data(), mean_.data(), v_.data());
-  for (index i = 0; i < m; ++i) {
-    for (index j = 0; j < w; ++j)
-      v_[count(i * w + j)] = -v_[count(i * w + j)];
-    v_[count(i * w)] += y_(t, slot.rows[count(i)]) - now.d[count(slot.rows[count(i)])];
+  const index m = slot.C.rows, w = width_at(t);
+  v_.reset(w, m);
+  e_.reset(w, m);
+  next_.reset(w, n);
+  for (index j = 0; j < w; ++j) {
+    states_.insert(states_.end(), mean_.row(j), mean_.row(j) + n);
+    for (index i = 0; i < m; ++i)
+      v_(j, i) = -small::dot(n, slot.C.row(i), mean_.row(j));
   }
-  small::multiply(m, m, w, slot.precision.data(), v_.data(), e_.data());
   for (index i = 0; i < m; ++i)
-    gather(v_.data() + i * w, e_.data() + i * w, w - 1);
+    v_(0, i) += y_(t, slot.rows[count(i)]) - now.d[count(slot.rows[count(i)])];
+  add_product(v_, slot.precision, e_);
+  gather(m);
   minus_twice += static_cast<double>(m) * log_two_pi + slot.log_det;
-  small::multiply(n, n, w, now.A.data(), mean_.data(), next_.data());
-  small::multiply(n, m, w, slot.K.data(), v_.data(), moved_.data());
-  add(1.0, moved_, next_.data());
-  for (index i = 0; i < n; ++i)
-    next_[count(i * w)] += now.c[count(i)];
+  std::copy_n(now.c.data(), n, next_.row(0));
+  add_product(mean_, A_turned_, next_);
+  add_product(v_, slot.K, next_);
   std::swap(mean_, next_);
-  errors_.insert(errors_.end(), e_.begin(), e_.end());
+  errors_.resize(errors_.size() + count(w * p), 0.0);
+  double *kept = errors_.data() + (errors_.size() - count(w * p));
+  for (index j = 0; j < w; ++j)
+    std::copy_n(e_.row(j), m, kept + j * p);
 }
 
-// One row of v and of F^-1 v into the sums of squares.
-void forward_pass::gather(const double *v, const double *e, index columns) {
-  minus_twice += v[0] * e[0];
-  for (index i = 0; i < columns; ++i) {
-    right_[count(i)] += v[1 + i] * e[0];
+// v and F^-1 v into the sums of squares.
+void forward_pass::gather(index m) {
+  minus_twice += small::dot(m, v_.row(0), e_.row(0));
+  for (index i = 0; i + 1 < v_.rows(); ++i) {
+    right_[count(i)] += small::dot(m, v_.row(1 + i), e_.row(0));
     for (index j = 0; j < k; ++j)
-      information_[count(i * k + j)] += v[1 + i] * e[1 + j];
+      information_[count(i * k + j)] += small::dot(m, v_.row(1 + i), e_.row(1 + j));
   }
 }
 
-void forward_pass::advance_covariance(const gain_slot &slot) {
-  const auto m = static_cast<index>(slot.rows.size());
-  next_cov_.resize(count(n * n));
-  rest_.resize(count(n * n));
-  work_.resize(count(2 * n * n));
-  noise_.resize(count(m * m));
-  wide_.resize(count(n * m));
-  for (index i = 0; i < m; ++i)
-    for (index j = 0; j < m; ++j)
-      noise_[count(i * m + j)] = now.R[count(slot.rows[count(i)] * p + slot.rows[count(j)])];
-  small::congruence(n, m, slot.K.data(), noise_.data(), now.Q.data(), rest_.data(), wide_.data());
-  if (!S_.empty()) {
-    add_product(n, n, m, -1.0, slot.K.data(), S_.data(), rest_.data());
-    add_product(n, n, m, -1.0, S_.data(), slot.K.data(), rest_.data());
+// L P L' + K'R K + Q, less the parts that correlated noises share: K'S + S'K.
+void forward_pass::advance_covariance() {
+  RK_.reset(C_.rows(), n);
+  add_product(noise_, K_, RK_);
+  next_cov_.reset(n, n, now.Q.data());
+  add_left_transposed(K_, RK_, next_cov_);
+  if (S_.rows() > 0) {
+    add_left_transposed(minus_K_, S_, next_cov_);
+    add_left_transposed(S_, minus_K_, next_cov_);
   }
-  isa::lds_step().predict(n, slot.L.data(), P_.data(), rest_.data(), next_cov_.data(),
-                          work_.data());
-  steady_ = cursor.constant() && close(n, next_cov_, P_);
+  LP_.reset(n, n);
+  add_product(L_, P_, LP_);
+  transpose(L_, L_turned_);
+  add_product(LP_, L_turned_, next_cov_);
+  symmetrise(next_cov_);
+  require(isa::lds().finite(next_cov_.data(), next_cov_.size()),
+          "system: got a variance that leaves the range of float64");
+  steady_ = cursor.constant() && close(next_cov_, P_, units_);
   if (!steady_)
     std::swap(P_, next_cov_);
-  for (const double x : P_)
-    require(std::isfinite(x), "system: got a variance that leaves the range of float64");
 }
 
 // The diffuse columns join the law of the state before row t; false, and nothing happens, where the
@@ -229,15 +259,19 @@ bool forward_pass::join(index t, double least_pivot) {
       posterior.coefficients[count(i)] -= root[count(j * k + i)] * scaled[count(j)];
   }
   posterior.spread.assign(count(n * k), 0.0);
-  buffer mean(count(n));
+  row_matrix mean(1, n);
   for (index i = 0; i < n; ++i) {
-    const double *columns = mean_.data() + i * width + 1;
-    mean[count(i)] = columns[-1] + small::dot(k, columns, posterior.coefficients.data());
-    for (index j = 0; j < k; ++j)
-      posterior.spread[count(i * k + j)] = small::dot(k, columns, root.data() + j * k);
+    mean(0, i) = mean_(0, i);
+    for (index j = 0; j < k; ++j) {
+      mean(0, i) += mean_(1 + j, i) * posterior.coefficients[count(j)];
+      for (index l = 0; l <= j; ++l) // the root is lower triangular
+        posterior.spread[count(i * k + j)] += mean_(1 + l, i) * root[count(j * k + l)];
+    }
   }
   posterior.root = std::move(root);
-  add_product(n, n, k, 1.0, posterior.spread.data(), posterior.spread.data(), P_.data());
+  for (index i = 0; i < n; ++i)
+    for (index j = 0; j < n; ++j)
+      P_(i, j) += small::dot(k, posterior.spread.data() + i * k, posterior.spread.data() + j * k);
   mean_ = std::move(mean);
   joined = t;
   steady_ = false;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "lds_model.hpp"
+#include "lds_score_rows.hpp"
 
 #include <cstdint>
 
@@ -13,25 +14,13 @@ namespace eigenflow::lds::scoring {
 struct gain_slot {
   std::vector<index> rows; // which numbers were observed
   index version = 0;       // of the matrices
-  buffer C;                // their loadings, m x n
-  buffer P;                // predicted covariance
-  buffer K;                // (A P C' + S) F^-1, n x m
-  buffer L;                // A - K C
-  buffer precision;        // F^-1
-  double log_det = 0;      // of F
+  row_view A;
+  row_view C;         // their loadings, m x n
+  row_view P;         // predicted covariance
+  row_view K;         // transposed gain, F^-1 (A P C' + S)', m x n
+  row_view precision; // F^-1
+  double log_det = 0; // of F
 };
-
-// out += scale a b', a is m x k and b is n x k.
-void add_product(index m, index n, index k, double scale, const double *a, const double *b,
-                 double *out);
-
-inline void add(double scale, const buffer &a, double *out) {
-  for (std::size_t i = 0; i < a.size(); ++i)
-    out[i] += scale * a[i];
-}
-
-// Whether two covariances agree to rounding in units of their own standard deviations.
-bool close(index n, const buffer &a, const buffer &b);
 
 // The coefficients z of the diffuse columns given all rows before a step: coefficients + root'z
 // with z ~ N(0, I), and what z adds to the state, spread z.
@@ -53,6 +42,7 @@ public:
   model_cursor cursor;
   const dense_model &now;
   index n, p, k, width, n_steps;
+  index steps_between_polls; // a clock costs as much as a small step
   std::vector<gain_slot> slots;
   std::vector<std::int32_t> at; // slot of each step
   index joined = 0;             // first step without diffuse columns
@@ -67,17 +57,25 @@ private:
   }
   void spread_diffuse(const belief &start);
   void step(index t);
-  void open_slot(std::vector<index> rows);
+  void open_slot(const std::vector<index> &rows);
+  double invert_innovation();
   void advance(index t, const gain_slot &slot);
-  void gather(const double *v, const double *e, index columns);
-  void advance_covariance(const gain_slot &slot);
+  void gather(index m);
+  void advance_covariance();
   bool join(index t, double least_pivot);
 
   matrix_view<const double> y_;
-  buffer P_, mean_;            // mean_ is n x width
+  row_store store_;            // of the slots
+  row_matrix P_, mean_;        // mean_ has a row for the mean and for each diffuse direction
   buffer states_, errors_;     // errors_: F^-1 times the innovations, the observed ones first
   buffer information_, right_; // of the diffuse coefficients
-  buffer v_, e_, next_, moved_, S_, rest_, next_cov_, wide_, noise_, work_;
+  std::vector<index> rows_;    // observed now
+  row_view A_;                 // of version_
+  row_matrix A_turned_;
+  index version_ = -1;
+  row_matrix v_, e_, next_, C_, CP_, gain_, K_, minus_K_, L_, S_, noise_, precision_, RK_, LP_,
+      L_turned_, next_cov_;
+  buffer units_, F_, white_;
   bool steady_ = false;
 };
 

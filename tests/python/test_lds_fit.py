@@ -1,5 +1,6 @@
 """Maximum likelihood against published values and statsmodels."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -35,6 +36,26 @@ def hessian(model, params, y):
                 total += a * b * lds.log_likelihood(model.system(moved), y)
             out[i, j] = total / (4 * steps[i] * steps[j])
     return out
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lds.structural("local linear trend", seasonal=4),
+        lds.free_matrices(
+            lds.LinearSystem(
+                [[0.5, 0.1], [0.0, 0.3]], np.eye(2), [[2.0, 0.5], [0.5, 1.0]], 0.3 * np.eye(2)
+            ),
+            ("A", "Q", "R", "state_offset"),
+        ),
+    ],
+)
+def test_derivatives_of_the_matrices_are_those_of_build(model):
+    params = np.random.default_rng(0).uniform(0.5, 2, len(model.names))
+    by_differences = dataclasses.replace(model, derivatives=None).jacobian(params)
+    for got, want in zip(model.jacobian(params), by_differences, strict=True):
+        for name in set(got) | set(want):
+            np.testing.assert_allclose(got.get(name, 0.0), want.get(name, 0.0), atol=1e-11)
 
 
 # ---- the Nile

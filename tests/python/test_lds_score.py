@@ -55,12 +55,20 @@ def series(seed, n_steps, p, missing):
 
 
 @pytest.mark.parametrize(
-    ("n", "p", "diffuse", "missing"),
-    [(1, 1, 0, 0.0), (2, 2, 0, 0.3), (2, 1, 1, 0.0), (2, 2, 2, 0.3), (3, 1, 2, 0.2)],
+    ("n", "p", "diffuse", "missing", "n_steps"),
+    [
+        (1, 1, 0, 0.0, 8),
+        (2, 2, 0, 0.3, 8),
+        (2, 1, 1, 0.0, 8),
+        (2, 2, 2, 0.3, 8),
+        (3, 1, 2, 0.2, 8),
+        (9, 1, 1, 0.2, 4),  # more than a cache line in a row
+        (2, 9, 1, 0.2, 2),
+    ],
 )
-def test_every_derivative_in_many_digits(n, p, diffuse, missing):
+def test_every_derivative_in_many_digits(n, p, diffuse, missing, n_steps):
     parts = made(n + p, n, p, diffuse)
-    y = series(5, 8, p, missing)
+    y = series(5, n_steps, p, missing)
     found = lds.score(as_system(parts, diffuse), y)
     rng = np.random.default_rng(1)
     for name in FIELDS:

@@ -29,9 +29,9 @@ struct score_result {
 // log-likelihood. The diffuse part of the start is a regression on n_diffuse columns, which become
 // part of the covariance as soon as the data determine them well (de Jong and Chu-Chun-Lin, J. Time
 // Series Anal. 15, 1994). Cost: about 10 n^3 flops a step until the covariances are steady, 4 n^3
-// more with moments, then 8 n (n + p); memory 8 (n + p) bytes a step and 8 n (3 n + 2 p) for each
-// with covariances of its own. Throws argument_error where an innovation covariance is singular or
-// the data do not determine the diffuse directions.
+// more with moments, then 8 n (n + p); memory 8 (n + p) bytes a step and 8 n (n + p), rows rounded
+// up to 64 bytes, for each with covariances of its own. Throws argument_error where an innovation
+// covariance is singular or the data do not determine the diffuse directions.
 score_result score(const model &system, const belief &start, const observations &series,
                    bool moments = true);
 

@@ -13,6 +13,8 @@ _MANY = 64
 
 def as_covariance(a: Array, name: str) -> Array:
     """Symmetrised copy of symmetric positive semidefinite matrices; ValueError for any other."""
+    if a.ndim == 2 and _is_variances(a):
+        return a.copy()
     scale = np.max(np.abs(a), axis=(-2, -1), keepdims=True, initial=0.0)
     flipped = np.swapaxes(a, -2, -1)
     skew = np.max(np.abs(a / 2 - flipped / 2), axis=(-2, -1), keepdims=True, initial=0.0)
@@ -54,6 +56,12 @@ def require_joint_covariance(Q: Array, R: Array, cross: Array) -> None:
             f"{smallest:.6g}, want a positive semidefinite [[Q, S], [S.T, R]]"
         )
         raise ValueError(msg)
+
+
+def _is_variances(a: Array) -> bool:
+    """Whether a matrix is diagonal and not negative, which needs no eigenvalues."""
+    diagonal = a.diagonal()
+    return np.count_nonzero(a) == np.count_nonzero(diagonal) and bool((diagonal >= 0).all())
 
 
 def _semidefinite(unit: Array) -> bool:

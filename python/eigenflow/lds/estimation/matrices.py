@@ -74,6 +74,20 @@ def free_matrices(system: LinearSystem, free: Sequence[str] = ("Q", "R")) -> Sta
                 made[name][entries] = values
         return made
 
+    def derivatives(params: Array) -> list[dict[str, Array]]:
+        out = []
+        at = 0
+        for name, entries in layout:
+            root = np.zeros_like(getattr(system, name))
+            if name in _COVS:
+                root[entries] = params[at : at + len(entries[0])]
+            at += len(entries[0])
+            for place in zip(*entries, strict=True):
+                unit = np.zeros_like(root)
+                unit[place] = 1.0
+                out.append({name: unit @ root.T + root @ unit.T if name in _COVS else unit})
+        return out
+
     def read(matrices: dict[str, Array]) -> Array:
         parts = []
         for name, entries in layout:
@@ -96,6 +110,7 @@ def free_matrices(system: LinearSystem, free: Sequence[str] = ("Q", "R")) -> Sta
         None,
         lambda _: first,
         em_step if set(names) <= _EM and system.cross_cov is None else None,
+        derivatives,
     )
 
 

@@ -37,6 +37,9 @@ class StateSpaceModel:
     em_step : callable, optional
         ``em_step(params, score_result, system)`` returns the parameters after one step of the EM
         algorithm.
+    derivatives : callable, optional
+        ``derivatives(params)`` returns, for each parameter, a dict of the matrices that depend on
+        it and how fast they change. By default by differences of `build`.
     """
 
     names: tuple[str, ...]
@@ -44,6 +47,7 @@ class StateSpaceModel:
     kinds: tuple[str, ...] | None = None
     start: Callable[[Array], Array] | None = None
     em_step: Callable[[Array, ScoreResult, LinearSystem], Array] | None = None
+    derivatives: Callable[[Array], list[dict[str, Array]]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
@@ -74,10 +78,13 @@ class StateSpaceModel:
     def jacobian(self, params: Any) -> list[dict[str, Array]]:
         """Derivative of every matrix of the system, one dict for each parameter.
 
-        Differences of fourth order of the matrices themselves, which are simple functions: their
-        relative error is about 1e-13, and where a matrix is linear in a parameter, rounding.
+        Those of the model, or differences of fourth order of the matrices, which are simple
+        functions: their relative error is about 1e-13, and where a matrix is linear in a
+        parameter, rounding.
         """
         at = self.read(params)
+        if self.derivatives is not None:
+            return self.derivatives(at)
         out = []
         for i, kind in enumerate(self.transform().kinds):
             h = _STEP * max(abs(at[i]), 1e-3 * float(np.max(np.abs(at), initial=0.0)), 1e-300)

@@ -139,8 +139,8 @@ def score(
     first state with a flat law, whose coefficients join the covariance once the data determine them
     well (de Jong and Chu-Chun-Lin, J. Time Series Anal. 15, 1994): the likelihood is that of
     `log_likelihood`, exact diffuse with all constants. Cost: about 14 n^3 flops a step until the
-    covariance is steady, then 8 n (n + p); memory 8 (n + p) bytes a step, and 8 n (3 n + 2 p) for
-    each step with its own covariance.
+    covariance is steady, then 8 n (n + p); memory 8 (n + p) bytes a step, and 8 n (n + p), rows
+    rounded up to 64 bytes, for each step with its own covariance.
 
     Examples
     --------
@@ -213,6 +213,8 @@ def _sum_of(system: LinearSystem, name: str, found: Any, batch: tuple[int, ...])
 
 def _summed(found: Array, batch: tuple[int, ...], shape: tuple[int, ...], core: int) -> Array:
     """Sum over the axes of a batch that `shape`, which ends with `core` others, does not have."""
+    if not batch:
+        return found.reshape(shape)
     own = shape[-core:]
     full = found.reshape(*batch, *own)
     lead = shape[:-core]

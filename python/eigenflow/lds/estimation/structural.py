@@ -120,6 +120,7 @@ def structural(
         tuple(parts.kinds),
         lambda y: _start(parts, y),
         None if order else parts.em_step,
+        None if order else parts.derivatives,
     )
 
 
@@ -183,6 +184,15 @@ class _Parts:
         diffuse = np.arange(n) < k
         C = np.array([self.loadings])
         return matrices | {"C": C, "cov0": cov, "mean0": np.zeros(n), "diffuse": diffuse}
+
+    def derivatives(self, _: Array) -> list[dict[str, Array]]:
+        """Each parameter is an entry; with an autoregression the start depends on them too."""
+        out = []
+        for name, i, j in self.places:
+            unit = np.zeros((self.states, self.states) if name != "R" else (1, 1))
+            unit[i, j] = 1.0
+            out.append({name: unit})
+        return out
 
     def em_step(self, params: Array, found: ScoreResult, system: LinearSystem) -> Array:
         """Replace each variance by the mean square of its smoothed disturbances."""
