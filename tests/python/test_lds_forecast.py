@@ -50,6 +50,24 @@ def test_nile_forecast_is_that_of_statsmodels():
     )
 
 
+def test_blocks_of_steps_are_one_forecast(monkeypatch):
+    system = LinearSystem(
+        [[1, 1], [0, 0.9]], np.eye(2), np.eye(2), np.eye(2), B=[[1.0], [0.5]], D=[[0.3], [0.1]]
+    )
+    rng = np.random.default_rng(0)
+    y, u, ahead_u = (rng.standard_normal(shape) for shape in ((3, 9, 2), (3, 9, 1), (3, 11, 1)))
+    whole = lds.forecast(system, y, 11, inputs=u, future_inputs=ahead_u)
+    monkeypatch.setattr("eigenflow.lds.forecasting._BLOCK", 2 * 3 * 16)
+    parts = lds.forecast(system, y, 11, inputs=u, future_inputs=ahead_u)
+    for name in ("mean", "lower", "upper", "cov", "state_mean", "state_cov"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-13)
+    assert lds.forecast(system, y, 0, inputs=u, future_inputs=ahead_u[:, :0]).mean.shape == (
+        3,
+        0,
+        2,
+    )
+
+
 def test_batches_changing_systems_and_open_directions():
     y = np.stack([NILE, NILE[::-1]])[..., None]
     both = lds.forecast(LEVEL, y, 3)

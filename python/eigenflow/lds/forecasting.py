@@ -1,5 +1,6 @@
 """Forecasts beyond the last observation."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from eigenflow.lds.structure import MANY, as_count
 from eigenflow.lds.system import LinearSystem
 
 Array = NDArray[np.float64]
+
+_BLOCK = 1 << 19  # numbers: a few ms
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +87,7 @@ def forecast(
     Notes
     -----
     The intervals take the parameters of the system as known. Cost: the filter, and 8 (n^2 + p^2)
-    bytes a step ahead.
+    bytes a step ahead. Ctrl-C stops it between blocks of steps.
 
     Examples
     --------
@@ -116,23 +119,10 @@ def forecast(
     )
     batch = past.final_state.mean.shape[:-1]
     known = read_inputs(ahead_system, future_inputs, batch, ahead)
-    nothing = np.full((*batch, ahead, ahead_system.obs_dim), np.nan)
-    law = kalman_filter(
-        ahead_system,
-        nothing,
-        inputs=future_inputs,
-        state=past.final_state,
-        store=("predicted_mean", "predicted_cov"),
-        workers=workers,
+    inputs_ahead = (
+        None if known is None else known.reshape(*_lead(known, batch), ahead, known.shape[-1])
     )
-    x, P = law.predicted_mean, _dense(law.predicted_cov)
-    C, R, d, D = _observation(ahead_system)
-    mean = np.einsum("...kn,...n->...k", C, x) + d
-    if D is not None and known is not None:
-        mean = mean + np.einsum(
-            "...km,...m->...k", D, known.reshape(*_lead(known, batch), ahead, -1)
-        )
-    cov = C @ P @ np.swapaxes(C, -2, -1) + R
+    x, P, mean, cov = _ahead(ahead_system, past.final_state, ahead, inputs_ahead, workers)
     width = np.sqrt(np.diagonal(cov, axis1=-2, axis2=-1)) * _quantile(level)
     width = np.where(_open(ahead_system, past.final_state, ahead), np.inf, width)
     middle, lower, upper = (continued_of(a, y) for a in (mean, mean - width, mean + width))
@@ -141,8 +131,47 @@ def forecast(
     return Forecast(middle, lower, upper, cov, x, P, float(level))
 
 
-def _dense(sequence: Any) -> Array:
-    return np.asarray(sequence.dense())
+def _ahead(
+    system: LinearSystem, state: FilterState, steps: int, inputs: Array | None, workers: int | None
+) -> tuple[Array, Array, Array, Array]:
+    """Means and covariances of the states and of the observations.
+
+    In blocks of steps that are so short that Ctrl-C is noticed between them.
+    """
+    C, R, d, D = _observation(system)
+    batch, n, p = state.mean.shape[:-1], system.state_dim, system.obs_dim
+    x, P = np.empty((*batch, steps, n)), np.empty((*batch, steps, n, n))
+    mean, cov = np.empty((*batch, steps, p)), np.empty((*batch, steps, p, p))
+    height = max(1, _BLOCK // max(1, math.prod(batch) * (n + p) ** 2))
+    if system.time_varying:
+        height = steps  # its matrices belong to all steps
+    for begin in range(0, steps, height):
+        rows = slice(begin, min(begin + height, steps))
+        u = None if inputs is None else inputs[..., rows, :]
+        law: Any = kalman_filter(
+            system,
+            np.full((*batch, rows.stop - begin, p), np.nan),
+            inputs=u,
+            state=state,
+            store=("predicted_mean", "predicted_cov"),
+            workers=workers,
+        )
+        state = law.final_state
+        x[..., rows, :], P[..., rows, :, :] = law.predicted_mean, law.predicted_cov.dense()
+        c = _rows(C, rows, 2)
+        mean[..., rows, :] = np.einsum("...kn,...n->...k", c, x[..., rows, :]) + _rows(d, rows, 1)
+        if D is not None and u is not None:
+            mean[..., rows, :] += np.einsum("...km,...m->...k", _rows(D, rows, 2), u)
+        seen = c @ P[..., rows, :, :] @ np.swapaxes(c, -2, -1)
+        cov[..., rows, :, :] = seen + _rows(R, rows, 2)
+    return x, P, mean, cov
+
+
+def _rows(a: Array, rows: slice, core: int) -> Array:
+    """Steps of what has a time axis before its `core` last ones, of length 1 if it is constant."""
+    if a.shape[-core - 1] == 1:
+        return a
+    return a[..., rows, :] if core == 1 else a[..., rows, :, :]
 
 
 def _lead(known: Array, batch: tuple[int, ...]) -> tuple[int, ...]:

@@ -51,6 +51,7 @@ def long_calls() -> dict[str, Any]:
         ),
         "lds.smooth": lambda n=None: ef.lds.smooth(system, np.tile(y, 4)[: n or len(y) * 4]),
         "lds.score": lambda n=None: ef.lds.score(system, y[:n]),
+        "lds.forecast": lambda n=None: ef.lds.forecast(system, y[:100], n or 1_000_000),
     }
 
 
