@@ -69,6 +69,19 @@ py::object sequences(bool wanted, const std::vector<Result> &results,
   return out;
 }
 
+// A system as the Python side packs it, and what calls with the same one share.
+class kept_system {
+public:
+  explicit kept_system(py::tuple arrays) : arrays_(std::move(arrays)), stack_(arrays_) {}
+  const system_stack &stack() const { return stack_; }
+  lds::steady_memory *memory() const { return &memory_; }
+
+private:
+  py::tuple arrays_; // whose memory the stack reads
+  system_stack stack_;
+  mutable lds::steady_memory memory_;
+};
+
 // One result for each series: numbers, final laws, and stored covariances.
 class filter_collector {
 public:
@@ -118,11 +131,11 @@ private:
   std::vector<lds::filter_result> results_;
 };
 
-py::dict filter(const py::tuple &system, const py::tuple &start, const py::object &y,
+py::dict filter(const kept_system &system, const py::tuple &start, const py::object &y,
                 const py::object &inputs, const py::tuple &means, const py::tuple &covs,
                 const py::tuple &settings, const py::tuple &batch_shape,
                 const python_ranks *ranks) {
-  const system_stack systems(system);
+  const system_stack &systems = system.stack();
   const start_stack starts(start);
   const series_stack<const double> rows(y, "y"), known(inputs, "inputs");
   const series_stack<double> filtered(means[0], "filtered_mean"),
@@ -136,6 +149,7 @@ py::dict filter(const py::tuple &system, const py::tuple &start, const py::objec
   lds::batch batch;
   batch.n_series = rows.n_series;
   batch.shared_system = systems.shared();
+  batch.memory = system.memory();
   batch.at = [&](index i) -> lds::problem {
     const auto column = terms.at(i);
     return {systems.at(i),
@@ -162,10 +176,10 @@ py::dict filter(const py::tuple &system, const py::tuple &start, const py::objec
   return results.summary();
 }
 
-py::dict smooth(const py::tuple &system, const py::tuple &start, const py::object &y,
+py::dict smooth(const kept_system &system, const py::tuple &start, const py::object &y,
                 const py::object &inputs, const py::tuple &means, const py::tuple &covs,
                 const py::tuple &settings, const py::tuple &batch_shape) {
-  const system_stack systems(system);
+  const system_stack &systems = system.stack();
   const start_stack starts(start);
   const series_stack<const double> rows(y, "y"), known(inputs, "inputs");
   const series_stack<double> mean(means[0], "smoothed_mean"), w(means[1], "state_disturbance"),
@@ -179,6 +193,7 @@ py::dict smooth(const py::tuple &system, const py::tuple &start, const py::objec
   lds::smoother_batch batch;
   batch.n_series = rows.n_series;
   batch.shared_system = systems.shared();
+  batch.memory = system.memory();
   batch.at = [&](index i) -> lds::smoother_problem {
     return {systems.at(i), starts.at(i), {rows.at(i), known.at(i)}, {mean.at(i), w.at(i), v.at(i)}};
   };
@@ -234,6 +249,7 @@ void propagate(const py::tuple &system, const py::object &inputs, const py::obje
 
 void register_lds(py::module_ &m) {
   m.doc() = "Kernels of eigenflow.lds.";
+  py::class_<kept_system>(m, "System").def(py::init<py::tuple>(), py::arg("arrays"));
   m.def("filter", &filter, py::arg("system"), py::arg("start"), py::arg("y"), py::arg("inputs"),
         py::arg("means"), py::arg("covs"), py::arg("settings"), py::arg("batch_shape"),
         py::arg("ranks") = nullptr);

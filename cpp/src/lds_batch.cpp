@@ -13,9 +13,9 @@ void filter(const batch &series, const filter_options &options) {
   const problem first = series.at(0);
   const index n_steps = first.series.y.rows;
   const model_cursor cursor(first.system, first.series.inputs);
-  const steady_filter shared = series.shared_system
-                                   ? steady_for(cursor, n_steps, options.switch_to_steady)
-                                   : steady_filter{};
+  const auto kept =
+      steady_for(cursor, n_steps, options.switch_to_steady && series.shared_system, series.memory);
+  const steady_filter &shared = *kept;
   batch_progress told(options.progress, series.n_series, n_steps);
   const auto alone = [&](index i, int workers) {
     const problem one = series.at(i);

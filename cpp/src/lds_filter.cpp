@@ -352,11 +352,19 @@ void check_outputs(const dense_model &s, index n_steps, const filter_outputs &ou
 
 } // namespace
 
+// A fixed point that plain steps need longer for than the series lasts is of no use.
 steady_filter steady_for(const model_cursor &system, index n_steps, bool wanted) {
-  // A fixed point that plain steps need longer for than the series lasts is of no use.
-  return wanted && n_steps > 0 && system.constant()
-             ? solve_steady(system.now(), std::min<index>(n_steps, 2000))
-             : steady_filter{};
+  return *steady_for(system, n_steps, wanted, nullptr);
+}
+
+std::shared_ptr<const steady_filter> steady_for(const model_cursor &system, index n_steps,
+                                                bool wanted, steady_memory *memory) {
+  if (!wanted || n_steps == 0 || !system.constant())
+    return std::make_shared<const steady_filter>();
+  steady_memory once;
+  return (memory != nullptr ? *memory : once).get(std::min<index>(n_steps, 2000), [&](index most) {
+    return solve_steady(system.now(), most);
+  });
 }
 
 filter_result filter(model_cursor &system, const steady_filter &steady, const belief &start,

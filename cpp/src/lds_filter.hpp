@@ -34,4 +34,8 @@ filter_result filter(model_cursor &system, const steady_filter &steady, const be
 // The steady state as far as it is of use for a series of `n_steps`.
 steady_filter steady_for(const model_cursor &system, index n_steps, bool wanted);
 
+// The same, kept in `memory` unless that is null.
+std::shared_ptr<const steady_filter> steady_for(const model_cursor &system, index n_steps,
+                                                bool wanted, steady_memory *memory);
+
 } // namespace eigenflow::lds

@@ -282,17 +282,15 @@ void smooth(const smoother_batch &series, const smoother_options &options) {
     return;
   const smoother_problem first = series.at(0);
   const index n_steps = first.series.y.rows;
-  steady_filter shared;
-  if (series.shared_system)
-    shared = steady_for(model_cursor(first.system, first.series.inputs), n_steps,
-                        options.switch_to_steady);
+  const auto shared = steady_for(model_cursor(first.system, first.series.inputs), n_steps,
+                                 options.switch_to_steady && series.shared_system, series.memory);
   batch_progress told(options.progress, series.n_series, n_steps);
   for_each_series(0, series.n_series, n_steps, options.workers, [&](index i, int workers) {
     smoother_options own = options;
     own.workers = workers;
     if (series.n_series > 1)
       own.progress = {};
-    series.done(i, smooth_one(series.shared_system ? &shared : nullptr, series.at(i), own));
+    series.done(i, smooth_one(series.shared_system ? shared.get() : nullptr, series.at(i), own));
     if (series.n_series > 1)
       told.add(1);
   });

@@ -273,7 +273,7 @@ steady_filter solve_plain(const dense_model &s, index max_steps) {
   steady_filter f;
   stepper step(s, update_form::joseph);
   observed_rows rows(s);
-  const bool found = doubling(s, f.P) && finish(s, f);
+  const bool found = f.by_doubling = doubling(s, f.P) && finish(s, f);
   if (!found && !(iterate(s, step, rows, f.P, max_steps) && finish(s, f)))
     return f;
   // A filter that hardly forgets has lost digits in the doubling: they come from one in twice as

@@ -8,13 +8,14 @@ namespace eigenflow::lds {
 
 struct steady_filter {
   bool usable = false;
-  buffer P, filtered, S; // predicted and filtered covariance of the state, of the innovation
-  buffer K, L, F;        // gain, A K, A - L C
-  buffer whiten;         // whiten S whiten' = I, lower triangular
-  buffer scale;          // size of one unit of each state, for comparisons without units
-  double log_det = 0;    // of S
-  double radius = 1;     // spectral radius of F
-  double forgetting = 0; // bound on the sum of |F^k| in units of `scale`
+  bool by_doubling = false; // no plain steps were asked for
+  buffer P, filtered, S;    // predicted and filtered covariance of the state, of the innovation
+  buffer K, L, F;           // gain, A K, A - L C
+  buffer whiten;            // whiten S whiten' = I, lower triangular
+  buffer scale;             // size of one unit of each state, for comparisons without units
+  double log_det = 0;       // of S
+  double radius = 1;        // spectral radius of F
+  double forgetting = 0;    // bound on the sum of |F^k| in units of `scale`
   double residual = 0;
   double tolerance = 0; // of `distance`, below which a covariance counts as steady
 };

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -134,10 +135,29 @@ struct problem {
   filter_outputs out = {};
 };
 
+struct steady_filter;
+
+// The steady state of one system, found by the first call that wants it. Any thread may ask.
+class steady_memory {
+public:
+  steady_memory();
+  ~steady_memory();
+  steady_memory(const steady_memory &) = delete;
+  steady_memory &operator=(const steady_memory &) = delete;
+  // As `find` gives it, which is told how many plain steps it may take.
+  std::shared_ptr<const steady_filter> get(index most_steps,
+                                           const std::function<steady_filter(index)> &find);
+
+private:
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
 // The functions are called on several threads at a time, `done` once for each series.
 struct batch {
   index n_series = 0;
-  bool shared_system = true; // one system for all: its steady state is found once
+  bool shared_system = true;       // one system for all: its steady state is found once,
+  steady_memory *memory = nullptr; // and kept here for later calls with the same system
   std::function<problem(index)> at;
   std::function<void(index, filter_result &&)> done;
 };
@@ -197,6 +217,7 @@ struct smoother_problem {
 struct smoother_batch {
   index n_series = 0;
   bool shared_system = true;
+  steady_memory *memory = nullptr;
   std::function<smoother_problem(index)> at;
   std::function<void(index, smoother_result &&)> done;
 };

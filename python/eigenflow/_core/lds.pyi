@@ -6,8 +6,11 @@ from eigenflow._core.ranks import Ranks
 
 _Arrays: TypeAlias = tuple[NDArray[Any] | None, ...]
 
+class System:
+    def __init__(self, arrays: _Arrays) -> None: ...
+
 def filter(  # noqa: A001
-    system: _Arrays,
+    system: System,
     start: _Arrays,
     y: NDArray[Any],
     inputs: NDArray[Any] | None,
@@ -18,7 +21,7 @@ def filter(  # noqa: A001
     ranks: Ranks | None = None,
 ) -> dict[str, Any]: ...
 def smooth(
-    system: _Arrays,
+    system: System,
     start: _Arrays,
     y: NDArray[Any],
     inputs: NDArray[Any] | None,

@@ -19,9 +19,9 @@ from eigenflow.lds.series import (
     joined_covs,
     joined_rows,
     joined_state,
+    kept,
     one_axis,
     outputs,
-    packed,
     per_series,
     read_inputs,
     read_observations,
@@ -39,6 +39,7 @@ Array = NDArray[np.float64]
 
 _MEANS = ("filtered_mean", "predicted_mean", "innovations", "log_likelihood_terms")
 _COVS = ("filtered_cov", "predicted_cov", "innovation_cov")
+_FIELDS = _MEANS + _COVS
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,13 +178,18 @@ def filter(  # noqa: A001
         return dask.filter(system, y, inputs=inputs, state=state, store=store, method=method)
     settings(method, check_finite, 1)
     if kind_of(y) == "cupy":
-        fields = wanted_fields(store, _MEANS + _COVS)
+        fields = wanted_fields(store, _FIELDS)
         return _on_device(system, y, state, fields, method, inputs=inputs, out=out)
     call = prepare_filter(system, y, inputs, state, store, method, out)
+    return finish_filter(call, _run(call, method, progress, workers, check_finite))
+
+
+def _run(
+    call: "FilterCall", method: str, progress: bool, workers: int | None, check_finite: bool
+) -> dict[str, Any]:
     threads = resolve_workers(workers)
     with reporting(progress, call.n_steps) as report:
-        parts = run_filter(call, method, check_finite, threads, report)
-    return finish_filter(call, parts)
+        return run_filter(call, method, check_finite, threads, report)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,14 +220,15 @@ def prepare_filter(
     """Check the arguments of `filter`."""
     require_system(system)
     settings(method, True, 1)
-    fields = wanted_fields(store, _MEANS + _COVS)
+    fields = wanted_fields(store, _FIELDS)
     observations, dtype = read_observations(system, y)
     batch, n_steps = observations.shape[:-2], observations.shape[-2]
     known = read_inputs(system, inputs, batch, n_steps, y)
     means = outputs(fields, _shapes(system, (*batch, n_steps)), out)
+    prepared, start = kept(system, batch)
     arguments = (
-        packed(system, batch),
-        starts(system, state, batch),
+        prepared,
+        start if state is None else starts(system, state, batch),
         one_axis(observations, batch),
         known,
         tuple(joined_rows(means.get(name), batch) for name in _MEANS),
@@ -289,7 +296,7 @@ def _on_device(
     for name in _MEANS:
         if found.get(name) is not None and y.dtype == np.float32:
             found[name] = found[name].astype(np.float32)
-    return FilterResult(**{**dict.fromkeys(_MEANS + _COVS), **found})
+    return FilterResult(**{**dict.fromkeys(_FIELDS), **found})
 
 
 def _shapes(system: LinearSystem, steps: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -418,14 +425,9 @@ def log_likelihood(
     >>> round(log_likelihood(level, FLOW), 6)
     -633.464564
     """
-    return filter(
-        system,
-        y,
-        inputs=inputs,
-        state=state,
-        store=(),
-        method=method,
-        progress=progress,
-        workers=workers,
-        check_finite=check_finite,
-    ).log_likelihood
+    require_system(system)
+    if is_dask(y) or kind_of(y) == "cupy":
+        return filter(system, y, inputs=inputs, state=state, store=(), method=method).log_likelihood
+    call = prepare_filter(system, y, inputs, state, (), method, None)
+    parts = _run(call, method, progress, workers, check_finite)
+    return per_series(parts["log_likelihood"], call.batch)

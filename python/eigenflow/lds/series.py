@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from operator import is_not
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eigenflow._arrays import as_float_array, like, refuse_first
+from eigenflow._core import lds as _kernels
 from eigenflow._index import per_step, per_step_of, plain_values, require_same_index
 from eigenflow.lds.system import LinearSystem
 
@@ -72,6 +74,12 @@ class FilterState:
 
 
 Packed = tuple[Array | None, ...]
+# What a system and its start are made of.
+_PARTS = (
+    *("A", "C", "Q", "R", "cross_cov", "B", "D", "state_offset", "obs_offset"),
+    *("mean0", "cov0", "diffuse_directions"),
+)
+_MUCH = 4096  # numbers
 METHODS = ("auto", "full", "standard", "joseph", "array")
 
 
@@ -99,6 +107,24 @@ def packed(system: LinearSystem, batch: tuple[int, ...] = (), n_steps: int = 1) 
     arrays = [None if a is None else _stack(a, 2, system, batch) for a in matrices]
     arrays += [_stack(a[..., np.newaxis, :], 2, system, batch) for a in vectors]
     return tuple(arrays)
+
+
+Start = tuple[Array, Array, Array]
+
+
+def kept(system: LinearSystem, batch: tuple[int, ...] = ()) -> tuple[_kernels.System, Start]:
+    """`packed` and `starts` for kernels that keep the steady state of a system between calls.
+
+    What they were made of is compared by identity, as an attribute may have been set since.
+    """
+    if system.batch_shape:
+        return _kernels.System(packed(system, batch)), starts(system, None, batch)
+    own = vars(system)
+    parts = tuple(map(own.__getitem__, _PARTS))
+    known = own.get("_kept")
+    if known is None or any(map(is_not, known[0], parts)):
+        known = own["_kept"] = (parts, _kernels.System(packed(system)), starts(system, None, ()))
+    return known[1], known[2]
 
 
 def _stack(a: Array, core: int, system: LinearSystem, batch: tuple[int, ...]) -> Array:
@@ -130,12 +156,14 @@ def read_observations(system: LinearSystem, y: Any) -> tuple[Array, np.dtype[Any
     if system.n_steps not in (None, a.shape[-2]):
         msg = f"y: got {a.shape[-2]} steps, want {system.n_steps}, as the system has"
         raise ValueError(msg)
+    wide = a.astype(np.float64, copy=False)
+    if not system.batch_shape:
+        return wide, a.dtype
     try:
         batch = np.broadcast_shapes(a.shape[:-2], system.batch_shape)
     except ValueError:
         msg = f"y: got batch axes {a.shape[:-2]}, want some that fit those of the system "
         raise ValueError(msg + f"({system.batch_shape})") from None
-    wide = a.astype(np.float64, copy=False)
     return np.broadcast_to(wide, (*batch, *a.shape[-2:])), a.dtype
 
 
@@ -154,7 +182,6 @@ def read_inputs(
 
     The index of pandas inputs must be that of `y`.
     """
-    require_same_index(y, inputs, "inputs")
     m = system.input_dim
     if inputs is None:
         if m:
@@ -164,6 +191,7 @@ def read_inputs(
     if not m:
         msg = "inputs: got a value, want None, as the system has neither B nor D"
         raise ValueError(msg)
+    require_same_index(y, inputs, "inputs")
     a = as_float_array(plain_values(inputs), "inputs", dtype=np.float64)
     if a.ndim == 1 and m == 1:
         a = a[:, np.newaxis]
@@ -223,8 +251,11 @@ def outputs(
                 f"array of shape {shapes[name]}"
             )
             raise ValueError(msg)
-    wanted = [name for name in shapes if name in fields or name in given]
-    return {name: given[name] if name in given else aligned(shapes[name]) for name in wanted}
+    return {
+        name: given[name] if name in given else aligned(shape)
+        for name, shape in shapes.items()
+        if name in fields or name in given
+    }
 
 
 def joined_rows(a: Array | None, batch: tuple[int, ...]) -> Array | None:
@@ -249,8 +280,10 @@ def as_given(a: Array | None, dtype: Any, y: Any, as_it_is: bool, observed: bool
 
 
 def aligned(shape: tuple[int, ...]) -> Array:
-    """Uninitialised memory that starts at a cache line, so that kernels may write whole lines."""
+    """Uninitialised memory; much of it starts at a cache line: kernels may write whole lines."""
     size = math.prod(shape)
+    if size < _MUCH:
+        return np.empty(shape)
     room = np.empty(size + 8)
     offset = -room.ctypes.data // 8 % 8
     return room[offset : offset + size].reshape(shape)
@@ -264,17 +297,18 @@ def refuse_unknown(library: str, **given: Any) -> None:
             raise ValueError(msg)
 
 
-@contextmanager
 def reporting(
     progress: bool, n_steps: int | None, unit: str = " steps"
-) -> Iterator[Callable[[int], None] | None]:
+) -> AbstractContextManager[Callable[[int], None] | None]:
     """A tqdm bar over the steps, as a function of the number done; None without progress.
 
     Without a number of steps it counts.
     """
-    if not progress:
-        yield None
-        return
+    return _bar(n_steps, unit) if progress else nullcontext()
+
+
+@contextmanager
+def _bar(n_steps: int | None, unit: str) -> Iterator[Callable[[int], None]]:
     from tqdm import tqdm
 
     with tqdm(total=n_steps, unit=unit, unit_scale=True) as bar:
@@ -283,7 +317,7 @@ def reporting(
             bar.update(n_steps - bar.n)
 
 
-def starts(system: LinearSystem, state: Any, batch: tuple[int, ...]) -> tuple[Array, Array, Array]:
+def starts(system: LinearSystem, state: Any, batch: tuple[int, ...]) -> Start:
     """(mean, cov, diffuse) of all series: (N or 1, 1, n), (N or 1, n, n), (N or 1, n, k)."""
     n = system.state_dim
     if state is None:

@@ -17,9 +17,9 @@ from eigenflow.lds.series import (
     as_given,
     joined_covs,
     joined_rows,
+    kept,
     one_axis,
     outputs,
-    packed,
     per_series,
     read_inputs,
     read_observations,
@@ -27,7 +27,6 @@ from eigenflow.lds.series import (
     reporting,
     require_system,
     settings,
-    starts,
     steady_steps,
     wanted_fields,
 )
@@ -158,8 +157,7 @@ def smooth(
     means = outputs(fields, shapes, out)
     with reporting(progress, n_steps) as report:
         parts = _kernels.smooth(
-            packed(system, batch),
-            starts(system, None, batch),
+            *kept(system, batch),
             one_axis(observations, batch),
             known,
             tuple(joined_rows(means.get(name), batch) for name in _MEANS),
@@ -167,11 +165,11 @@ def smooth(
             settings(method, check_finite, threads, report),
             batch,
         )
-    kept = frozenset(out or ())
+    given = frozenset(out or ())
     sizes = dict(zip(_COVS, ((n_steps, n), (last, n), (n_steps, n), (n_steps, p)), strict=True))
     return SmoothResult(
         **{
-            name: as_given(means.get(name), dtype, y, name in kept, name == "obs_disturbance")
+            name: as_given(means.get(name), dtype, y, name in given, name == "obs_disturbance")
             for name in _MEANS
         },
         **{name: joined_covs(parts[name], batch, *sizes[name]) for name in _COVS},

@@ -220,6 +220,10 @@ class LinearSystem:
         """Whether the system has its own matrices for each of `n_steps` steps."""
         return self.n_steps is not None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what kernels keep with the system: other processes find it again."""
+        return {name: value for name, value in vars(self).items() if name != "_kept"}
+
     def __repr__(self) -> str:
         parts = [f"state_dim={self.state_dim}", f"obs_dim={self.obs_dim}"]
         if self.input_dim:
