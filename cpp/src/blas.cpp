@@ -286,6 +286,82 @@ void syevd_values(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> value
   symmetric_eigen('N', uplo, a, values);
 }
 
+namespace {
+
+template <class T> auto reduction_to_tridiagonal() {
+  if constexpr (is_complex<T>)
+    return EF_ROUTINE(hetrd);
+  else
+    return EF_ROUTINE(sytrd);
+}
+
+template <class T> auto product_with_reflectors() {
+  if constexpr (is_complex<T>)
+    return EF_ROUTINE(unmtr);
+  else
+    return EF_ROUTINE(ormtr);
+}
+
+} // namespace
+
+template <class T>
+void sytrd(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> diagonal,
+           vector_view<real_of<T>> beside, vector_view<T> tau) {
+  char tri = letter(uplo);
+  int n = fortran_int(a.rows), lda = leading_dimension(a), info = 0, size = -1;
+  T query = 0;
+  const logged step("sytrd", sizeof(T), false, n, 0, n);
+  const auto routine = reduction_to_tridiagonal<T>();
+  routine(&tri, &n, a.data, &lda, diagonal.data, beside.data, tau.data, &query, &size, &info);
+  std::vector<T> work(static_cast<std::size_t>(size = workspace_size(query)));
+  routine(&tri, &n, a.data, &lda, diagonal.data, beside.data, tau.data, work.data(), &size, &info);
+  check_info(info, "sytrd");
+}
+
+template <class T>
+void ormtr(triangle uplo, matrix_view<const T> a, vector_view<const T> tau, matrix_view<T> c) {
+  char where = letter(side::left), tri = letter(uplo), op = letter(transpose::no);
+  int m = fortran_int(c.rows), n = fortran_int(c.cols), lda = leading_dimension(a);
+  int ldc = leading_dimension(c), info = 0, size = -1;
+  if (n == 0)
+    return;
+  T query = 0;
+  T *const reflectors = const_cast<T *>(a.data), *const factors = const_cast<T *>(tau.data);
+  const logged step("ormtr", sizeof(T), false, m, 0, n);
+  const auto routine = product_with_reflectors<T>();
+  routine(&where, &tri, &op, &m, &n, reflectors, &lda, factors, c.data, &ldc, &query, &size, &info);
+  std::vector<T> work(static_cast<std::size_t>(size = workspace_size(query)));
+  routine(&where, &tri, &op, &m, &n, reflectors, &lda, factors, c.data, &ldc, work.data(), &size,
+          &info);
+  check_info(info, "ormtr");
+}
+
+template <class T> void sterf(vector_view<T> diagonal, vector_view<T> beside) {
+  int n = fortran_int(diagonal.size), info = 0;
+  const logged step("sterf", sizeof(T), false, n, 0, n);
+  EF_ROUTINE(sterf)(&n, diagonal.data, beside.data, &info);
+  check_info(info, "sterf");
+}
+
+template <class T>
+void stedc(vector_view<T> diagonal, vector_view<T> beside, matrix_view<T> vectors) {
+  char job = 'I';
+  int n = fortran_int(diagonal.size), ldz = leading_dimension(vectors), info = 0;
+  std::vector<T> work(1);
+  std::vector<int> integer_work(1);
+  int size = -1, integer_size = -1;
+  const logged step("stedc", sizeof(T), false, n, 0, n);
+  const auto call = [&] {
+    EF_ROUTINE(stedc)(&job, &n, diagonal.data, beside.data, vectors.data, &ldz, work.data(), &size,
+                      integer_work.data(), &integer_size, &info);
+  };
+  call(); // asks for the workspace
+  work.resize(static_cast<std::size_t>(size = workspace_size(work[0])));
+  integer_work.resize(static_cast<std::size_t>(integer_size = integer_work[0]));
+  call();
+  check_info(info, "stedc");
+}
+
 template <class T>
 void gesdd(matrix_view<T> a, matrix_view<T> u, vector_view<real_of<T>> s, matrix_view<T> vt) {
   char job = 'S';
@@ -325,10 +401,18 @@ void gesdd(matrix_view<T> a, matrix_view<T> u, vector_view<real_of<T>> s, matrix
   template void geqp3<T>(matrix_view<T>, std::span<index>, vector_view<T>);                        \
   template void syevd<T>(triangle, matrix_view<T>, vector_view<real_of<T>>);                       \
   template void syevd_values<T>(triangle, matrix_view<T>, vector_view<real_of<T>>);                \
+  template void sytrd<T>(triangle, matrix_view<T>, vector_view<real_of<T>>,                        \
+                         vector_view<real_of<T>>, vector_view<T>);                                 \
+  template void ormtr<T>(triangle, matrix_view<const T>, vector_view<const T>, matrix_view<T>);    \
   template void gesdd<T>(matrix_view<T>, matrix_view<T>, vector_view<real_of<T>>, matrix_view<T>);
 EF_INSTANTIATE(float)
 EF_INSTANTIATE(double)
 EF_INSTANTIATE(std::complex<float>)
 EF_INSTANTIATE(std::complex<double>)
+
+template void sterf<float>(vector_view<float>, vector_view<float>);
+template void sterf<double>(vector_view<double>, vector_view<double>);
+template void stedc<float>(vector_view<float>, vector_view<float>, matrix_view<float>);
+template void stedc<double>(vector_view<double>, vector_view<double>, matrix_view<double>);
 
 } // namespace eigenflow::blas

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <eigenflow/blas.hpp>
+#include <eigenflow/hermitian_spectrum.hpp>
 #include <eigenflow/svd.hpp>
 
 #include <algorithm>
@@ -158,9 +159,8 @@ template <class T> struct subspace {
   bool kept = true;      // y holds the image; else it is computed again when it is needed
   // A^H Y = V (Y^H Y) + V_next next E^T, E the last next.cols unit vectors; empty when unknown.
   std::vector<wide_of<T>> next;
-  std::vector<wide_of<T>> gram;         // Y^H Y in the working precision; empty when unknown
-  std::vector<wide_of<T>> ritz_vectors; // of gram, where they are known
-  std::vector<double> ritz_values;      // theirs, ascending
+  std::vector<wide_of<T>> gram; // Y^H Y in the working precision; empty when unknown
+  std::unique_ptr<const hermitian_spectrum<wide_of<T>>> ritz; // of gram, where it is known
   index next_rows = 0, next_cols = 0;
   int passes = 0;
 };

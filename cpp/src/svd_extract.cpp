@@ -87,24 +87,23 @@ private:
   // The Gram matrix that the basis was built with, or that of a small A, with the rounding of T.
   bool by_quick_gram() {
     const index d = space_.size;
-    if (!space_.ritz_vectors.empty())
-      return by_vectors(col_major(space_.ritz_vectors.data(), d, d), space_.ritz_values, true);
+    if (space_.ritz != nullptr)
+      return by_spectrum(*space_.ritz, true);
     if (!space_.gram.empty())
-      return by_eigenvectors(col_major(space_.gram.data(), d, d), true);
+      return by_eigenvectors(std::move(space_.gram), true);
     if (!space_.identity || space_.kept || (wanted_.by_rank() && wanted_.rank == d))
       return false;
-    columns<W> held(d, d);
-    if (!a_.quick_gram(held.view(0, d)))
+    std::vector<W> held;
+    if (!a_.quick_gram(packed(held, d, d)))
       return false;
     count_pass();
-    return by_eigenvectors(held.view(0, d), true);
+    return by_eigenvectors(std::move(held), true);
   }
 
   bool by_gram() {
-    columns<W> held(space_.size, space_.size);
-    const matrix_view<W> g = held.view(0, space_.size);
-    image_gram(g);
-    return by_eigenvectors(g, false);
+    std::vector<W> held;
+    image_gram(packed(held, space_.size, space_.size));
+    return by_eigenvectors(std::move(held), false);
   }
 
   // A rounding of the Gram matrix turns the kept vectors towards the others by rounding / gap, and
@@ -119,20 +118,16 @@ private:
     return rounding * rounding / gap <= 1e-4 * tail;
   }
 
-  bool by_eigenvectors(matrix_view<W> g, bool rounded) {
+  bool by_eigenvectors(std::vector<W> g, bool rounded) {
     const index d = space_.size;
-    require_finite(g);
-    std::vector<double> ascending(as_size(d));
-    blas::syevd<W>(blas::triangle::upper, g, {ascending.data(), d, 1});
-    return by_vectors(g, ascending, rounded);
+    require_finite(col_major(g.data(), d, d));
+    return by_spectrum(hermitian_spectrum<W>(std::move(g), d), rounded);
   }
 
-  // The columns of g are the eigenvectors.
-  bool by_vectors(matrix_view<W> g, const std::vector<double> &ascending, bool rounded) {
-    const index d = space_.size;
-    std::vector<double> squares(as_size(d));
-    for (index j = 0; j < d; ++j)
-      squares[as_size(j)] = std::max(0.0, ascending[as_size(d - 1 - j)]);
+  bool by_spectrum(const hermitian_spectrum<W> &spectrum, bool rounded) {
+    std::vector<double> squares(spectrum.values());
+    for (double &value : squares)
+      value = std::max(0.0, value);
     const index rank = choose(squares);
     if (rank == 0)
       return true;
@@ -142,9 +137,8 @@ private:
       return false;
     out_.rank = rank;
     std::vector<W> chosen;
-    const matrix_view<W> x = packed(chosen, d, rank);
-    for (index j = 0; j < rank; ++j)
-      std::copy_n(&g(0, d - 1 - j), d, &x(0, j));
+    const matrix_view<W> x = packed(chosen, spectrum.size(), rank);
+    spectrum.leading_vectors(x);
     refine(x);
     return true;
   }

@@ -38,8 +38,6 @@ public:
     const double r = ratio(j);
     return r < 0.9 ? gain(j) * r / (1 - r) : std::numeric_limits<double>::infinity();
   }
-  // The same after one more base.
-  double remaining_then(index j) const { return remaining(j) * ratio(j); }
 
 private:
   double gain(index j) const { return std::max(0.0, now_[as_size(j)] - old_[as_size(j)]); }
@@ -165,7 +163,7 @@ private:
     reserve(begin + 2 * width);
     const matrix_view<T> w = space_.v.view(begin + width, begin + 2 * width);
     const matrix_view<T> v = space_.v.view(begin, begin + width);
-    space_.ritz_vectors.clear();
+    space_.ritz.reset();
     if (space_.kept)
       a_.apply_both(v, space_.y.view(begin, begin + width), w);
     else
@@ -269,8 +267,9 @@ private:
 
   bool ritz_converged() {
     const index size = space_.size;
-    std::vector<double> squares = ritz_values();
-    std::reverse(squares.begin(), squares.end());
+    require_finite<W>(col_major(gram_.data(), size, size));
+    space_.ritz = std::make_unique<const hermitian_spectrum<W>>(gram_, size);
+    const std::vector<double> &squares = space_.ritz->values();
     past_.add(squares);
     if (wanted_.tolerance < 0)
       return settled(wanted_.rank);
@@ -283,24 +282,6 @@ private:
     const double below = wanted_.norm_squared - past_.captured(rank - 1);
     const bool least = below - past_.remaining(rank - 1) > wanted_.tolerance * wanted_.tolerance;
     return settled(rank) && (least || settled(rank - 1));
-  }
-
-  // Ascending. With the vectors, which cost as much again, where this basis should be the last.
-  std::vector<double> ritz_values() {
-    const index size = space_.size;
-    std::vector<W> work(gram_);
-    std::vector<double> squares(as_size(size));
-    const matrix_view<W> g = col_major(work.data(), size, size);
-    const vector_view<double> values{squares.data(), size, 1};
-    require_finite(g);
-    if (wanted_.tolerance < 0 && past_.remaining_then(wanted_.rank) <= allowed(wanted_.rank)) {
-      blas::syevd<W>(blas::triangle::upper, g, values);
-      space_.ritz_vectors.swap(work);
-      space_.ritz_values = squares;
-    } else {
-      blas::syevd_values<W>(blas::triangle::upper, g, values);
-    }
-    return squares;
   }
 
   // The least rank that can be within the tolerance in the spectral norm, and proof that it is: an

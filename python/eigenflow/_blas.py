@@ -19,6 +19,12 @@ _SIGNATURES = {
     "complex geqp3": "int *, int *, d *, int *, int *, d *, d *, int *, r *, int *",
     "orgqr": "int *, int *, int *, d *, int *, d *, d *, int *, int *",
     "ungqr": "int *, int *, int *, d *, int *, d *, d *, int *, int *",
+    "sytrd": "char *, int *, d *, int *, d *, d *, d *, d *, int *, int *",
+    "hetrd": "char *, int *, d *, int *, r *, r *, d *, d *, int *, int *",
+    "ormtr": "char *, char *, char *, int *, int *, d *, int *, d *, d *, int *, d *, int *, int *",
+    "unmtr": "char *, char *, char *, int *, int *, d *, int *, d *, d *, int *, d *, int *, int *",
+    "sterf": "int *, d *, d *, int *",
+    "stedc": "char *, int *, d *, d *, d *, int *, d *, int *, int *, int *, int *",
     "syevd": "char *, char *, int *, d *, int *, d *, d *, int *, int *, int *, int *",
     "heevd": (
         "char *, char *, int *, d *, int *, r *, d *, int *, r *, int *, int *, int *, int *"

@@ -63,6 +63,23 @@ template <class T> void syevd(triangle uplo, matrix_view<T> a, vector_view<real_
 template <class T>
 void syevd_values(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> values);
 
+// A = Q T Q^H in place, T real and tridiagonal with n numbers on the diagonal and n - 1 beside it;
+// Q stays in `a` and `tau` as reflectors (sytrd, hetrd).
+template <class T>
+void sytrd(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> diagonal,
+           vector_view<real_of<T>> beside, vector_view<T> tau);
+
+// c = Q c with the reflectors of sytrd (ormtr, unmtr).
+template <class T>
+void ormtr(triangle uplo, matrix_view<const T> a, vector_view<const T> tau, matrix_view<T> c);
+
+// Eigenvalues of a tridiagonal matrix in ascending order, in `diagonal`; `beside` is overwritten.
+template <class R> void sterf(vector_view<R> diagonal, vector_view<R> beside);
+
+// The same with all eigenvectors, by divide and conquer.
+template <class R>
+void stedc(vector_view<R> diagonal, vector_view<R> beside, matrix_view<R> vectors);
+
 // How to change the number of threads that BLAS and LAPACK use, which only who bound them knows;
 // null, the default: it stays as it is.
 void set_thread_hook(void (*hook)(int count));

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// All eigenvalues of a Hermitian matrix, and then as many of the leading eigenvectors as are
+// wanted: the reduction to tridiagonal form is done once for both.
+#pragma once
+
+#include <eigenflow/scalars.hpp>
+#include <eigenflow/views.hpp>
+
+#include <vector>
+
+namespace eigenflow::svd {
+
+// W is double or std::complex<double>; only the upper triangle is read. Costs 4/3 n^3 operations,
+// those of the tridiagonal matrix are of order n^2.
+template <class W> class hermitian_spectrum {
+public:
+  // n x n numbers, column-major and finite.
+  hermitian_spectrum(std::vector<W> matrix, index n);
+
+  index size() const { return n_; }
+  const std::vector<double> &values() const { return values_; } // they descend
+
+  // Orthonormal eigenvectors of the first x.cols values. Costs 2 n^2 x.cols operations.
+  void leading_vectors(matrix_view<W> x) const;
+
+private:
+  index n_;
+  std::vector<W> reflectors_, tau_;
+  std::vector<double> diagonal_, beside_; // of the tridiagonal matrix
+  std::vector<double> values_;
+};
+
+} // namespace eigenflow::svd

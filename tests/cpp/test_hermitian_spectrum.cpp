@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "blas_fixture.hpp"
+#include "check.hpp"
+
+#include <eigenflow/hermitian_spectrum.hpp>
+#include <eigenflow/rng.hpp>
+#include <eigenflow/svd.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <limits>
+#include <vector>
+
+namespace svd = eigenflow::svd;
+using eigenflow::col_major;
+using eigenflow::conjugate;
+using eigenflow::index;
+
+namespace {
+
+std::size_t at(index i) { return static_cast<std::size_t>(i); }
+
+template <class W> using square = std::vector<W>; // n x n, column-major
+
+// Q diag(values) Q^H with a random Q.
+template <class W> square<W> with_values(const std::vector<double> &values) {
+  const index n = static_cast<index>(values.size());
+  square<W> q(at(n * n)), a(at(n * n), W(0)), r(at(n * n));
+  for (index i = 0; i < n * n; ++i) {
+    double parts[2];
+    eigenflow::rng::fill_normals<double>(7, 2 * i, 0, col_major(parts, 2, 1), 1);
+    if constexpr (eigenflow::is_complex<W>)
+      q[at(i)] = W(parts[0], parts[1]);
+    else
+      q[at(i)] = parts[0];
+  }
+  svd::orthonormalise<W>(col_major(q.data(), n, n), col_major(r.data(), n, n));
+  for (index j = 0; j < n; ++j)
+    for (index i = 0; i < n; ++i)
+      for (index l = 0; l < n; ++l)
+        a[at(j * n + i)] += q[at(l * n + i)] * values[at(l)] * conjugate(q[at(l * n + j)]);
+  return a;
+}
+
+// Largest entry of A X - X diag(values) relative to ||A||, and of X^H X - I, in units of eps.
+template <class W> void check_pairs(const square<W> &a, index n, index k) {
+  const svd::hermitian_spectrum<W> spectrum(a, n);
+  const std::vector<double> &values = spectrum.values();
+  CHECK(std::is_sorted(values.rbegin(), values.rend()));
+  std::vector<W> x(at(n * k));
+  spectrum.leading_vectors(col_major(x.data(), n, k));
+  const double norm = std::max(std::abs(values.front()), std::abs(values.back()));
+  double residual = 0, dependence = 0;
+  for (index j = 0; j < k; ++j) {
+    for (index i = 0; i < n; ++i) {
+      W sum = -values[at(j)] * x[at(j * n + i)];
+      for (index l = 0; l < n; ++l)
+        sum += (i <= l ? a[at(l * n + i)] : conjugate(a[at(i * n + l)])) * x[at(j * n + l)];
+      residual = std::max(residual, std::abs(sum));
+    }
+    for (index l = 0; l <= j; ++l) {
+      W sum = l == j ? -1 : 0;
+      for (index i = 0; i < n; ++i)
+        sum += conjugate(x[at(l * n + i)]) * x[at(j * n + i)];
+      dependence = std::max(dependence, std::abs(sum));
+    }
+  }
+  constexpr double eps = std::numeric_limits<double>::epsilon();
+  CHECK(residual <= 100 * eps * norm);
+  CHECK(dependence <= 100 * eps);
+}
+
+std::vector<double> powers(index n, double ratio) {
+  std::vector<double> values(at(n));
+  for (index j = 0; j < n; ++j)
+    values[at(j)] = std::pow(ratio, static_cast<double>(j));
+  return values;
+}
+
+template <class W> void check_spectra() {
+  constexpr index n = 60;
+  for (const index k : {1, 7, 20, 30, 45, 60}) {
+    check_pairs(with_values<W>(powers(n, 0.9)), n, k);
+    check_pairs(with_values<W>(powers(n, 0.1)), n, k);                  // most are rounding
+    check_pairs(with_values<W>(std::vector<double>(at(n), 3.0)), n, k); // a multiple of I
+    for (const double gap : {1e-4, 1e-8, 1e-12, 1e-15, 0.0}) {          // clusters of five
+      std::vector<double> values(at(n));
+      for (index j = 0; j < n; ++j)
+        values[at(j)] =
+            std::pow(0.8, static_cast<double>(j / 5)) * (1 - gap * static_cast<double>(j % 5));
+      check_pairs(with_values<W>(values), n, k);
+    }
+  }
+}
+
+} // namespace
+
+TEST(leading_pairs_of_real_and_complex_matrices) {
+  check_spectra<double>();
+  check_spectra<std::complex<double>>();
+}
+
+TEST(matrices_that_are_tridiagonal_already) {
+  constexpr index n = 41;
+  square<double> wilkinson(at(n * n), 0.0), twice(at(n * n), 0.0), diagonal(at(n * n), 0.0);
+  for (index i = 0; i < n; ++i) {
+    wilkinson[at(i * n + i)] = std::abs(static_cast<double>(i - n / 2)); // pairs agree to rounding
+    twice[at(i * n + i)] = 1.0 + static_cast<double>(i % 20);            // two equal blocks
+    diagonal[at(i * n + i)] = static_cast<double>((i * 7) % n);
+    if (i + 1 < n) {
+      wilkinson[at((i + 1) * n + i)] = 1.0;
+      twice[at((i + 1) * n + i)] = i % 20 == 19 ? 0.0 : 0.5;
+    }
+  }
+  for (const index k : {1, 2, 5, 20}) {
+    check_pairs(wilkinson, n, k);
+    check_pairs(twice, n, k);
+    check_pairs(diagonal, n, k);
+    check_pairs(square<double>(at(n * n), 0.0), n, k);
+  }
+  check_pairs(square<double>{-2.0}, 1, 1);
+}
+
+TEST(scales_of_squares) {
+  for (const double scale : {1e-140, 1e-30, 1e30, 1e140}) {
+    square<double> a = with_values<double>(powers(40, 0.8));
+    for (double &entry : a)
+      entry *= scale;
+    check_pairs(a, 40, 12);
+  }
+}
