@@ -29,16 +29,6 @@ lds::update_form form_of(const std::string &name) {
   return name == "array" ? lds::update_form::array : lds::update_form::automatic;
 }
 
-// Steps done, to a Python callable that may be None; called on the thread that holds the call.
-lds::progress_hook hook_of(const py::object &progress) {
-  if (progress.is_none())
-    return {};
-  return [progress](index done) {
-    const py::gil_scoped_acquire acquire;
-    progress(done);
-  };
-}
-
 // (steady, form, check_finite, workers, progress).
 template <class Options> Options options_of(const py::tuple &t) {
   Options options;

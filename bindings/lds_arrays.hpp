@@ -159,4 +159,14 @@ inline py::array_t<double> array_of(const std::vector<double> &values,
                        (batch_shape.size() == 1 ? ",))" : "))"));
 }
 
+// Steps done, to a Python callable that may be None; called on the thread that holds the call.
+inline lds::progress_hook hook_of(const py::object &progress) {
+  if (progress.is_none())
+    return {};
+  return [progress](index done) {
+    const py::gil_scoped_acquire acquire;
+    progress(done);
+  };
+}
+
 } // namespace eigenflow::bindings

@@ -56,7 +56,8 @@ py::array_t<double> diffuse_of(const std::vector<lds::score_result> &results,
 }
 
 py::dict score(const py::tuple &system, const py::tuple &start, const py::object &y,
-               const py::object &inputs, int workers, bool moments, const py::tuple &batch_shape) {
+               const py::object &inputs, int workers, bool moments, const py::object &progress,
+               const py::tuple &batch_shape) {
   const system_stack systems(system);
   const start_stack starts(start);
   const series_stack<const double> rows(y, "y"), known(inputs, "inputs");
@@ -69,6 +70,7 @@ py::dict score(const py::tuple &system, const py::tuple &start, const py::object
   batch.done = [&](index i, lds::score_result &&r) {
     results[static_cast<std::size_t>(i)] = std::move(r);
   };
+  batch.progress = hook_of(progress);
   try {
     const py::gil_scoped_release release;
     lds::score(batch, workers, moments);
@@ -107,7 +109,7 @@ py::dict score(const py::tuple &system, const py::tuple &start, const py::object
 void register_lds_score(py::module_ &m) {
   m.doc() = "Kernels of eigenflow.lds.score.";
   m.def("score", &score, py::arg("system"), py::arg("start"), py::arg("y"), py::arg("inputs"),
-        py::arg("workers"), py::arg("moments"), py::arg("batch_shape"));
+        py::arg("workers"), py::arg("moments"), py::arg("progress"), py::arg("batch_shape"));
 }
 
 } // namespace eigenflow::bindings

@@ -74,11 +74,13 @@ public:
 
   // False where rounding leaves nothing of what the rows before the diffuse columns joined the
   // covariance say of them.
-  bool run(const belief &start) {
+  bool run(const belief &start, half_steps &told) {
     interrupt_poll poll;
     for (index t = f.n_steps - 1; t >= 0; --t) {
-      if (t % f.steps_between_polls == 0)
+      if (t % f.steps_between_polls == 0) {
         poll();
+        told.done(2 * f.n_steps - t);
+      }
       if (f.width_at(t) != r_.rows() && !part_columns())
         return false;
       step(t);
@@ -344,7 +346,7 @@ private:
 } // namespace
 
 score_result score(const model &system, const belief &start, const observations &series,
-                   bool moments) {
+                   bool moments, const progress_hook &progress) {
   require(series.y.cols == system.observation.rows,
           "y: want as many columns as the system has outputs");
   require(series.inputs.rows == 0 || series.inputs.rows == series.y.rows,
@@ -352,11 +354,12 @@ score_result score(const model &system, const belief &start, const observations 
   const auto n = count(system.transition.rows), k = count(start.n_diffuse);
   require(start.mean.size() == n && start.cov.size() == n * n && start.diffuse.size() == n * k,
           "start: want mean (n), cov (n x n), diffuse (n x n_diffuse)");
+  half_steps told(progress);
   for (const bool early : {true, false}) {
     forward_pass forward(system, start, series);
-    forward.run(early);
+    forward.run(early, told);
     backward_pass backward(forward, system, moments);
-    if (backward.run(start))
+    if (backward.run(start, told))
       return std::move(backward.out);
   }
   throw argument_error("y: got too few observations to determine the diffuse start");
@@ -366,9 +369,13 @@ void score(const score_batch &series, int workers, bool moments) {
   if (series.n_series <= 0)
     return;
   const index n_steps = series.at(0).series.y.rows;
+  batch_progress told(series.progress, series.n_series, n_steps);
+  const progress_hook own = series.n_series == 1 ? series.progress : progress_hook{};
   for_each_series(0, series.n_series, n_steps, workers, [&](index i, int) {
     const problem one = series.at(i);
-    series.done(i, score(one.system, one.start, one.series, moments));
+    series.done(i, score(one.system, one.start, one.series, moments, own));
+    if (!own)
+      told.add(1);
   });
 }
 

@@ -62,14 +62,16 @@ forward_pass::forward_pass(const model &system, const belief &start, const obser
   spread_diffuse(start);
 }
 
-void forward_pass::run(bool early) {
+void forward_pass::run(bool early, half_steps &told) {
   constexpr double well_determined = 1e-6;
   interrupt_poll poll;
   states_.reserve(count(n * (n_steps + 1)));
   errors_.reserve(count(p * n_steps));
   for (index t = 0; t < n_steps; ++t) {
-    if (t % steps_between_polls == 0)
+    if (t % steps_between_polls == 0) {
       poll();
+      told.done(t);
+    }
     if (early && (t & 7) == 0 && t > 0 && width_at(t) > 1)
       join(t, well_determined);
     cursor.seek(t);

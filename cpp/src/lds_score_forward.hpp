@@ -28,11 +28,27 @@ struct diffuse_posterior {
   buffer coefficients, root, spread; // k, k x k, n x k
 };
 
+// Tells a hook of steps made in one direction of two, now and then and never of fewer.
+class half_steps {
+public:
+  explicit half_steps(const progress_hook &hook) : hook_(hook) {}
+  void done(index half) {
+    if (hook_ && half >= next_) {
+      hook_(half / 2);
+      next_ = half + 4096;
+    }
+  }
+
+private:
+  const progress_hook &hook_;
+  index next_ = 4096;
+};
+
 class forward_pass {
 public:
   forward_pass(const model &system, const belief &start, const observations &series);
   // `early` lets the columns join the covariance before the end.
-  void run(bool early);
+  void run(bool early, half_steps &told);
 
   // Columns of the means and errors of step t.
   index width_at(index t) const { return t < joined ? width : 1; }

@@ -240,3 +240,11 @@ def test_arx_names_what_is_wrong():
         lds.fit_arx(y, y[::-1], 1, delay=-1)
     with pytest.raises(ValueError, match=r"^inputs: got 1 and 2 columns, want \(1, 1\)"):
         lds.fit_arx(y, y[::-1], 1).predict(y, np.ones((50, 2)))
+
+
+def test_progress_counts_passes(capsys):
+    pytest.importorskip("tqdm")
+    y = np.random.default_rng(0).standard_normal(200)
+    found = lds.identify(y, progress=True)
+    assert "passes" in capsys.readouterr().err
+    assert found.A.tobytes() == lds.identify(y).A.tobytes()

@@ -199,3 +199,22 @@ def test_a_path_longer_than_float64_can_follow_is_announced(A, limit):
         lds.simulate(lds.LinearSystem(1.0, 1.0, 1.0, 1.0), 100_000, rng=0)
     with pytest.warns(RuntimeWarning, match=r"^simulate: the horizon \d+ is beyond the"):
         lds.simulate(system, limit + 100, rng=0)
+
+
+@pytest.mark.parametrize("n_series", [None, 3])
+@pytest.mark.parametrize("cross", [None, 0.3])
+@pytest.mark.parametrize("given", [False, True])
+def test_progress_goes_up_to_the_end(n_series, cross, given, capsys, monkeypatch):
+    tqdm = pytest.importorskip("tqdm").tqdm
+    told = []
+    update = tqdm.update
+    monkeypatch.setattr(tqdm, "update", lambda bar, n: told.append(n) or update(bar, n))
+    system = lds.LinearSystem(0.9, 1.0, 1.0, 1.0, cross_cov=cross)
+    options = {"n_series": n_series, "rng": 0, "given": np.zeros(300) if given else None}
+    path = lds.simulate(system, 300, progress=True, **options)
+    assert "300/300" in capsys.readouterr().err
+    assert sum(told) == 300
+    assert len(told) > 2
+    assert all(n >= 0 for n in told)
+    plain = lds.simulate(system, 300, **options)
+    assert path.states.tobytes() == plain.states.tobytes()

@@ -221,7 +221,7 @@ def test_no_steps_and_one_step():
     assert one.smoothed_cov.dense().shape == (1, 2, 2)
 
 
-@pytest.mark.parametrize("function", [lds.filter, lds.smooth])
+@pytest.mark.parametrize("function", [lds.filter, lds.smooth, lds.score])
 def test_progress_reaches_the_end(function, capsys):
     pytest.importorskip("tqdm")
     system = random_system(4, 2, 1)
@@ -229,7 +229,7 @@ def test_progress_reaches_the_end(function, capsys):
     assert "40.0k/40.0k" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("function", [lds.filter, lds.smooth])
+@pytest.mark.parametrize("function", [lds.filter, lds.smooth, lds.score])
 def test_a_batch_is_told_of_as_it_goes(function, capsys, monkeypatch):
     tqdm = pytest.importorskip("tqdm").tqdm
     told = []

@@ -32,14 +32,16 @@ struct score_result {
 // more with moments, then 8 n (n + p); memory 8 (n + p) bytes a step and 8 n (n + p), rows rounded
 // up to 64 bytes, for each with covariances of its own. Throws argument_error where an innovation
 // covariance is singular or the data do not determine the diffuse directions.
+// `progress` counts a step when it went by in both directions.
 score_result score(const model &system, const belief &start, const observations &series,
-                   bool moments = true);
+                   bool moments = true, const progress_hook &progress = {});
 
 // One series of a batch; `at` and `done` are called on several threads, `done` once for each.
 struct score_batch {
   index n_series = 0;
   std::function<problem(index)> at; // `out` is not used
   std::function<void(index, score_result &&)> done;
+  progress_hook progress = {};
 };
 
 // Throws series_error for the series that failed.

@@ -11,5 +11,6 @@ def score(
     inputs: NDArray[Any] | None,
     workers: int,
     moments: bool,
+    progress: Any,
     batch_shape: tuple[int, ...],
 ) -> dict[str, Any]: ...

@@ -298,12 +298,14 @@ def refuse_unknown(library: str, **given: Any) -> None:
 
 
 def reporting(
-    progress: bool, n_steps: int | None, unit: str = " steps"
+    progress: bool | Callable[[int], None], n_steps: int | None, unit: str = " steps"
 ) -> AbstractContextManager[Callable[[int], None] | None]:
     """A tqdm bar over the steps, as a function of the number done; None without progress.
 
-    Without a number of steps it counts.
+    Without a number of steps it counts. A function that belongs to somebody else's bar stays it.
     """
+    if callable(progress):
+        return nullcontext(progress)
     return _bar(n_steps, unit) if progress else nullcontext()
 
 

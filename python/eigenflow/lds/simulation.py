@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 from eigenflow._core import lds as _kernels
 from eigenflow._rng import RNGLike, key_from
 from eigenflow.lds.margins import warn_if_beyond_float64
-from eigenflow.lds.series import packed, read_inputs, read_observations, require_system
+from eigenflow.lds.series import (
+    packed,
+    read_inputs,
+    read_observations,
+    reporting,
+    require_system,
+)
 from eigenflow.lds.smoothing import smooth
 from eigenflow.lds.structure import MANY, as_count
 from eigenflow.lds.system import LinearSystem
 
 Array = NDArray[np.float64]
+_Report = Callable[[int], None]
 
 _BLOCK = 1 << 18  # numbers: about 5 ms of drawing
 
@@ -42,6 +49,7 @@ def simulate(
     n_series: int | None = None,
     inputs: Any = None,
     given: Any = None,
+    progress: bool = False,
     rng: RNGLike = None,
 ) -> Simulation:
     """Draw states and observations, freely or given what was observed.
@@ -63,6 +71,8 @@ def simulate(
         Observations, NaN where missing. Paths are then drawn from the law of the states given
         these (a simulation smoother), and the result's observations are `given` with the missing
         numbers drawn too.
+    progress : bool
+        Show a bar.
     rng : int, numpy.random.Generator or None
         Seed or generator; equal seeds give equal paths.
 
@@ -110,9 +120,16 @@ def simulate(
         for A in system.A.reshape(-1, *system.A.shape[-2:]):
             warn_if_beyond_float64(A, length, "simulate")
     generator = np.random.Generator(np.random.Philox(key=key_from(rng)))
-    free = _Draw(system, batch, length, known).draw(generator, 1 if series is None else series)
-    if observed is not None:
-        free = _given(system, observed, known, free)
+    draw = _Draw(system, batch, length, known)
+    with reporting(progress, length) as report:
+        count = 1 if series is None else series
+        if observed is None:
+            free = draw.draw(generator, count, report)
+        else:
+            # A path and its smoother for each series, and the smoother of what was observed.
+            parts = _Shares(report, length, (count, 1, count))
+            free = draw.draw(generator, count, parts[0])
+            free = _given(system, observed, known, free, parts)
     lead = () if series is None else (series,)
     states, y = (
         a.reshape(*lead, *batch, length, a.shape[-1]) for a in (free.states, free.observations)
@@ -129,7 +146,11 @@ def _observed(system: LinearSystem, given: Any, length: int) -> Array:
 
 
 def _given(
-    system: LinearSystem, observed: Array, known: Array | None, free: Simulation
+    system: LinearSystem,
+    observed: Array,
+    known: Array | None,
+    free: Simulation,
+    parts: "_Shares",
 ) -> Simulation:
     """Move free paths to what was observed: (n_series, N, T, .) both."""
     y = observed.reshape(free.observations.shape[1:])
@@ -142,9 +163,10 @@ def _given(
     full = np.broadcast_to(y, free.observations.shape).copy()
     missing = np.isnan(full)
     own = np.where(missing, np.nan, free.observations)
-    target = smooth(system, observed, inputs=u).smoothed_mean.reshape(free.states.shape[1:])
+    target = smooth(system, observed, inputs=u, progress=parts[1]).smoothed_mean
     own_batch = own.reshape(len(own), *observed.shape)
-    moved = target - smooth(system, own_batch, inputs=u).smoothed_mean.reshape(free.states.shape)
+    moved = smooth(system, own_batch, inputs=u, progress=parts[2]).smoothed_mean
+    moved = target.reshape(free.states.shape[1:]) - moved.reshape(free.states.shape)
     # A missing number keeps its own noise, moved by what the row's other noises are now.
     for filled, m, z, o in zip(full, moved, free.observations, own, strict=True):
         filled[np.isnan(y)] = _missing(system, m, z, o, y)[np.isnan(y)]
@@ -213,25 +235,28 @@ class _Draw:
         root = _root(joint)
         self.root_w, self.root_v, self.root_vw = root[..., :n, :], root[..., n:, :], root
 
-    def draw(self, generator: np.random.Generator, n_series: int) -> Simulation:
+    def draw(
+        self, generator: np.random.Generator, n_series: int, report: _Report | None
+    ) -> Simulation:
         n, p, T = self.system.state_dim, self.system.obs_dim, self.length
         shape = (n_series, self.n_systems, T)
         states, y = np.empty((*shape, n)), np.empty((*shape, p))
         if T == 0 or states.size == 0:
             return Simulation(states, y)
+        passes = _Passes(report, T, 6 if self.root_vw is None else 5)
         if self.root_vw is None:
-            _fill(states, lambda block, _: generator.standard_normal(out=block))
+            _fill(states, generator, passes)
             first = self._first(states[:, :, 0])
-            self._shift(states)
-            _fill(y, lambda block, _: generator.standard_normal(out=block))
-            _multiply(self.root_v, y, y)
+            self._shift(states, passes)
+            _fill(y, generator, passes)
+            _multiply(self.root_v, y, y, passes)
         else:
             z = np.empty((*shape, n + p))
-            _fill(z, lambda block, _: generator.standard_normal(out=block))
+            _fill(z, generator, passes)
             first = self._first(generator.standard_normal(states[:, :, 0].shape))
-            _multiply(self.root_v, z, y)
+            _multiply(self.root_v, z, y, passes)
             moved = np.empty((*shape, n))
-            _multiply(self.root_w, z, moved)
+            _multiply(self.root_w, z, moved, passes)
             states[:, :, 1:] = moved[:, :, :-1]
         states[:, :, 0] = first
         arrays = packed(self.system, self.batch)
@@ -240,7 +265,8 @@ class _Draw:
         else:
             for path in states:
                 _kernels.propagate(arrays, self.known, path)
-        self._observe(states, y)
+        passes.add(T)
+        self._observe(states, y, passes)
         return Simulation(states, y)
 
     def _first(self, z: Array) -> Array:
@@ -255,28 +281,56 @@ class _Draw:
             mean = np.broadcast_to(mean, (*self.batch, mean.shape[-1])).reshape(-1, mean.shape[-1])
         return np.asarray(mean + np.einsum("...ij,...j->...i", root, z))
 
-    def _shift(self, states: Array) -> None:
+    def _shift(self, states: Array, passes: "_Passes") -> None:
         """Row t + 1 becomes the noise of step t, in place."""
         root = self.root_w if self.root_w.shape[1] == 1 else self.root_w[:, :-1]
         tail = states[:, :, 1:]
         if tail.size:
-            _multiply(root, tail, tail)
+            _multiply(root, tail, tail, passes)
 
-    def _observe(self, states: Array, y: Array) -> None:
+    def _observe(self, states: Array, y: Array, passes: "_Passes") -> None:
         """Add C x + D u + d to the noise."""
         system = self.system
-        _multiply(_steps(system.C, system), states, y, add=True)
+        _multiply(_steps(system.C, system), states, y, passes, add=True)
         offset = system.obs_offset
         if np.any(offset):
             y += _steps(offset[..., np.newaxis], system)[..., 0] if (offset.ndim > 1) else offset
         if system.D is not None and self.known is not None:
             driven = np.broadcast_to(self.known, (1, self.n_systems, *self.known.shape[1:]))
             extra = np.empty((1, *y.shape[1:]))
-            _multiply(_steps(system.D, system), driven, extra)
+            _multiply(_steps(system.D, system), driven, extra, None)
             y += extra
 
 
-def _multiply(matrices: Array, x: Array, out: Array, *, add: bool = False) -> None:
+class _Shares:
+    """Reports for parts of a call, whose weights say how much of it each one is."""
+
+    def __init__(self, report: _Report | None, n_steps: int, weights: tuple[int, ...]) -> None:
+        self.report, self.n_steps, self.weights = report, n_steps, weights
+
+    def __getitem__(self, part: int) -> Any:
+        if self.report is None:
+            return False
+        report, whole = self.report, sum(self.weights) or 1
+        before, own = sum(self.weights[:part]), self.weights[part]
+        return lambda done: report(int((before * self.n_steps + own * done) // whole))
+
+
+class _Passes:
+    """Counts steps that each of several passes goes over."""
+
+    def __init__(self, report: _Report | None, n_steps: int, n_passes: int) -> None:
+        self.report, self.n_steps, self.n_passes, self.done = report, n_steps, n_passes, 0.0
+
+    def add(self, steps: float) -> None:
+        self.done += steps
+        if self.report:
+            self.report(min(self.n_steps, int(self.done / self.n_passes)))
+
+
+def _multiply(
+    matrices: Array, x: Array, out: Array, passes: _Passes | None, *, add: bool = False
+) -> None:
     """Write matrices x: (N or 1, T or 1, m, n) on (S, N, T, n), in blocks of steps."""
     height = max(1, _BLOCK // max(1, x.shape[0] * x.shape[1] * x.shape[-1]))
     for begin in range(0, x.shape[2], height):
@@ -291,15 +345,18 @@ def _multiply(matrices: Array, x: Array, out: Array, *, add: bool = False) -> No
                 x[:, :, rows],
             )
         out[:, :, rows] = out[:, :, rows] + product if add else product
+        if passes is not None:
+            passes.add(product.shape[2])
 
 
-def _fill(out: Array, body: Callable[[Array, slice], object]) -> None:
-    """Call `body` on blocks of rows in order, so short that Ctrl-C is noticed between them."""
+def _fill(out: Array, generator: np.random.Generator, passes: _Passes) -> None:
+    """Draw blocks of rows in order, so short that Ctrl-C is noticed between them."""
     rows = out.reshape(-1, out.shape[-1])
     height = max(1, _BLOCK // out.shape[-1])
     for begin in range(0, len(rows), height):
-        block = slice(begin, begin + height)
-        body(rows[block], block)
+        block = rows[begin : begin + height]
+        generator.standard_normal(out=block)
+        passes.add(len(block) / len(rows) * out.shape[2])
 
 
 def _root(cov: Array) -> Array:

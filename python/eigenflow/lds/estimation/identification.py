@@ -1,5 +1,6 @@
 """Subspace identification: states are the directions of the past that predict the future."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from eigenflow._rng import RNGLike
 from eigenflow.lds.estimation.regression import aic_length, as_series, require_independent
 from eigenflow.lds.estimation.windows import HankelData, triangular_factor
 from eigenflow.lds.recursive import RecursivePredictor
+from eigenflow.lds.series import reporting
 from eigenflow.lds.structure import MANY_LAGS, as_count
 from eigenflow.lds.system import LinearSystem
 
@@ -68,6 +70,7 @@ def identify(
     state_dim: int | None = None,
     lags: int | None = None,
     mean: bool = True,
+    progress: bool = False,
     rng: RNGLike = 0,
 ) -> Identification:
     r"""Find a linear system, and how many states it has, from one series.
@@ -84,6 +87,8 @@ def identify(
         and enough for `state_dim`.
     mean : bool
         Whether the mean of y is taken out first.
+    progress : bool
+        Count the passes over the series on a bar.
     rng : int or numpy.random.Generator
         For the randomised singular value decomposition.
 
@@ -118,14 +123,39 @@ def identify(
     (2, array([0.95, 0.95]))
     """
     a = as_series(y)
+    with reporting(progress, None, " passes") as report:
+        return _identified(a, state_dim, lags, mean, rng, _Passes(report))
+
+
+class _Passes:
+    """Counts passes over the series."""
+
+    def __init__(self, report: Callable[[int], None] | None) -> None:
+        self.report, self.done = report, 0
+
+    def add(self) -> None:
+        self.done += 1
+        if self.report:
+            self.report(self.done)
+
+
+def _identified(
+    a: Array,
+    state_dim: int | None,
+    lags: int | None,
+    mean: bool,
+    rng: RNGLike,
+    passes: _Passes,
+) -> Identification:
     offset = a.mean(axis=0) if mean else np.zeros(a.shape[1])
     a = a - offset
     unit = float(np.max(np.abs(a))) or 1.0
     a = a / unit  # regressions on states of size 1
     g = _lags(a, state_dim, lags)
+    passes.add()
     n_rows = len(a) - 2 * g + 1
     past = HankelData(a, 0, g, n_rows, newest_first=True)
-    correlations: Any = _Correlations(past, HankelData(a, g, g, n_rows))
+    correlations: Any = _Correlations(past, HankelData(a, g, g, n_rows), passes)
     size = correlations.shape[0]
     wanted = as_count(state_dim, "state_dim", 1, most=MANY_LAGS) if state_dim is not None else None
     found = lowrank.svd(correlations, min(size, wanted or _MOST_STATES), rng=rng)
@@ -134,31 +164,38 @@ def identify(
         1, lowrank.select_rank(found.s, (size, size), "gavish-donoho", noise_std=noise)
     )
     weights = scipy.linalg.solve_triangular(correlations.past_factor, found.Vh[:n].T)
-    return _regressed(a[g:], past.dot(weights), g, (unit, offset), found.s, _threshold(size, noise))
+    states = past.dot(weights)
+    passes.add()
+    out = _regressed(a[g:], states, g, (unit, offset), found.s, _threshold(size, noise))
+    passes.add()
+    return out
 
 
 class _Correlations:
     """The whitened cross-covariance of future and past as an operator."""
 
-    def __init__(self, past: HankelData, future: HankelData) -> None:
-        self.past, self.future = past, future
-        self.past_factor, self.future_factor = triangular_factor(past), triangular_factor(future)
-        for factor in (self.past_factor, self.future_factor):
-            require_independent(factor)
+    def __init__(self, past: HankelData, future: HankelData, passes: _Passes) -> None:
+        self.past, self.future, self.passes = past, future, passes
+        factors = []
+        for windows in (past, future):
+            factors.append(triangular_factor(windows))
+            require_independent(factors[-1])
+            passes.add()
+        self.past_factor, self.future_factor = factors
         self.shape = (future.shape[1], past.shape[1])
         self.dtype = np.dtype(np.float64)
 
     def matmat(self, x: Array) -> Array:
         white = scipy.linalg.solve_triangular(self.past_factor, x)
-        return _transposed_solve(self.future_factor, self.future.cross_dot(self.past, white))
+        return self._solved(self.future_factor, self.future.cross_dot(self.past, white))
 
     def rmatmat(self, x: Array) -> Array:
         white = scipy.linalg.solve_triangular(self.future_factor, x)
-        return _transposed_solve(self.past_factor, self.past.cross_dot(self.future, white))
+        return self._solved(self.past_factor, self.past.cross_dot(self.future, white))
 
-
-def _transposed_solve(factor: Array, x: Array) -> Array:
-    return np.asarray(scipy.linalg.solve_triangular(factor, x, trans="T"))
+    def _solved(self, factor: Array, x: Array) -> Array:
+        self.passes.add()
+        return np.asarray(scipy.linalg.solve_triangular(factor, x, trans="T"))
 
 
 def _threshold(size: int, noise: float) -> float:

@@ -18,6 +18,7 @@ from eigenflow.lds.series import (
     read_inputs,
     read_observations,
     refuse_infinite,
+    reporting,
     require_system,
     starts,
 )
@@ -90,6 +91,7 @@ def score(
     y: Any,
     *,
     inputs: Any = None,
+    progress: bool = False,
     workers: int | None = None,
     check_finite: bool = True,
 ) -> ScoreResult:
@@ -107,6 +109,8 @@ def score(
         panel: derivatives are those of the sum of their log-likelihoods.
     inputs : array_like, optional
         As in `filter`, for a system that has some.
+    progress : bool
+        Show a bar.
     workers : int, optional
         Threads over the series of a batch; any number gives the same bytes.
     check_finite : bool
@@ -153,7 +157,7 @@ def score(
     >>> bool(abs(found.Q[0, 0]) < 1e-8), bool(abs(found.R[0, 0]) < 1e-8)  # its maximum
     (True, True)
     """
-    return scored(system, y, inputs, workers, check_finite, moments=True)
+    return scored(system, y, inputs, workers, check_finite, moments=True, progress=progress)
 
 
 def scored(
@@ -164,6 +168,7 @@ def scored(
     check_finite: bool = True,
     *,
     moments: bool,
+    progress: bool = False,
 ) -> ScoreResult:
     """As `score`; without `moments` these are None, and the cost is a third less."""
     require_system(system)
@@ -171,15 +176,18 @@ def scored(
     batch, n_steps = observations.shape[:-2], observations.shape[-2]
     if check_finite:
         refuse_infinite(observations)
-    found = _kernels.score(
-        packed(system, batch),
-        starts(system, None, batch),
-        one_axis(observations, batch),
-        read_inputs(system, inputs, batch, n_steps, y),
-        resolve_workers(workers),
-        moments,
-        batch,
-    )
+    known = read_inputs(system, inputs, batch, n_steps, y)
+    with reporting(progress, n_steps) as report:
+        found = _kernels.score(
+            packed(system, batch),
+            starts(system, None, batch),
+            one_axis(observations, batch),
+            known,
+            resolve_workers(workers),
+            moments,
+            report,
+            batch,
+        )
     sums: dict[str, Any] = {name: _sum_of(system, name, found.get(name), batch) for name in FIELDS}
     for name in ("second_moment", "last_moment"):
         shape = (*system.batch_shape, system.state_dim, system.state_dim)
