@@ -124,7 +124,7 @@ def test_risks_are_the_same_bytes_for_any_launch_shape(cupy, monkeypatch):
     want = ef.flow.sure(z, lam, [1.0, 9.0], 0.1).get()
     for blocks, threads in ((1, 32), (3, 64), (40, 128)):
         monkeypatch.setattr(
-            "eigenflow._gpu.flow.launch_shape", lambda _, b=blocks, t=threads: ((b,), (t,))
+            "eigenflow._gpu.flow.launch_shape", lambda *_, b=blocks, t=threads: ((b,), (t,))
         )
         np.testing.assert_array_equal(ef.flow.sure(z, lam, [1.0, 9.0], 0.1).get(), want)
 

@@ -73,7 +73,7 @@ def test_by_rank_as_on_the_host(cupy, steps, rank, method, spectrum, shape, dtyp
     np.testing.assert_allclose(s, host.s, rtol=1e-5 if steps is None else 1e-6, atol=rounding)
     assert device.error == pytest.approx(host.error, rel=1e-4, abs=100 * rounding)
     if steps is not None or method == "exact":
-        atol = 100 * eps(A) * np.linalg.norm(truth.wide(A)) + 1e-3 * host.residuals.max()
+        atol = 300 * eps(A) * np.linalg.norm(truth.wide(A)) + 1e-3 * host.residuals.max()
         np.testing.assert_allclose(residuals, host.residuals, rtol=1e-2, atol=atol)
     if device.error_kind == host.error_kind == "tail-energy":
         assert device.failure_probability == host.failure_probability == 0

@@ -117,6 +117,7 @@ def _lifted(function):
 
 _folder = tempfile.TemporaryDirectory(prefix="eigenflow-kernels-")
 CACHE = _folder.name
+VERSION = "on the host"
 _SOURCE = b"\n// kernels of this library\n"
 
 
@@ -217,7 +218,7 @@ def module():
     for name in _LINALG.split():
         setattr(double.linalg, name, _lifted(getattr(np.linalg, name)))
     double.asarray = _to_device
-    double.__version__ = "on the host"
+    double.__version__ = VERSION
     double.cuda = types.ModuleType("cupy.cuda")
     double.cuda.Device = _Device
     double.cuda.ExternalStream = lambda *_: nullcontext()

@@ -21,7 +21,7 @@ from eigenflow.lds.system import LinearSystem
 Array = NDArray[np.float64]
 
 START = 2048  # steps on the host, in which a covariance usually settles
-_THREADS = 64
+_THREADS = 64  # cuda/lds_gains.cuh: lds_block
 _CHUNKS = 2**17  # enough threads for a device; chunks have 32 to 512 steps
 _GROUP = 256  # chunks that one thread walks over
 _CONDITION = 1e12  # of an innovation covariance that is inverted here
@@ -38,6 +38,11 @@ class _Gains:
     last_cov: Array  # predicted, after all steps
     steady_from: int | None
     error_bound: float
+
+    def sized(self, name: str) -> str:
+        """Name of the kernel for these sizes."""
+        n, p = self.arguments[:2]
+        return f"{name}_more" if 5 <= n <= 8 and p <= 2 else name
 
     def constant(self, n_steps: int) -> float:
         """Sum of the normalisers over all steps."""
@@ -153,7 +158,7 @@ def smooth_series(system: LinearSystem, rows: Any) -> tuple[Any, Any] | None:
         return None
     grid, block = launch_shape(S, _THREADS)
     arguments = (*gains.arguments, gains.cov, np.int64(T), np.int64(S), rows, means)
-    kernel("lds_gains", "lds_gain_smooth")(grid, block, arguments)
+    kernel("lds_gains", gains.sized("lds_gain_smooth"))(grid, block, arguments)
     return means, total
 
 
@@ -163,7 +168,7 @@ def _run(gains: _Gains, rows: Any, starts: Any, squares: Any, last: Any, **means
     stride = 0 if isinstance(starts, int) or len(starts) == 1 else starts.shape[1]
     fields = [means.get(name, 0) for name in ("filtered_mean", "predicted_mean")]
     grid, block = launch_shape(S, _THREADS)
-    kernel("lds_gains", "lds_gain_filter")(
+    kernel("lds_gains", gains.sized("lds_gain_filter"))(
         grid,
         block,
         (

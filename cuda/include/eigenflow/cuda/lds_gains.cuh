@@ -134,43 +134,70 @@ struct lds_means {
   double *filtered, *predicted, *squares, *last;
 };
 
+// A block collects the rows of a few steps of its series and then writes them together: whole
+// lines of memory, where a thread by itself would write some bytes of many.
+constexpr int lds_block = 64, lds_pitch = 17, lds_stage = lds_block * lds_pitch;
+
 __device__ inline void lds_put(int n, const double *x, double *to, hd::int64 row) {
   for (int i = 0; i < n && to != nullptr; ++i)
     to[row * n + i] = x[i];
 }
 
+// Steps `first` to `first + count` of the series from `base`; all threads of the block come here.
+__device__ inline void lds_flush(int n, const double *stage, hd::int64 base, hd::int64 n_series,
+                                 hd::int64 n_steps, hd::int64 first, int count, double *to) {
+  if (to == nullptr)
+    return;
+  const int width = count * n;
+  const hd::int64 left = n_series - base;
+  const int here = left < blockDim.x ? static_cast<int>(left) : static_cast<int>(blockDim.x);
+  for (int at = static_cast<int>(threadIdx.x); at < here * width; at += blockDim.x)
+    to[((base + at / width) * n_steps + first) * n + at % width] =
+        stage[at / width * lds_pitch + at % width];
+}
+
 // Starts are (series, n) with a stride of n, or of 0 for one that is common, or null for zero.
-// A few rows are read at once, so that their loads overlap.
+// A few rows are read at once, so that their loads overlap. `stage` holds 2 lds_stage numbers.
 template <int n, int p>
-__device__ inline void lds_gain_filter_sized(const lds_known &in, hd::int64 n_steps, hd::int64 s,
-                                             const double *y, const double *starts,
-                                             hd::int64 stride, const lds_means &out) {
+__device__ inline void lds_gain_filter_sized(const lds_known &in, hd::int64 n_steps, hd::int64 base,
+                                             hd::int64 n_series, const double *y,
+                                             const double *starts, hd::int64 stride,
+                                             const lds_means &out, double *stage) {
   using step = lds_gain_step<n, p>;
-  constexpr int at_once = p > 0 ? 4 : 1;
+  constexpr int at_once = n > 0 ? (lds_pitch - 1) / n : 1;
+  const hd::int64 s = base + threadIdx.x;
+  const bool active = s < n_series;
   step f(in);
   double x[step::most_n], v[step::most_p], e[step::most_p], rows[at_once * step::most_p], sum = 0;
   for (int i = 0; i < f.n(); ++i)
-    x[i] = starts != nullptr ? starts[s * stride + i] : 0.0;
+    x[i] = active && starts != nullptr ? starts[s * stride + i] : 0.0;
   const double *series = y + s * n_steps * f.p();
+  double *filtered = stage + threadIdx.x * lds_pitch, *predicted = filtered + lds_stage;
   for (hd::int64 first = 0; first < n_steps; first += at_once) {
     const int count = static_cast<int>(n_steps - first < at_once ? n_steps - first : at_once);
     for (int i = 0; i < at_once * f.p(); ++i)
-      rows[i] = i < count * f.p() ? series[first * f.p() + i] : 0.0;
+      rows[i] = active && i < count * f.p() ? series[first * f.p() + i] : 0.0;
     for (int j = 0; j < at_once; ++j) {
       if (j >= count)
         break;
-      const hd::int64 row = s * n_steps + first + j;
       f.at(first + j);
-      lds_put(f.n(), x, out.predicted, row);
+      lds_put(f.n(), x, out.predicted != nullptr ? predicted : nullptr, j);
       f.innovation(rows + j * f.p(), x, v);
       sum += f.standardise(v, e);
       f.learn(v, x);
-      lds_put(f.n(), x, out.filtered, row);
+      lds_put(f.n(), x, out.filtered != nullptr ? filtered : nullptr, j);
       f.move(x);
     }
+    if (out.filtered == nullptr && out.predicted == nullptr)
+      continue;
+    __syncthreads();
+    lds_flush(f.n(), stage, base, n_series, n_steps, first, count, out.filtered);
+    lds_flush(f.n(), stage + lds_stage, base, n_series, n_steps, first, count, out.predicted);
+    __syncthreads();
   }
-  lds_put(f.n(), x, out.last, s);
-  if (out.squares != nullptr)
+  if (active)
+    lds_put(f.n(), x, out.last, s);
+  if (active && out.squares != nullptr)
     out.squares[s] = sum;
 }
 
@@ -198,8 +225,9 @@ __device__ inline void lds_gain_smooth_sized(const lds_known &in, hd::int64 n_st
   }
 }
 
-// Calls work.run<n, p>() with sizes the compiler knows, where the system is small.
-template <int p, class Work> __device__ inline void lds_by_states(int n, Work &&work) {
+// Call work.run<n, p>() with sizes that the compiler knows, for few states and for more: kernels
+// for few need half of the registers. Other sizes are found at run time, by the first.
+template <int p, class Work> __device__ inline void lds_by_few_states(int n, Work &&work) {
   switch (n) {
   case 1:
     return work.template run<1, p>();
@@ -209,26 +237,38 @@ template <int p, class Work> __device__ inline void lds_by_states(int n, Work &&
     return work.template run<3, p>();
   case 4:
     return work.template run<4, p>();
+  default:
+    return work.template run<0, 0>();
+  }
+}
+
+template <int p, class Work> __device__ inline void lds_by_more_states(int n, Work &&work) {
+  switch (n) {
   case 5:
     return work.template run<5, p>();
   case 6:
     return work.template run<6, p>();
   case 7:
     return work.template run<7, p>();
-  case 8:
-    return work.template run<8, p>();
   default:
-    return work.template run<0, 0>();
+    return work.template run<8, p>();
   }
 }
 
-template <class Work> __device__ inline void lds_by_size(int n, int p, Work &&work) {
+template <class Work> __device__ inline void lds_for_few(int n, int p, Work &&work) {
   if (p == 1)
-    lds_by_states<1>(n, work);
+    lds_by_few_states<1>(n, work);
   else if (p == 2)
-    lds_by_states<2>(n, work);
+    lds_by_few_states<2>(n, work);
   else
     work.template run<0, 0>();
+}
+
+template <class Work> __device__ inline void lds_for_more(int n, int p, Work &&work) {
+  if (p == 1)
+    lds_by_more_states<1>(n, work);
+  else
+    lds_by_more_states<2>(n, work);
 }
 
 struct lds_gain_filter {
@@ -237,10 +277,12 @@ struct lds_gain_filter {
   const double *y, *starts;
   hd::int64 stride;
   lds_means out;
+  double *stage;
 
   template <int n, int p> __device__ void run() const {
-    for (hd::int64 s = first_index(); s < n_series; s += grid_stride())
-      lds_gain_filter_sized<n, p>(in, n_steps, s, y, starts, stride, out);
+    const hd::int64 first = static_cast<hd::int64>(blockIdx.x) * blockDim.x;
+    for (hd::int64 base = first; base < n_series; base += grid_stride())
+      lds_gain_filter_sized<n, p>(in, n_steps, base, n_series, y, starts, stride, out, stage);
   }
 };
 
