@@ -102,6 +102,14 @@ FUNCTIONS = {
         "A rank",
         "rtol atol oversampling passes method residuals client max_memory checkpoint progress rng",
     ),
+    "dask.fit": (
+        "features y eigenvalues times",
+        "depth b0 coupling rtol max_steps client max_memory progress",
+    ),
+    "mpi.fit": (
+        "features_local y eigenvalues_local times",
+        "comm depth b0 coupling rtol max_steps workers check_finite",
+    ),
     "dask.filter": ("system y", "inputs state store method client"),
     "dask.SineLowRank": ("U V omega", "gain exact_phase client"),
     "mpi.svd": (

@@ -81,6 +81,23 @@ def test_ordinary_functions_use_the_active_client(client):
     assert found.passes == 1
 
 
+def test_flows_have_the_same_bytes_on_a_cluster(client):
+    rng = np.random.default_rng(0)
+    z, E = rng.normal(size=400), rng.normal(size=(10, 30))
+    lazy, columns = da.from_array(z, chunks=130), da.from_array(E, chunks=(10, 11))
+
+    def run():
+        risk = ef.flow.sure(lazy, 0.1, [1.0, 2.0], 0.05)
+        path = ef.flow.fit(columns, z[:10], 0.01, [3.0], rtol=0.1)
+        return risk, path.dual, path.coefficients.compute()
+
+    with client.as_current():
+        ours = run()
+    with dask.config.set(scheduler="threads", num_workers=3):
+        want = run()
+    assert [a.tobytes() for a in ours] == [a.tobytes() for a in want]
+
+
 def test_bad_entries_and_large_blocks_on_a_worker(client):
     A = matrix(4)
     bad = da.where(da.arange(8000, chunks=2000)[:, None] == 5432, np.nan, A)

@@ -40,6 +40,16 @@ def check_flow():
     np.testing.assert_allclose(got.loss, ((want - z) ** 2).sum(axis=1) / 2, rtol=1e-12)
 
 
+def check_fit():
+    rng = np.random.default_rng(5)
+    E, y, values = rng.standard_normal((20, 60)), rng.standard_normal(20), np.full(60, 0.05)
+    want = ef.flow.fit(E, y, values, [0.5, 3.0], rtol=1e-2)
+    got = ef.mpi.fit(mine(E.T).T, y, mine(values), [0.5, 3.0], rtol=1e-2)
+    np.testing.assert_allclose(got.coefficients, mine(want.coefficients.T).T, atol=1e-9)
+    np.testing.assert_allclose(got.residual_norm, want.residual_norm, rtol=1e-9)
+    assert world.allgather(got.dual.tobytes()) == [got.dual.tobytes()] * world.size
+
+
 def check_sine():
     rng = np.random.default_rng(2)
     U, V, Y = rng.uniform(-1, 1, (300, 3)), rng.uniform(-1, 1, (80, 3)), rng.standard_normal(300)

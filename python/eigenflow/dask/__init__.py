@@ -20,8 +20,9 @@ except ImportError as error:
     raise ImportError(msg) from error
 
 from eigenflow.dask.decomposition import svd
+from eigenflow.dask.regression import fit
 from eigenflow.dask.running import WorkersLost
 from eigenflow.dask.series import filter  # noqa: A004
 from eigenflow.dask.sine import SineLowRank
 
-__all__ = ["SineLowRank", "WorkersLost", "filter", "svd"]
+__all__ = ["SineLowRank", "WorkersLost", "filter", "fit", "svd"]

@@ -51,3 +51,35 @@ def require_memory(A: Any, columns: int, limit: float | None) -> None:
     else:
         msg = f"{got}; want workers with more memory or fewer threads, or a smaller rank"
     raise MemoryError(msg)
+
+
+def require_memory_of_columns(rows: Any, limit: float | None, small: int) -> None:
+    """Refuse blocks of columns, given as rows, that a task cannot hold with its products.
+
+    A task holds a block, the block in double precision and a product of its size, and the sums of
+    a group of tasks: of n^2 numbers each up to `small` samples, and of n beyond.
+
+    Raises
+    ------
+    MemoryError
+        It names a chunk size that fits, where there is one.
+    """
+    if limit is None or 0 in rows.shape:
+        return
+    n = rows.shape[1]
+    column = n * (rows.dtype.itemsize + 16)
+    beside = 8 * (FAN_IN + 2) * n * (n if n <= small else 4)
+    widest = max(rows.chunks[0])
+    if widest * column + beside <= limit:
+        return
+    fits = int((limit - beside) // column)
+    got = f"features: got blocks of {n} x {widest}, which with their products need "
+    got += f"{format_bytes(int(widest * column + beside))}, where a task may use "
+    got += format_bytes(int(limit))
+    if fits >= 1:
+        msg = (
+            f"{got}; want chunks of at most {fits} columns: features.rechunk({{0: -1, 1: {fits}}})"
+        )
+    else:
+        msg = f"{got}; want workers with more memory or fewer threads, or fewer samples"
+    raise MemoryError(msg)

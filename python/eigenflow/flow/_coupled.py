@@ -2,72 +2,192 @@
 
 With alpha' = y - f and v = E^T alpha / n each coordinate is a function of its own v, the link:
 v = int_0^beta ds / g(s). So the flow is u' = F(u) for u = alpha with the Jacobian -A,
-A = E diag(K) E^T / n, K = d theta / d v: symmetric, and A >= 0.
+A = E diag(K) E^T / n, K = d theta / d v: symmetric, and A >= 0. What the integrators ask of the
+coordinates are sums and maxima over them, so that the coordinates may be anywhere: see
+`eigenflow._map_reduce.regression`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
+from scipy.linalg import qr
 
-from eigenflow import _core
 from eigenflow._arrays import Array
+from eigenflow._map_reduce import regression as pieces
+from eigenflow._map_reduce.regression import Columns, Linked, Summary
 
 EPS = float(np.finfo(np.float64).eps)
-HUGE = 1e50
 
 
-@dataclass(frozen=True, eq=False)
-class CoupledProblem:
-    """What the flow depends on; all arrays are float64."""
+class Everywhere(Protocol):
+    """All columns of a regression, in memory or in blocks elsewhere."""
 
-    forward: Callable[[Array], Array]  # theta -> E theta
-    adjoint: Callable[[Array], Array]  # r -> E^T r
-    y: Array
-    n: int  # the number of samples that the loss is a mean over
-    eigenvalues: Array
-    b0: Array | None
-    depth: int
-    separate: bool
-    workers: int
-    matrix: Array | None = None  # E, where it is at hand
+    has_matrix: bool
+
+    def reduce(self, piece: Callable[..., Summary], alpha: Array | None, *shared: Any) -> Summary:
+        """Combine what a piece makes of all blocks at a state."""
+        ...
+
+    def triangle(self) -> Array:
+        """Return the factor R of E^T = Q R, of a matrix."""
+        ...
+
+    def thetas(self, alphas: Array, scale: int) -> Any:
+        """Return theta times 2^scale at each of several states: rows of all coordinates."""
+        ...
+
+    def scaled(self, length: int, feature: int) -> Self:
+        """Return the columns in units of 2^length (of factors) and 2^feature (of a matrix)."""
+        ...
+
+    def turned(self, basis: Array) -> Self:
+        """Return the columns of ``basis^T E``."""
+        ...
+
+
+class LocalColumns:
+    """All columns as one block."""
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self.has_matrix = columns.matrix is not None
+        self._known: list[tuple[Array, Linked]] = []
+
+    def reduce(self, piece: Callable[..., Summary], alpha: Array | None, *shared: Any) -> Summary:
+        """See `Everywhere`."""
+        return piece(self.columns, None if alpha is None else self._linked(alpha), *shared)
+
+    def _linked(self, alpha: Array) -> Linked:
+        """The coordinates at a state; the last two states, of a step and after it, are kept."""
+        for i, (known, found) in enumerate(self._known):
+            if np.array_equal(known, alpha):
+                self._known.insert(0, self._known.pop(i))
+                return found
+        found = pieces.linked(self.columns, alpha)
+        self._known = [(alpha.copy(), found), *self._known[:1]]
+        return found
+
+    def triangle(self) -> Array:
+        """See `Everywhere`."""
+        assert self.columns.matrix is not None
+        (factor,) = qr(self.columns.matrix.T, mode="r")
+        return np.asarray(factor[: min(factor.shape)])
+
+    def thetas(self, alphas: Array, scale: int) -> Array:
+        """See `Everywhere`."""
+        return np.ldexp(pieces.thetas(self.columns, alphas), scale)
+
+    def scaled(self, length: int, feature: int) -> Self:
+        """See `Everywhere`; a matrix of a usual size is not copied."""
+        columns = self.columns
+        if columns.matrix is not None and feature != 0:
+            columns = pieces.of_matrix(np.ldexp(columns.matrix, -feature), columns)
+        eigenvalues, b0 = pieces.in_units(columns.eigenvalues, columns.b0, length)
+        return self._with(replace(columns, eigenvalues=eigenvalues, b0=b0))
+
+    def turned(self, basis: Array) -> Self:
+        """See `Everywhere`."""
+        assert self.columns.matrix is not None
+        turned = pieces.of_matrix(basis.T @ self.columns.matrix, self.columns)
+        return self._with(turned)
+
+    def _with(self, columns: Columns) -> Self:
+        return type(self)(columns)
+
+
+class Point(NamedTuple):
+    """A state, with E theta, the largest v, and whether a step may start from it."""
+
+    alpha: Array
+    fitted: Array
+    top: float
+    finite: bool
+
+
+class Pull(NamedTuple):
+    """Sizes of the gradient: the largest, where it moves something, beside the linear sizes."""
+
+    largest: float
+    active: float
+    steepest: float
 
     @property
-    def rate_of_b(self) -> float:
-        """The factor c in b^2 = b0^2 + c beta^2."""
-        return 1.0 if self.separate else float(self.depth)
+    def first_step(self) -> float:
+        """A step from the start within which the coordinates stay about linear."""
+        return 0.05 / self.steepest
 
-    def link(self, v: Array) -> tuple[Array, Array]:
-        """Theta and K = d theta / d v."""
-        out = {"theta": np.empty((1, v.size)), "rate": np.empty((1, v.size))}
-        b0 = None if self.b0 is None else self.b0[None]
-        _core.flow.link(
-            v[None], self.eigenvalues[None], b0, self.depth, self.separate, out, self.workers
-        )
-        return out["theta"][0], out["rate"][0]
 
-    def linear_part(self) -> tuple[Array, Array]:
-        """K at v = 0, and the size of v up to which theta is about K v; 0 and 1 at saddles."""
-        start = np.sqrt(self.eigenvalues)
-        if self.b0 is None:
-            return self.eigenvalues, np.ones_like(start)
-        g = start * self.b0**self.depth
-        active = g > 0
-        length = np.minimum(start, self.b0 / np.sqrt(self.rate_of_b))
-        return g * g, np.where(active, length / np.where(active, g, 1), 1.0)
+class CoupledFlow:
+    """The flow of n numbers, by sums over columns that may be anywhere."""
 
-    def jacobian(self, v: Array) -> Array:
-        """-A at the state with this v, from the matrix."""
-        assert self.matrix is not None
-        rate = np.clip(self.link(v)[1], 0, HUGE) / self.n
-        return -(self.matrix * rate) @ self.matrix.T
+    def __init__(self, columns: Everywhere, y: Array) -> None:
+        self.columns, self.y = columns, y
+        self._target = float(np.linalg.norm(y)) * y.size**0.5
+        self._gain = 0.0
+
+    def at(self, alpha: Array) -> Point:
+        """Evaluate a state."""
+        found = self.columns.reduce(pieces.fitted, alpha)
+        top, wrong = found.largest
+        self._see(alpha, top)
+        return Point(alpha, found.total, float(top), not wrong)
+
+    def pull(self, residual: Array) -> Pull:
+        """Measure the gradient of a residual."""
+        sizes = self.columns.reduce(pieces.pull, None, residual).largest
+        self._see(residual, sizes[0])
+        return Pull(*map(float, sizes))
+
+    def stops(self, pull: Pull) -> bool:
+        """Whether nothing but rounding moves the coordinates that can move."""
+        return bool(pull.active <= 4 * EPS * self._gain * self._target)
+
+    def _see(self, r: Array, largest: float) -> None:
+        """Learn from E^T r / n how large rounding errors of the gradient are."""
+        norm = float(np.linalg.norm(r))
+        if norm > 0 and np.isfinite(largest):
+            self._gain = max(self._gain, float(largest) / norm)
+
+    def shape(self) -> tuple[float, float]:
+        """The largest root mean square of a column, and the smallest linear size."""
+        square, least = self.columns.reduce(pieces.shape, None).largest
+        return float(np.sqrt(square)), float(-least)
+
+    def jacobian(self, alpha: Array) -> Array:
+        """-A at a state."""
+        return self.columns.reduce(pieces.jacobian, alpha).total
+
+    def product(self, at: Point, q: Array, top: float) -> tuple[Array, float]:
+        """A q, and its size in the error norm."""
+        found = self.columns.reduce(pieces.product, at.alpha, q, top)
+        self._see(q, found.largest[1])
+        return found.total, float(found.largest[0])
+
+    def remainder(self, at: Point, move: Array) -> Array:
+        """N(u + move) - N(u) for N = F + A u; NaN beyond the blow-up."""
+        found = self.columns.reduce(pieces.remainder, at.alpha, move)
+        size, wrong = found.largest
+        self._see(move, size)
+        return np.full(move.size, np.nan) if wrong else found.total
+
+    def size(self, at: Point, move: Array, top: float | None = None) -> float:
+        """Size of a move in the error norm: the largest relative error of a coordinate of theta."""
+        found = self.columns.reduce(pieces.weighted, at.alpha, move, at.top if top is None else top)
+        self._see(move, found.largest[1])
+        return float(found.largest[0])
+
+    def relative_error(self, alpha: Array, move: Array) -> float:
+        """What an error of alpha makes of theta, as a part of its Euclidean norm."""
+        size, change = self.columns.reduce(pieces.moved, alpha, move).total
+        return float(np.sqrt(change / size)) if size > 0 else 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class CoupledPath:
     """States at the wanted times, in their order; rows beyond `reached` repeat the last state."""
 
-    theta: Array
     alpha: Array
     reached: Array
     error: Array
@@ -80,7 +200,7 @@ class Rows:
 
     def __init__(self, times: Array) -> None:
         self.times = times
-        self._rows: list[tuple[Array, Array, float, float]] = []
+        self._rows: list[tuple[Array, float, float]] = []
 
     @property
     def full(self) -> bool:
@@ -92,20 +212,18 @@ class Rows:
         after = int(np.searchsorted(self.times, t, side="right"))
         return [float(time) for time in self.times[len(self._rows) : after]]
 
-    def add(self, theta: Array, alpha: Array, time: float, error: float) -> None:
+    def add(self, alpha: Array, time: float, error: float) -> None:
         """Keep the state at the next time."""
-        self._rows.append((theta, alpha, time, error))
+        self._rows.append((alpha, time, error))
 
-    def path(
-        self, last: tuple[Array, Array, float, float], n_steps: int, settled: bool
-    ) -> CoupledPath:
+    def path(self, last: tuple[Array, float, float], n_steps: int, settled: bool) -> CoupledPath:
         """Fill what was not passed with the last state, which is the limit if it is settled."""
         converged = settled or self.full
-        theta, alpha, t, error = last
+        alpha, t, error = last
         for time in self.times[len(self._rows) :]:
-            self.add(theta, alpha, float(time) if settled else t, error)
-        thetas, alphas, reached, errors = (np.array(c) for c in zip(*self._rows, strict=True))
-        return CoupledPath(thetas, alphas, reached, errors, n_steps, converged)
+            self.add(alpha, float(time) if settled else t, error)
+        alphas, reached, errors = (np.array(c) for c in zip(*self._rows, strict=True))
+        return CoupledPath(alphas, reached, errors, n_steps, converged)
 
 
 class ErrorEstimate:
@@ -116,55 +234,14 @@ class ErrorEstimate:
     out at half of the true error and, where they cancel, up to 0.2 rtol below it; hence the margin.
     """
 
-    def __init__(self, problem: CoupledProblem, rtol: float) -> None:
-        self._problem, self._rtol = problem, rtol
-        self.of_alpha: Array = np.zeros(problem.y.size)
+    def __init__(self, flow: CoupledFlow, rtol: float) -> None:
+        self._flow, self._rtol = flow, rtol
+        self.of_alpha: Array = np.zeros(flow.y.size)
 
     def add(self, damped: Array, local: Array) -> None:
         """Pass a step: what is left of the error so far, and the error of the step itself."""
         self.of_alpha = damped + local
 
-    def of(self, theta: Array, rate: Array) -> float:
-        """Of theta at a state with this K, as a part of its Euclidean norm."""
-        size = float(np.linalg.norm(theta))
-        moved = rate * self._problem.adjoint(self.of_alpha) / self._problem.n
-        sum_of_steps = float(np.linalg.norm(moved)) / size if size > 0 else 0.0
-        return 2 * sum_of_steps + 0.5 * self._rtol
-
-
-class RoundOff:
-    """Whether the gradient of the coordinates that can move is above its rounding errors."""
-
-    def __init__(self, problem: CoupledProblem) -> None:
-        self._active = problem.linear_part()[0] > 0
-        self._target = float(np.linalg.norm(problem.y)) * problem.y.size**0.5
-        self._gain = 0.0
-
-    def see(self, r: Array, image: Array) -> None:
-        """Learn from E^T r / n how large rounding errors of the gradient are."""
-        norm = float(np.linalg.norm(r))
-        if norm > 0:
-            self._gain = max(self._gain, float(np.max(np.abs(image))) / norm)
-
-    def stops(self, gradient: Array) -> bool:
-        """Whether nothing but rounding moves the coordinates."""
-        force = float(np.max(np.abs(gradient), initial=0.0, where=self._active))
-        return bool(force <= 4 * EPS * self._gain * self._target)
-
-
-def first_step(problem: CoupledProblem, gradient: Array) -> float:
-    """A step from the start within which the coordinates stay about linear."""
-    rate, size = problem.linear_part()
-    active = rate > 0
-    return float(0.05 / np.max(np.abs(gradient[active]) / size[active]))
-
-
-def error_weights(problem: CoupledProblem, theta: Array, rate: Array, top: float) -> Array:
-    """Relative error of theta for an error of v, K / |theta|, of each coordinate.
-
-    Coordinates that are about linear count in proportion to the largest v, `top`.
-    """
-    first_rate, size = problem.linear_part()
-    scale = np.abs(theta) + first_rate * np.minimum(size, top)
-    weights: Array = np.where(first_rate > 0, rate / np.where(scale > 0, scale, 1), 0)
-    return weights
+    def of(self, alpha: Array) -> float:
+        """Of theta at a state, as a part of its Euclidean norm."""
+        return 2 * self._flow.relative_error(alpha, self.of_alpha) + 0.5 * self._rtol

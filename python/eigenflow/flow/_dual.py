@@ -1,14 +1,16 @@
 """From a regression to its dual form and back: units, range of E, order of the times."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import eigvalsh, qr, svd
 
 from eigenflow._arrays import Array
+from eigenflow._map_reduce import regression as pieces
 from eigenflow.flow import _implicit
-from eigenflow.flow._coupled import EPS, CoupledPath, CoupledProblem
+from eigenflow.flow._coupled import EPS, CoupledFlow, Everywhere
 from eigenflow.flow._krylov import Integrator
 
 Report = Callable[[int, float], None]
@@ -47,104 +49,106 @@ class _Units:
         return self.alpha - self.target
 
 
+class Path(NamedTuple):
+    """The flow at the wanted times: a row for each."""
+
+    theta: Any  # as the columns give it
+    fitted: Array | None
+    alpha: Array
+    reached: Array
+    error: Array
+    n_steps: int
+    converged: bool
+
+
 def integrate(
-    problem: CoupledProblem,
+    columns: Everywhere,
+    y: Array,
+    depth: int,
     times: Array,
     rtol: float,
     max_steps: int,
     report: Report,
     *,
-    compress: bool,
-) -> CoupledPath:
-    """Follow the flow to times of any order and shape.
-
-    With `compress` the problem, which has a matrix, is first turned by an orthogonal matrix, after
-    which P samples are left: theta stays the same, and `alpha` is that of the turned problem.
-    """
-    scaled, units = _scale(_compressed(problem) if compress else problem)
+    with_fitted: bool = False,
+) -> Path:
+    """Follow the flow to times of any order and shape; E theta at these only where it is wanted."""
+    units = _units(columns, y, depth)
+    scaled, target = columns.scaled(units.length, units.feature), np.ldexp(y, -units.target)
     order, where = np.unique(times.ravel(), return_inverse=True)
     wanted = np.ldexp(order, -units.time)
 
     def tell(n_steps: int, time: float) -> None:
         report(n_steps, float(np.ldexp(time, units.time)))
 
-    if scaled.matrix is not None and scaled.y.size <= SMALL:
-        turned, basis = _in_range(scaled)
-        path = _implicit.follow(turned, wanted, rtol, max_steps, tell)
+    outside = None
+    if scaled.has_matrix and y.size <= SMALL:
+        basis = _range(scaled)
+        turned = scaled if basis is None else scaled.turned(basis)
+        within = target if basis is None else basis.T @ target
+        path = _implicit.follow(CoupledFlow(turned, within), wanted, rtol, max_steps, tell)
         alpha = path.alpha
         if basis is not None:  # outside the range of E the residual is y for ever
-            outside = scaled.y - basis @ turned.y
-            past = np.where(np.isfinite(path.reached), path.reached, 0)
-            alpha = alpha @ basis.T + past[:, None] * outside
+            outside, alpha = target - basis @ within, alpha @ basis.T
     else:
-        path = Integrator(scaled, rtol).follow(wanted, max_steps, tell)
+        path = Integrator(CoupledFlow(scaled, target), rtol).follow(wanted, max_steps, tell)
         alpha = path.alpha
+    theta = scaled.thetas(alpha, units.theta)
+    fitted = _fitted(scaled, alpha, units.target) if with_fitted else None
+    if outside is not None:
+        past = np.where(np.isfinite(path.reached), path.reached, 0)
+        alpha = alpha + past[:, None] * outside
     arrived = path.reached >= wanted
-    return replace(
-        path,
-        theta=np.ldexp(path.theta, units.theta)[where],
-        alpha=np.ldexp(alpha, units.alpha)[where],
-        reached=np.where(arrived, order, np.ldexp(path.reached, units.time))[where],
-        error=path.error[where],
+    return Path(
+        theta[where],
+        None if fitted is None else fitted[where],
+        np.ldexp(alpha, units.alpha)[where],
+        np.where(arrived, order, np.ldexp(path.reached, units.time))[where],
+        path.error[where],
+        path.n_steps,
+        path.converged,
     )
 
 
-def _scale(problem: CoupledProblem) -> tuple[CoupledProblem, _Units]:
-    """The problem in units in which targets and features are about 1."""
-    matrix = problem.matrix
-    size = 0.0 if matrix is None else float(np.max(np.abs(matrix)))
-    # A matrix of a usual size is not copied.
+def _fitted(columns: Everywhere, alphas: Array, scale: int) -> Array:
+    rows = [columns.reduce(pieces.fitted, alpha).total for alpha in alphas]
+    fitted: Array = np.ldexp(np.array(rows), scale)
+    return fitted
+
+
+def _units(columns: Everywhere, y: Array, depth: int) -> _Units:
+    """The units in which targets and features are about 1."""
+    size = 0.0
+    if columns.has_matrix:
+        size = float(columns.reduce(pieces.largest_entry, None).largest[0])
     feature = 0 if 2.0**-20 < size < 2.0**20 else _exponent(size)
-    length = round((_exponent(float(np.max(np.abs(problem.y)))) - feature) / (problem.depth + 2))
-    units = _Units(length, feature, problem.depth)
-    if matrix is not None and feature != 0:
-        problem = _with_matrix(problem, np.ldexp(matrix, -feature), problem.y)
-    positive = problem.eigenvalues > 0
-    # What would underflow to a saddle stays a normal number.
-    eigenvalues = np.maximum(np.ldexp(problem.eigenvalues, -2 * length), 1e-290)
-    scaled = replace(
-        problem,
-        y=np.ldexp(problem.y, -units.target),
-        eigenvalues=np.where(positive, eigenvalues, 0),
-        b0=None if problem.b0 is None else np.ldexp(problem.b0, -length),
-    )
-    return scaled, units
+    length = round((_exponent(float(np.max(np.abs(y)))) - feature) / (depth + 2))
+    return _Units(length, feature, depth)
 
 
 def _exponent(size: float) -> int:
     return int(np.frexp(size)[1]) if size > 0 else 0
 
 
-def _compressed(problem: CoupledProblem) -> CoupledProblem:
+def compressed(matrix: Array, y: Array) -> tuple[Array, Array]:
     """E = Q R: the flow sees R theta and Q^T y only; what of y is outside stays in the residual."""
-    matrix = problem.matrix
-    assert matrix is not None
     n, p = matrix.shape
-    both = np.concatenate([matrix, problem.y[:, None]], axis=1)
+    both = np.concatenate([matrix, y[:, None]], axis=1)
     (triangle,) = qr(both, mode="r", overwrite_a=True, check_finite=True)
     kept = np.ascontiguousarray(triangle[: min(n, p)])
-    rows, target = np.ascontiguousarray(kept[:, :p]), kept[:, p].copy()
-    return _with_matrix(problem, rows, target)
+    return np.ascontiguousarray(kept[:, :p]), kept[:, p].copy()
 
 
-def _in_range(problem: CoupledProblem) -> tuple[CoupledProblem, Array | None]:
-    """The problem in an orthonormal basis of the range of E, where that is smaller.
+def _range(columns: Everywhere) -> Array | None:
+    """An orthonormal basis of the range of E, where that is smaller than the space.
 
     Outside of it alpha grows without bound and moves nothing; its rounding errors would.
     """
-    matrix = problem.matrix
-    assert matrix is not None
-    squares = eigvalsh(matrix @ matrix.T)
+    squares = eigvalsh(columns.reduce(pieces.gram, None).total)
     if squares[0] > 1e-12 * squares[-1]:
-        return problem, None
-    vectors, sizes, _ = svd(matrix, full_matrices=False)
-    rank = max(1, int(np.sum(sizes > max(matrix.shape) * EPS * sizes[0])))
-    basis = np.ascontiguousarray(vectors[:, :rank])
-    return _with_matrix(problem, basis.T @ matrix, basis.T @ problem.y), basis
-
-
-def _with_matrix(problem: CoupledProblem, matrix: Array, y: Array) -> CoupledProblem:
-    turned = matrix.T
-    return replace(
-        problem, forward=lambda x: matrix @ x, adjoint=lambda r: turned @ r, y=y, matrix=matrix
-    )
+        return None
+    triangle = columns.triangle()
+    vectors, sizes, _ = svd(triangle.T, full_matrices=False)
+    longest = max(triangle.shape)
+    rank = max(1, int(np.sum(sizes > longest * EPS * sizes[0])))
+    return np.ascontiguousarray(vectors[:, :rank])

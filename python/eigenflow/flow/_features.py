@@ -49,6 +49,7 @@ def as_feature_map(
     name: str = "features",
     workers: int | None = None,
     check_finite: bool = True,
+    least_features: int = 1,
 ) -> FeatureMap:
     """Recognise a design, a pair of callables, a sparse matrix, an operator or an array.
 
@@ -64,9 +65,10 @@ def as_feature_map(
         made = _of_operator(features, name)
     else:
         made = _of_array(features, name, check_finite)
-    if made.n_samples < 1 or made.n_features < 1:
+    if made.n_samples < 1 or made.n_features < least_features:
         shape = (made.n_samples, made.n_features)
-        msg = f"{name}: got shape {shape}, want at least one row and one column"
+        want = "at least one row" + (" and one column" if least_features else "")
+        msg = f"{name}: got shape {shape}, want {want}"
         raise ValueError(msg)
     return made
 

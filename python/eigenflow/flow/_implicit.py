@@ -9,38 +9,28 @@ import numpy as np
 from scipy.integrate import BDF
 
 from eigenflow._arrays import Array
-from eigenflow.flow._coupled import (
-    EPS,
-    HUGE,
-    CoupledPath,
-    CoupledProblem,
-    ErrorEstimate,
-    RoundOff,
-    Rows,
-    error_weights,
-    first_step,
-)
+from eigenflow.flow._coupled import EPS, CoupledFlow, CoupledPath, ErrorEstimate, Pull, Rows
 
 
 def follow(
-    problem: CoupledProblem,
+    flow: CoupledFlow,
     times: Array,
     rtol: float,
     max_steps: int,
     report: Callable[[int, float], None],
 ) -> CoupledPath:
     """Follow the flow to rising times; infinity is the limit."""
-    run = _Run(problem, rtol)
-    n, rows = problem.y.size, Rows(times)
+    run = _Run(flow, rtol)
+    n, rows = flow.y.size, Rows(times)
     for time in rows.passed(0.0):
-        rows.add(np.zeros(problem.eigenvalues.size), np.zeros(n), time, 0.0)
-    gradient = run.image(problem.y)
-    settled = run.round_off.stops(gradient)
+        rows.add(np.zeros(n), time, 0.0)
+    pull = flow.pull(flow.y)
+    settled = flow.stops(pull)
     t, alpha, n_steps = 0.0, np.zeros(n), 0
-    error = ErrorEstimate(problem, rtol)
+    error = ErrorEstimate(flow, rtol)
     if not (settled or rows.full):
-        tolerance = run.tolerance(gradient, float(times[times > 0][0]))
-        step = min(first_step(problem, gradient), times[-1])
+        tolerance = run.tolerance(pull, float(times[times > 0][0]))
+        step = min(pull.first_step, times[-1])
         solver = BDF(
             run.slope, 0.0, alpha, times[-1], first_step=step, rtol=100 * EPS, atol=tolerance,
             jac=run.jacobian,
@@ -55,13 +45,11 @@ def follow(
         error.add(_damped(solver, error.of_alpha), _local_error(solver, order))
         for time in rows.passed(solver.t):
             inner = solver.dense_output()(time)
-            theta, rate = problem.link(run.image(inner))
-            rows.add(theta, inner, time, error.of(theta, rate))
+            rows.add(inner, time, error.of(inner))
         settled = np.isinf(times[-1]) and run.settled(alpha, solver.y, solver.t - t)
         t, alpha = solver.t, solver.y
         report(n_steps, t)
-    theta, rate = problem.link(run.image(alpha))
-    return rows.path((theta, alpha, t, error.of(theta, rate)), n_steps, settled)
+    return rows.path((alpha, t, error.of(alpha)), n_steps, settled)
 
 
 def _local_error(solver: BDF, order: int) -> Array:
@@ -85,51 +73,35 @@ def _damped(solver: BDF, error: Array) -> Array:
 
 
 class _Run:
-    def __init__(self, problem: CoupledProblem, rtol: float) -> None:
-        self.problem, self.rtol = problem, rtol
-        self.round_off = RoundOff(problem)
+    def __init__(self, flow: CoupledFlow, rtol: float) -> None:
+        self.flow, self.rtol = flow, rtol
         self._fastest = 0.0
 
-    def image(self, r: Array) -> Array:
-        """E^T r / n."""
-        image = self.problem.adjoint(r) / self.problem.n
-        self.round_off.see(r, image)
-        return image
-
     def slope(self, _: float, alpha: Array) -> Array:
-        """F = y - E theta. A trial beyond the blow-up gets a huge theta, so that it is refused."""
-        theta = np.clip(self.problem.link(self.image(alpha))[0], -HUGE, HUGE)
-        return self.problem.y - self.problem.forward(theta)
+        """F = y - E theta. A trial beyond the blow-up has a huge theta, so that it is refused."""
+        return self.flow.y - self.flow.at(alpha).fitted
 
     def jacobian(self, _: float, alpha: Array) -> Array:
         """-A."""
-        made = self.problem.jacobian(self.image(alpha))
+        made = self.flow.jacobian(alpha)
         self._fastest = max(self._fastest, float(np.linalg.norm(made)))
         return made
 
-    def tolerance(self, gradient: Array, first_time: float) -> float:
+    def tolerance(self, pull: Pull, first_time: float) -> float:
         """Of alpha, absolute, so that the coefficients are right to rtol.
 
         An error d of alpha in the root mean square moves v_j by at most d times the root mean
         square of column j. Its unit is the v at which a coordinate leaves its linear start, beyond
         which ln theta grows about evenly with v, or the largest v where none gets there.
         """
-        matrix = self.problem.matrix
-        assert matrix is not None
-        first_rate, size = self.problem.linear_part()
-        active = first_rate > 0
-        largest = float(np.max(np.abs(gradient[active]))) * first_time
-        column = float(np.sqrt(np.max(np.sum(matrix * matrix, axis=0)) / self.problem.n))
-        unit = min(largest, float(np.min(size[active])))
-        return 0.1 * self.rtol * unit / column
+        column, least = self.flow.shape()
+        return 0.1 * self.rtol * min(pull.active * first_time, least) / column
 
     def settled(self, before: Array, after: Array, h: float) -> bool:
         """Whether the flow is at its limit: stopped, or slower than rounding can resolve."""
-        v = self.image(after)
-        theta, rate = self.problem.link(v)
-        if self.round_off.stops(self.image(self.problem.y - self.problem.forward(theta))):
+        point = self.flow.at(after)
+        if self.flow.stops(self.flow.pull(self.flow.y - point.fitted)):
             return True
         if h * self._fastest < 1 / (100 * EPS):
             return False
-        weights = error_weights(self.problem, theta, rate, float(np.max(np.abs(v))))
-        return bool(np.max(weights * np.abs(v - self.image(before))) <= 0.1 * self.rtol)
+        return self.flow.size(point, after - before) <= 0.1 * self.rtol

@@ -1,27 +1,25 @@
 """Regression by over-parameterised gradient flow: a design matrix couples the coordinates."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from eigenflow._arrays import Array, as_float_array, like
-from eigenflow._flow_problem import as_times, flow_problem, host_only, require_known
+from eigenflow._arrays import Array, is_dask, like
+from eigenflow._map_reduce import regression as pieces
+from eigenflow._map_reduce.regression import Columns
 from eigenflow._threads import blas_limit
-from eigenflow.flow._coupled import CoupledPath, CoupledProblem
-from eigenflow.flow._dual import SMALL, Report, integrate
+from eigenflow.flow._coupled import LocalColumns
+from eigenflow.flow._dual import SMALL, Path, compressed, integrate
 from eigenflow.flow._features import FeatureMap, as_feature_map
-from eigenflow.flow.designs import OrthogonalDesign
+from eigenflow.flow._regression import Regression, regression, reporting, require_options
 from eigenflow.flow.path import Coupling, learned_eigenvalues, solve
 
 __all__ = ["FlowFit", "FlowWarning", "fit"]
 
 Method = Literal["auto", "orthogonal", "dual", "primal"]
-_LARGEST_MATRIX = 2**25  # numbers, 256 MiB
-_METHODS = ("auto", "orthogonal", "dual", "primal")
+LARGEST_MATRIX = 2**25  # numbers, 256 MiB
 
 
 class FlowWarning(RuntimeWarning):
@@ -37,7 +35,7 @@ class FlowFit:
     times : ndarray
         As given.
     coefficients : ndarray
-        theta, of shape times.shape + (P,).
+        theta, of shape times.shape + (P,). Of Dask features lazy, as `learned_eigenvalues`.
     fitted_values : ndarray
         E theta, of shape times.shape + y.shape.
     residual_norm : ndarray
@@ -130,7 +128,8 @@ def fit(
     ----------
     features : array_like, sparse matrix, LinearOperator, design or pair of callables
         E, n samples by P features; real. Any object with matvec, rmatvec and shape is an operator;
-        a pair is (theta -> E theta, r -> E^T r). Designs are `CosineDesign` and the like.
+        a pair is (theta -> E theta, r -> E^T r). Designs are `CosineDesign` and the like. A Dask
+        array of columns goes to `eigenflow.dask.fit`.
     y : array_like
         n targets; for a design also of the shape of its grid.
     eigenvalues : array_like
@@ -202,24 +201,20 @@ def fit(
     >>> path.coefficients[-1, [3, 70, 71]].round(2)
     array([ 1. , -0.5, -0. ])
     """
-    host_only(features=features, y=y, eigenvalues=eigenvalues, b0=b0)
-    require_known(depth, coupling, None, b0)
-    _require_options(method, rtol, max_steps)
-    observed = _targets(features, y, check_finite)
-    target = np.asarray(observed.ravel(), np.float64)
-    given = as_float_array(eigenvalues, "eigenvalues", check_finite=check_finite)
-    made = as_feature_map(
-        features,
-        n_samples=target.size,
-        n_features=given.size if given.ndim == 1 else None,
-        workers=workers,
-        check_finite=check_finite,
-    )
-    if made.n_samples != target.size:
-        msg = f"y: got {target.size} samples, want {made.n_samples}, one a row of features"
-        raise ValueError(msg)
-    start, start_b = _starts(made.n_features, eigenvalues, b0, check_finite)
-    when = as_times(times)
+    if is_dask(features):
+        from eigenflow import dask
+
+        if method not in ("auto", "dual"):
+            require_options(method, rtol, max_steps)
+            msg = f"method: got {method!r} with a Dask array, want 'auto' or 'dual'"
+            raise ValueError(msg)
+        return dask.fit(
+            features, y, eigenvalues, times, depth=depth, b0=b0, coupling=coupling, rtol=rtol,
+            max_steps=max_steps, progress=progress,
+        )  # fmt: skip
+    require_options(method, rtol, max_steps)
+    given = regression(features, y, eigenvalues, times, depth, b0, coupling, workers, check_finite)
+    made = given.features
     with blas_limit(workers) as n_workers:
         chosen = _choose(method, made)
         dense = chosen != "orthogonal" and _has_matrix(made)
@@ -227,57 +222,72 @@ def fit(
         if chosen == "primal" and solvable.matrix is None:
             msg = "method: got 'primal' with features that are no array and too large for one"
             raise ValueError(msg)
-        flow = CoupledProblem(
-            solvable.forward,
-            solvable.adjoint,
-            target,
-            target.size,
-            start,
-            start_b,
-            depth,
-            coupling == "separate",
-            n_workers,
-            solvable.matrix,
-        )
-        path = _followed(chosen, flow, when, rtol, max_steps, progress)
+        columns = given.columns(solvable, n_workers)
+        path = _followed(chosen, columns, given.target, given.times, rtol, max_steps, progress)
         fitted = made.predict(path.theta)
+    return as_fit(given, path, fitted, chosen, workers)
+
+
+def as_fit(given: Regression, path: Path, fitted: Array, method: str, workers: Any) -> FlowFit:
+    """Return a path in the shapes and the type of the arguments."""
     learned = learned_eigenvalues(
-        path.theta, start, depth=depth, b0=start_b, coupling=coupling, workers=workers
+        path.theta,
+        given.eigenvalues,
+        depth=given.depth,
+        b0=given.b0,
+        coupling=given.coupling,
+        workers=workers,
     )
-    dtype = np.result_type(observed.dtype, made.dtype)
+    times, p = given.times.shape, given.features.n_features
 
     def shaped(x: Array, *rest: int) -> Any:
-        return like(x.reshape(when.shape + rest).astype(dtype), y)
+        return like(x.reshape(times + rest).astype(given.dtype), given.y)
 
     return FlowFit(
-        when,
-        shaped(path.theta, made.n_features),
-        shaped(fitted, *observed.shape),
-        shaped(np.linalg.norm(target - fitted, axis=-1)),
-        shaped(learned, made.n_features),
-        shaped(path.alpha, target.size) if chosen == "dual" else None,
-        chosen,
+        given.times,
+        shaped(path.theta, p),
+        shaped(fitted, *given.observed.shape),
+        shaped(np.linalg.norm(given.target - fitted, axis=-1)),
+        shaped(learned, p),
+        shaped(path.alpha, given.target.size) if method == "dual" else None,
+        method,
         path.n_steps,
-        path.error.reshape(when.shape),
-        path.reached.reshape(when.shape),
+        path.error.reshape(times),
+        path.reached.reshape(times),
         path.converged,
     )
 
 
 def _followed(
-    method: str, flow: CoupledProblem, times: Array, rtol: float, max_steps: int, progress: bool
-) -> CoupledPath:
+    method: str,
+    columns: Columns,
+    y: Array,
+    times: Array,
+    rtol: float,
+    max_steps: int,
+    progress: bool,
+) -> Path:
     if method == "orthogonal" or times.size == 0:
-        return _decoupled(flow, times)
-    with _reporting(progress) as report:
-        path = integrate(flow, times, rtol, max_steps, report, compress=method == "primal")
+        return _decoupled(columns, y, times)
+    if method == "primal":
+        assert columns.matrix is not None
+        matrix, y = compressed(columns.matrix, y)
+        columns = pieces.of_matrix(matrix, columns)
+    with reporting(progress) as report:
+        flow = LocalColumns(columns)
+        path = integrate(flow, y, columns.depth, times, rtol, max_steps, report)
+    warn_unless_converged(path, max_steps)
+    return path
+
+
+def warn_unless_converged(path: Path, max_steps: int) -> None:
+    """Tell the caller of the caller's caller that the steps were not enough."""
     if not path.converged:
         msg = (
             f"fit stopped after {path.n_steps} steps at time {np.max(path.reached):.6g}; later "
             f"times hold that state (max_steps = {max_steps})"
         )
-        warnings.warn(msg, FlowWarning, stacklevel=3)
-    return path
+        warnings.warn(msg, FlowWarning, stacklevel=4)
 
 
 def _has_matrix(made: FeatureMap) -> bool:
@@ -286,24 +296,23 @@ def _has_matrix(made: FeatureMap) -> bool:
     Products with unit vectors are then fewer than those of an integration.
     """
     least = min(made.n_samples, made.n_features)
-    small = least <= SMALL and made.n_samples * made.n_features <= _LARGEST_MATRIX
+    small = least <= SMALL and made.n_samples * made.n_features <= LARGEST_MATRIX
     return small or made.matrix is not None
 
 
-def _decoupled(flow: CoupledProblem, times: Array) -> CoupledPath:
+def _decoupled(columns: Columns, y: Array, times: Array) -> Path:
     """E^T E = n I: each coordinate has its own observation E^T y / n."""
-    z = flow.adjoint(flow.y) / flow.n
     theta = solve(
-        z,
-        flow.eigenvalues,
+        columns.image(y),
+        columns.eigenvalues,
         times.ravel(),
-        depth=flow.depth,
-        b0=flow.b0,
-        coupling="separate" if flow.separate else "shared",
-        workers=flow.workers,
+        depth=columns.depth,
+        b0=columns.b0,
+        coupling="separate" if columns.separate else "shared",
+        workers=columns.workers,
     )
     none, exact = np.empty((times.size, 0)), np.zeros(times.size)
-    return CoupledPath(theta, none, times.ravel(), exact, 0, True)
+    return Path(theta, None, none, times.ravel(), exact, 0, True)
 
 
 def _choose(method: str, made: FeatureMap) -> str:
@@ -331,57 +340,3 @@ def _is_orthogonal(made: FeatureMap) -> bool:
         product = made.adjoint(made.forward(x)) / made.n_samples
         limit = 1e-12 if made.dtype == np.float64 or made.matrix is None else 2e-6
         return bool(np.max(np.abs(product - x)) <= limit * np.max(np.abs(x)))
-
-
-def _require_options(method: Any, rtol: Any, max_steps: Any) -> None:
-    if method not in _METHODS:
-        msg = f"method: got {method!r}, want 'auto', 'orthogonal', 'dual' or 'primal'"
-        raise ValueError(msg)
-    if not (np.isscalar(rtol) and 1e-12 <= rtol <= 0.1):  # type: ignore[operator]
-        msg = f"rtol: got {rtol!r}, want 1e-12 to 0.1"
-        raise ValueError(msg)
-    if not (isinstance(max_steps, int | np.integer) and max_steps >= 1):
-        msg = f"max_steps: got {max_steps!r}, want a positive integer"
-        raise ValueError(msg)
-
-
-def _targets(features: Any, y: Any, check_finite: bool) -> Array:
-    observed = as_float_array(y, "y", check_finite=check_finite)
-    if isinstance(features, OrthogonalDesign) and observed.shape == features.shape:
-        return observed
-    if observed.ndim != 1:
-        msg = (
-            f"y: got {observed.ndim} dimensions (shape {observed.shape}), want 1; "
-            "several outputs are several fits"
-        )
-        raise ValueError(msg)
-    if observed.size == 0:
-        msg = "y: got no samples, want at least one"
-        raise ValueError(msg)
-    return observed
-
-
-def _starts(p: int, eigenvalues: Any, b0: Any, check_finite: bool) -> tuple[Array, Array | None]:
-    """Eigenvalues and b0 of all coordinates, checked."""
-    problem = flow_problem(np.zeros(p), eigenvalues, b0, check_finite, name="coefficients")
-    if problem.shape != (p,):
-        msg = f"eigenvalues: got shape {problem.shape} with b0, want one or {p}, one a feature"
-        raise ValueError(msg)
-    given = [np.ascontiguousarray(a, np.float64) for a in problem.arrays[1:]]
-    return given[0], given[1] if b0 is not None else None
-
-
-@contextmanager
-def _reporting(progress: bool) -> Iterator[Report]:
-    if not progress:
-        yield lambda n_steps, time: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(unit=" steps") as bar:
-
-        def report(n_steps: int, time: float) -> None:
-            bar.update(n_steps - bar.n)
-            bar.set_postfix_str(f"time {time:.4g}")
-
-        yield report

@@ -14,6 +14,7 @@ from eigenflow.mpi.communicators import Communicator
 from eigenflow.mpi.coordinates import FlowBlock, flow
 from eigenflow.mpi.decomposition import svd
 from eigenflow.mpi.operator import SineLowRank
+from eigenflow.mpi.regression import fit
 from eigenflow.mpi.series import filter, log_likelihood  # noqa: A004
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "FlowBlock",
     "SineLowRank",
     "filter",
+    "fit",
     "flow",
     "log_likelihood",
     "svd",
