@@ -71,3 +71,11 @@ def _write_whole(path: Path, content: bytes) -> None:
 def launch_shape(n: int, threads: int = _THREADS) -> tuple[tuple[int], tuple[int]]:
     """Grid and block for `n` independent elements; grid-stride loops do the rest."""
     return (max(1, min(_MAX_BLOCKS, -(-n // threads))),), (threads,)
+
+
+def launch_table(rows: int, cols: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Grid and block for a table of independent elements, neighbours in a row side by side."""
+    across = min(_THREADS, 1 << max(0, cols - 1).bit_length())
+    down = _THREADS // across
+    grid = (min(_MAX_BLOCKS, -(-cols // across)), min(_MAX_BLOCKS, -(-rows // down)))
+    return grid, (across, down)

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from eigenflow._gpu.compile import kernel, launch_shape
+from eigenflow._gpu.compile import kernel, launch_table
+
+_BYTES = 16  # of what one counter gives
 
 
 def random_normals(
@@ -16,7 +18,8 @@ def random_normals(
     out = cupy.empty(shape, dtype)
     if out.size:
         name = "fill_normals_f32" if out.dtype == np.float32 else "fill_normals_f64"
-        grid, block = launch_shape(shape[0] * (shape[1] // 4 + 2))
+        size = _BYTES // out.dtype.itemsize
+        grid, block = launch_table(shape[0], -(-(first_col % size + shape[1]) // size))
         origin = (np.uint64(key), np.int64(first_row), np.int64(first_col))
         sizes = (np.int64(shape[0]), np.int64(shape[1]))
         kernel("rng", name)(grid, block, (*origin, *sizes, out))

@@ -79,9 +79,10 @@ EF_HD double uniform(uint32 high, uint32 low) {
   return (static_cast<double>(bits) + 0.5) * 1.1102230246251565e-16;
 }
 
-// Entries (row, 4 block) ... (row, 4 block + 3).
-EF_HD void normals(uint64 key, uint64 row, uint64 block, float out[4]) {
-  const philox_words w = philox4x32(block, row, key);
+// What one counter gives: entries 4 c ... 4 c + 3 of a row in single precision, 2 c and 2 c + 1 in
+// double.
+EF_HD void normals_of_counter(uint64 key, uint64 row, uint64 counter, float out[4]) {
+  const philox_words w = philox4x32(counter, row, key);
   const auto low = box_muller(uniform(w.word[0]), uniform(w.word[1]));
   const auto high = box_muller(uniform(w.word[2]), uniform(w.word[3]));
   out[0] = low.first;
@@ -90,13 +91,21 @@ EF_HD void normals(uint64 key, uint64 row, uint64 block, float out[4]) {
   out[3] = high.second;
 }
 
+EF_HD void normals_of_counter(uint64 key, uint64 row, uint64 counter, double out[2]) {
+  const philox_words w = philox4x32(counter, row, key);
+  const auto pair = box_muller(uniform(w.word[0], w.word[1]), uniform(w.word[2], w.word[3]));
+  out[0] = pair.first;
+  out[1] = pair.second;
+}
+
+// Entries (row, 4 block) ... (row, 4 block + 3).
+EF_HD void normals(uint64 key, uint64 row, uint64 block, float out[4]) {
+  normals_of_counter(key, row, block, out);
+}
+
 EF_HD void normals(uint64 key, uint64 row, uint64 block, double out[4]) {
-  for (uint64 half = 0; half < 2; ++half) {
-    const philox_words w = philox4x32(2 * block + half, row, key);
-    const auto pair = box_muller(uniform(w.word[0], w.word[1]), uniform(w.word[2], w.word[3]));
-    out[2 * half] = pair.first;
-    out[2 * half + 1] = pair.second;
-  }
+  normals_of_counter(key, row, 2 * block, out);
+  normals_of_counter(key, row, 2 * block + 1, out + 2);
 }
 
 EF_HD_END

@@ -12,6 +12,15 @@ __device__ inline hd::int64 first_index() {
 
 __device__ inline hd::int64 grid_stride() { return static_cast<hd::int64>(gridDim.x) * blockDim.x; }
 
+// Along the second dimension of the grid.
+__device__ inline hd::int64 first_index_down() {
+  return static_cast<hd::int64>(blockIdx.y) * blockDim.y + threadIdx.y;
+}
+
+__device__ inline hd::int64 grid_stride_down() {
+  return static_cast<hd::int64>(gridDim.y) * blockDim.y;
+}
+
 // Packed entries, or with a stride of 0 one value that stands for all.
 template <class T> struct entries {
   const T *data;
