@@ -2,18 +2,25 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from eigenflow import _arrays
+from eigenflow._gpu.compile import kernel, launch_shape
 from eigenflow._gpu.rng import random_normals
+from eigenflow._threads import single_blas_thread
 from eigenflow.lowrank.namespace import Target, decompose
 from eigenflow.lowrank.namespace.blocks import gaussian, wide_dtype
 from eigenflow.lowrank.namespace.krylov import SpectralLimits
 from eigenflow.lowrank.operands import Weights
 
 _ROWS = 2**16
+# A norm is summed by threads that take so many entries at least, and by so many threads at most.
+_ENTRIES, _PARTIAL_SUMS = 64, 2**18
+# Up to this rank the matrices on the host are so small that more BLAS threads only wait.
+_SMALL_RANK = 256
 
 
 class Device:
@@ -100,7 +107,8 @@ class Operand:
             spectral=SpectralLimits(absolute, relative, min(self.shape)) if spectral else None,
         )
         steps = power_iterations if power_iterations >= 0 else None
-        fields = decompose(self._scaled, target, Device(), steps, key, once=once)
+        with single_blas_thread(None) if target.rank <= _SMALL_RANK else nullcontext():
+            fields = decompose(self._scaled, target, Device(), steps, key, once=once)
         if self.scale != 1:
             for name in ("s", "residuals"):
                 wide = fields[name].astype(np.float64) / self.scale
@@ -141,12 +149,17 @@ def _weighted(a: Any, weights: Weights) -> tuple[Any, Any]:
 
 
 def _norm(a: Any) -> float:
-    """In the type of A, so that a squared entry may leave its range: such norms are not ordinary.
-
-    The squares of ordinary norms are rounded one by one, and summed in double precision.
-    """
+    """The Frobenius norm, summed in double precision; not finite where an entry is not."""
     import cupy
 
-    with np.errstate(over="ignore", invalid="ignore"):  # for the double that the tests use
-        squares = cupy.square(abs(a) if a.dtype.kind == "c" else a)
-        return math.sqrt(float(squares.sum(dtype=np.float64)))
+    if not a.size:
+        return 0.0
+    flat = a if a.flags.c_contiguous else a.T
+    if not flat.flags.c_contiguous:
+        flat = cupy.ascontiguousarray(a)
+    flat = flat.view(np.zeros(0, a.dtype).real.dtype)
+    grid, block = launch_shape(min(_PARTIAL_SUMS, -(-flat.size // _ENTRIES)))
+    sums = cupy.empty(grid[0] * block[0], np.float64)
+    name = "sums_of_squares_f32" if flat.dtype == np.float32 else "sums_of_squares_f64"
+    kernel("norm", name)(grid, block, (flat, np.int64(flat.size), sums))
+    return math.sqrt(float(sums.sum()))
