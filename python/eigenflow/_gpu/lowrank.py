@@ -11,6 +11,7 @@ from eigenflow import _arrays
 from eigenflow._gpu.compile import kernel, launch_shape
 from eigenflow._gpu.rng import random_normals
 from eigenflow._threads import single_blas_thread
+from eigenflow.lowrank.decomposition import require_range
 from eigenflow.lowrank.namespace import Target, decompose
 from eigenflow.lowrank.namespace.blocks import gaussian, wide_dtype
 from eigenflow.lowrank.namespace.krylov import SpectralLimits
@@ -113,8 +114,11 @@ class Operand:
             for name in ("s", "residuals"):
                 wide = fields[name].astype(np.float64) / self.scale
                 fields[name] = wide.astype(fields[name].dtype)
-            fields["error"] /= self.scale
-            fields["norm"] /= self.scale
+            for name in ("error", "norm", "largest"):
+                fields[name] /= self.scale
+        with np.errstate(over="ignore"):
+            largest = np.array([fields.pop("largest")]).astype(fields["s"].dtype)
+        require_range(largest, fields["error"])  # here: a look at s would wait for the device
         return fields
 
 

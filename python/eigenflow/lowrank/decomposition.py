@@ -246,6 +246,7 @@ def svd(
         fields = _core.svd.decompose(
             matrix.core, wanted, absolute, relative, spectral, once, extra, steps, key, count
         )
+    require_range(fields["s"], fields["error"])
     return _result(fields, A, matrix.mean)
 
 
@@ -348,7 +349,6 @@ def require_range(values: Any, error: float) -> None:
 
 
 def _result(fields: dict[str, Any], original: Any, mean: Any) -> SVDResult:
-    require_range(fields["s"], fields["error"])
     norm, looks = fields.pop("norm"), fields.pop("looks")
     for name in ("U", "s", "Vh", "residuals"):
         fields[name] = like(fields[name], original)

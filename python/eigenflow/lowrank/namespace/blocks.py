@@ -104,6 +104,12 @@ def gram(library: Library, Y: Any) -> Any:
     return total
 
 
+def squares_of_columns(library: Library, X: Any) -> Any:
+    """Return the squared norms of columns, summed in double precision."""
+    sizes = abs(X) if X.dtype.kind == "c" else X
+    return library.xp.square(sizes).sum(axis=0, dtype=np.float64)
+
+
 @dataclass(frozen=True, eq=False)
 class Triangle:
     """R with R^H R = G and its inverse, for a Gram matrix G of columns in any scale."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from eigenflow import _core
 from eigenflow._arrays import Array
-from eigenflow.lowrank.namespace.blocks import Library, Sides
+from eigenflow.lowrank.namespace.blocks import Library, Sides, squares_of_columns
 
 # The columns of the Gaussian matrix that bounds take, far from those of the basis.
 _COLUMN, _STEPS = 2**42, 4
@@ -56,7 +56,7 @@ def _norm_bound(
         W, taken = _without_scale(backward(Y))
         log_scale += taken
         Y = forward(W)
-    largest = float((abs(Y) ** 2).sum(axis=0, dtype=np.float64).max())
+    largest = float(squares_of_columns(library, Y).max())
     if not largest > 0:
         return 0.0
     log_bound = math.log(10 * math.sqrt(2 / math.pi)) + 0.5 * math.log(largest)

@@ -255,10 +255,15 @@ class Krylov:
     def _ritz_values(self) -> Array:
         """Ascending; with the vectors, which cost as much again, where they should be the last."""
         self.ritz = None
-        if self._target.tolerance >= 0 or not self._settled(self._target.rank, after=1):
-            return np.linalg.eigvalsh(self._gram)
-        self.ritz = np.linalg.eigh(self._gram)
-        return self.ritz[0]
+        if self._target.tolerance < 0:
+            if self._settled(self._target.rank, after=1):
+                self.ritz = np.linalg.eigh(self._gram)
+                return self.ritz[0]
+            self._begin_next()
+        return np.linalg.eigvalsh(self._gram)
+
+    def _begin_next(self) -> None:
+        """Start what the next sweep is sure to need, where that takes no waiting."""
 
     def _remember(self, squares: Array) -> Array:
         captured = np.concatenate(([0.0], np.cumsum(squares)))
@@ -293,16 +298,28 @@ class ImageKrylov(Krylov):
     def __init__(self, a: Sides, target: Target, library: Library, key: int) -> None:
         self._sides = a
         self.images: list[Any] = []
+        self._begun: tuple[Any, Any] | None = None
         self._next_look = self.looks = 0
         self.chosen: int | None = None  # the rank, where a bound on the spectral error decided
         self.certified: float | None = None  # that bound, squared
         super().__init__(a, target, library, key)
 
     def _advance(self, newest: Any) -> Any:
-        image = self._sides.forward(newest.astype(self._sides.dtype, copy=False))
+        image, product = self._begun or self._products(newest)
+        self._begun = None
         self.images.append(image)
+        return product
+
+    def _products(self, newest: Any) -> tuple[Any, Any]:
+        image = self._sides.forward(newest.astype(self._sides.dtype, copy=False))
         self.passes += 2
-        return self._sides.backward(image)
+        return image, self._sides.backward(image)
+
+    def _begin_next(self) -> None:
+        """A device multiplies while the host looks at the values so far."""
+        size = len(self._gram)
+        if size + self._width <= self._a.shape[1] // 2:
+            self._begun = self._products(self.V[:, size:])
 
     def _done(self) -> bool:
         return self._is_certified() if self._target.by_spectral_tolerance else super()._done()

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from eigenflow import _core
-from eigenflow.lowrank.namespace.blocks import Library, Sides, orthonormalise, wide_dtype
+from eigenflow.lowrank.namespace.blocks import (
+    Library,
+    Sides,
+    orthonormalise,
+    squares_of_columns,
+    wide_dtype,
+)
 from eigenflow.lowrank.namespace.krylov import Target
 
 # Columns of the random matrices, far from each other.
@@ -44,5 +50,5 @@ def one_pass(
     right = P @ library.to_device(vh[:rank].conj().T.astype(dtype))
     values = library.to_device(s.astype(np.zeros(0, dtype).real.dtype))
     rest = X[:, size + core :] - right @ (values[:, None] * (left.conj().T @ theta))
-    energy = float((abs(rest) ** 2).sum(dtype=np.float64)) / _core.svd.hold_out_vectors
+    energy = float(squares_of_columns(library, rest).sum()) / _core.svd.hold_out_vectors
     return left, s, right, math.sqrt(energy)

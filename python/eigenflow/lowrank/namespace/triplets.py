@@ -8,7 +8,14 @@ import numpy as np
 
 from eigenflow import _core
 from eigenflow._arrays import Array
-from eigenflow.lowrank.namespace.blocks import Library, Sides, gram, orthonormalise, wide_dtype
+from eigenflow.lowrank.namespace.blocks import (
+    Library,
+    Sides,
+    gram,
+    orthonormalise,
+    squares_of_columns,
+    wide_dtype,
+)
 from eigenflow.lowrank.namespace.bounds import PASSES, outside_bound, residual_bound
 from eigenflow.lowrank.namespace.krylov import ImageKrylov, Target
 from eigenflow.lowrank.namespace.one_pass import one_pass
@@ -73,22 +80,26 @@ class _Decomposition:
         else:
             method, found = self._find()
         found = self._with_signs(found)
-        error, kind = self._error(found) if sketched is None else (sketched, "hold-out")
+        values = self._device_vector(found.s)
+        error, kind = self._error(found, values) if sketched is None else (sketched, "hold-out")
         if target.spectral is not None:
             norm = float(found.s[0]) if found.s.size else error
-        unknown = math.nan if sketched is not None else 0.0
-        known = sketched is None and target.norm_squared > 0
-        residuals = self._residuals(found, method) if known else unknown + 0 * found.s
+        if sketched is None and target.norm_squared > 0 and found.s.size:
+            residuals = self._residuals(found, values, method)
+        else:
+            unknown = 0.0 if sketched is None else math.nan
+            residuals = self._device_vector(np.full(found.s.size, unknown))
         return {
             "U": found.left,
-            "s": self._device_vector(found.s),
+            "s": values,
+            "largest": float(found.s[0]) if found.s.size else 0.0,
             "Vh": found.right.conj().T,
             "rank": found.s.size,
             "norm": norm,
             "looks": max(self._looks, int(kind in ("hold-out", "power-bound"))),
             "error": error,
             "error_kind": kind,
-            "residuals": self._device_vector(residuals),
+            "residuals": residuals,
             "method": method,
             "passes": self._passes,
         }
@@ -261,22 +272,22 @@ class _Decomposition:
         turn = largest.conj() / abs(largest)
         return replace(found, left=found.left * turn, right=found.right * turn)
 
-    def _spectral_error(self, found: Triplets) -> tuple[float, str]:
+    def _spectral_error(self, found: Triplets, values: Any) -> tuple[float, str]:
         if self._target.norm_squared == 0:
             return 0.0, "tail-energy"
         if found.next_value is not None:
             return found.next_value, "next-value"
         if self._certified is not None:
             return math.sqrt(self._certified), "power-bound"
-        a, s = Sides(self._a, turned=False), self._device_vector(found.s)
+        a = Sides(self._a, turned=False)
         self._passes += PASSES
         return residual_bound(
-            self._library, self._key, a, found.left, s, found.right
+            self._library, self._key, a, found.left, values, found.right
         ), "power-bound"
 
-    def _error(self, found: Triplets) -> tuple[float, str]:
+    def _error(self, found: Triplets, values: Any) -> tuple[float, str]:
         if self._target.spectral is not None:
-            return self._spectral_error(found)
+            return self._spectral_error(found, values)
         total = self._target.norm_squared
         left = found.tail_squared
         if left is None:
@@ -288,20 +299,19 @@ class _Decomposition:
         count = _core.svd.hold_out_vectors
         n, dtype = self._a.shape[1], self._a.dtype
         W = self._library.normals(self._key, n, _RESIDUAL_COLUMN, count, dtype)
-        s = self._device_vector(found.s)
-        rest = self._a @ W - found.left @ (s[:, None] * (found.right.conj().T @ W))
+        rest = self._a @ W - found.left @ (values[:, None] * (found.right.conj().T @ W))
         self._passes += 1
-        return math.sqrt(float((abs(rest) ** 2).sum(dtype=np.float64)) / count), "hold-out"
+        energy = float(squares_of_columns(self._library, rest).sum())
+        return math.sqrt(energy / count), "hold-out"
 
-    def _residuals(self, found: Triplets, method: str) -> Array:
+    def _residuals(self, found: Triplets, values: Any, method: str) -> Any:
         """One side holds by construction; the other one takes a product."""
-        if not found.s.size:
-            return np.zeros(0)
-        a, s = Sides(self._a, turned=False), self._device_vector(found.s)
+        a = Sides(self._a, turned=False)
         if method == "subspace" or a.shape[0] < a.shape[1]:
-            rest = a.forward(found.right) - found.left * s
+            rest = a.forward(found.right) - found.left * values
         else:
-            rest = a.backward(found.left) - found.right * s
+            rest = a.backward(found.left) - found.right * values
         self._passes += 1
-        sums = self._library.to_host((abs(rest) ** 2).sum(axis=0, dtype=np.float64))
-        return np.sqrt((sums + self._target.eps**2 * self._target.norm_squared) / 2)
+        rounding = self._target.eps**2 * self._target.norm_squared
+        sums = squares_of_columns(self._library, rest)
+        return self._xp.sqrt((sums + rounding) / 2).astype(values.dtype)
