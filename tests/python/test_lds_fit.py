@@ -282,6 +282,16 @@ def test_fits_name_what_is_wrong():
         lds.free_matrices(lds.LinearSystem(1.0, 1.0, 0.0, 1.0), ("Q",))
 
 
+def test_a_search_that_steps_outside_does_not_stop_there():
+    # A longer first step leaves the region where the two noises have a joint law.
+    system = lds.LinearSystem(0.8, 1.0, 1.0, 1.0, cross_cov=0.4, cov0=3.0)
+    y = np.stack([lds.simulate(system, 150, rng=i).observations for i in range(3)])
+    start = lds.LinearSystem(0.8, 1.0, 2.0, 0.5, cross_cov=0.4, cov0=3.0)
+    found = lds.fit(lds.free_matrices(start), y)
+    assert found.converged
+    np.testing.assert_allclose(found.score, 0, atol=1e-3)
+
+
 def test_variances_at_zero_have_no_standard_error():
     y = np.cumsum(np.random.default_rng(0).standard_normal(100))
     found = lds.fit(lds.local_level(), np.random.default_rng(0).standard_normal(100))

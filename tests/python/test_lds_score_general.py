@@ -192,11 +192,3 @@ def test_a_panel_has_one_maximum(method):
     np.testing.assert_allclose(found.params, [0.8, 1.0, 0.5**0.5], atol=0.1)
     moved = lds.fit(lds.free_matrices(true, ("A", "B")), y, inputs=u)
     assert moved.params[1] == pytest.approx(1.0, abs=0.1)
-
-
-def test_em_does_not_know_correlated_noises():
-    system = LinearSystem(0.5, 1.0, 1.0, 1.0, cross_cov=0.5)
-    with pytest.raises(ValueError, match=r"^method: got 'em', want 'lbfgs'"):
-        lds.fit(lds.free_matrices(system), FLOW, method="em")
-    found = lds.fit(lds.free_matrices(system), np.array(FLOW) - np.mean(FLOW))
-    assert found.converged

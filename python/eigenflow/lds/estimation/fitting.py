@@ -22,6 +22,7 @@ _FLAT = 1e-9
 _HESSIAN_STEP = 1e-4
 _RESTARTS = 4
 _LEVEL = 1e-6  # slope of the log-likelihood for each observed number
+_SMALL = 1e-4  # the same where the value no longer changes
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +119,8 @@ def fit(
     method : {"lbfgs", "em"}
         "lbfgs": quasi-Newton steps with the exact score, on unconstrained numbers (variances as
         squares, lag polynomials by partial autocorrelations). "em": the EM algorithm, which never
-        goes down, needs no step length, and is slow near the end; not for every model.
+        goes down, needs no step length, and is slow near the end; for `structural` models without
+        an autoregression and for `free_matrices` of A, C, Q, R and cross_cov.
     max_iterations : int
         Most steps.
     rtol : float
@@ -216,13 +218,18 @@ def _quasi_newton(
 ) -> _Found:
     transform = model.transform(_unit(model, first))
     size = max(1, int(np.isfinite(data.y).sum()))
+    highest = -np.inf
 
     def loss(u: Array) -> tuple[float, Array]:
+        nonlocal highest
         params = transform.params(u)
         try:
             value, slope = data.score(model, params)
         except (ValueError, np.linalg.LinAlgError):
-            return np.inf, np.zeros_like(u)  # outside of where there is a likelihood: shorter step
+            # Outside of where there is a likelihood. A line search takes a shorter step from a high
+            # value; infinity would make its interpolation NaN and end it.
+            return highest + 1.0, np.zeros_like(u)
+        highest = max(highest, -value / size)
         return -value / size, -(transform.jacobian(u).T @ slope) / size
 
     u, used, done = transform.inverse(first), 0, 0
@@ -243,8 +250,10 @@ def _quasi_newton(
         )
         u, used = found.x, used + int(found.nit)
         # A line search that finds nothing lower has come to the end of the digits, where the slope
-        # says so too, or has a bad memory, which a restart forgets.
-        converged = bool(found.success) or float(np.max(np.abs(found.jac), initial=0.0)) <= _LEVEL
+        # says so too, or has a bad memory, which a restart forgets. So it is with a small change of
+        # the value that the slope does not confirm.
+        steepest = float(np.max(np.abs(found.jac), initial=0.0))
+        converged = steepest <= (_SMALL if found.success else _LEVEL)
         if converged or used >= steps:
             break
     return transform.params(u), used, converged, str(found.message)

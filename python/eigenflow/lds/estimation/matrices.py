@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from eigenflow._arrays import Array
+from eigenflow.lds.estimation.expectation import FREE, em_matrices, joint_noise, noise_parts
 from eigenflow.lds.estimation.model import StateSpaceModel
 from eigenflow.lds.estimation.scoring import ScoreResult, one_system
 from eigenflow.lds.system import LinearSystem
 
-_FREE = ("A", "C", "Q", "R", "B", "D", "state_offset", "obs_offset", "mean0")
-_COVS = ("Q", "R")
-_EM = {"A", "C", "Q", "R"}
+_LAW = ("Q", "R", "cross_cov")
+_FREE = ("A", "C", *_LAW, "B", "D", "state_offset", "obs_offset", "mean0")
+_COVS = ("Q", "R", "noise")
 
 
 def free_matrices(system: LinearSystem, free: Sequence[str] = ("Q", "R")) -> StateSpaceModel:
@@ -23,14 +24,15 @@ def free_matrices(system: LinearSystem, free: Sequence[str] = ("Q", "R")) -> Sta
     system : LinearSystem
         Where the search starts, one time-invariant system.
     free : sequence of str
-        Among A, C, Q, R, B, D, state_offset, obs_offset and mean0.
+        Among A, C, Q, R, cross_cov, B, D, state_offset, obs_offset and mean0; cross_cov with both
+        Q and R.
 
     Returns
     -------
     StateSpaceModel
         Parameters like A[0,1]; for a covariance the lower triangle of its Cholesky factor,
-        root_Q[1,0]. There is an EM step where only A, C, Q and R are free and the noises are not
-        correlated.
+        root_Q[1,0], or root_noise[1,0] of [[Q, S], [S.T, R]] where the cross covariance is free.
+        There is an EM step where only A, C, Q, R and cross_cov are free.
 
     Raises
     ------
@@ -43,6 +45,10 @@ def free_matrices(system: LinearSystem, free: Sequence[str] = ("Q", "R")) -> Sta
     then flat in some directions, and standard errors are infinite. The EM step is that of Shumway
     and Stoffer (J. Time Series Anal. 3, 1982), written with the score: Q + 2 Q G Q / (T - 1). With
     inputs and offsets it is the same, as these are known, and over a panel the sums run over all.
+    Correlated noises have one covariance, whose step is the same with T for T - 1; where a part of
+    it is fixed, the free parts follow one another (ECM). The data do not tell Q, R and cross_cov
+    apart if all of them are free and nothing else is known: the likelihood has a ridge, on which
+    the innovations form of `identify` is one point.
 
     Examples
     --------
@@ -57,7 +63,14 @@ def free_matrices(system: LinearSystem, free: Sequence[str] = ("Q", "R")) -> Sta
             have = [name for name in _FREE if getattr(system, name) is not None]
             msg = f"free: got {name!r}, want names among {', '.join(have)}"
             raise ValueError(msg)
-    layout = [(name, _entries(system, name)) for name in names]
+    joint = "cross_cov" in names
+    if joint and not {"Q", "R"} <= set(names):
+        msg = f"free: got cross_cov in {names}, want Q and R with it, as the three are one law"
+        raise ValueError(msg)
+    n = system.state_dim
+    given = _with_noise(_arguments(system)) if joint else _arguments(system)
+    blocks = ("noise" if joint and name in _LAW else name for name in names)
+    layout = [(name, _entries(given[name], name)) for name in dict.fromkeys(blocks)]
 
     def build(params: Array) -> dict[str, Any]:
         made = _arguments(system)
@@ -65,38 +78,41 @@ def free_matrices(system: LinearSystem, free: Sequence[str] = ("Q", "R")) -> Sta
         for name, entries in layout:
             values = params[at : at + len(entries[0])]
             at += len(entries[0])
+            value = np.array(given[name])
             if name in _COVS:
-                root = np.zeros_like(made[name])
-                root[entries] = values
-                made[name] = root @ root.T
+                value[:] = 0
+                value[entries] = values
+                value = value @ value.T
             else:
-                made[name] = np.array(made[name])
-                made[name][entries] = values
+                value[entries] = values
+            made.update(_named(name, value, n))
         return made
 
     def derivatives(params: Array) -> list[dict[str, Array]]:
         out = []
         at = 0
         for name, entries in layout:
-            root = np.zeros_like(getattr(system, name))
+            root = np.zeros_like(given[name])
             if name in _COVS:
                 root[entries] = params[at : at + len(entries[0])]
             at += len(entries[0])
             for place in zip(*entries, strict=True):
                 unit = np.zeros_like(root)
                 unit[place] = 1.0
-                out.append({name: unit @ root.T + root @ unit.T if name in _COVS else unit})
+                change = unit @ root.T + root @ unit.T if name in _COVS else unit
+                out.append(_named(name, change, n))
         return out
 
     def read(matrices: dict[str, Array]) -> Array:
+        have = _with_noise(matrices) if joint else matrices
         parts = []
         for name, entries in layout:
-            value = matrices[name]
+            value = have[name]
             parts.append((_root(value, name) if name in _COVS else value)[entries])
         return np.concatenate([np.zeros(0), *parts])
 
     def em_step(params: Array, found: ScoreResult, at: LinearSystem) -> Array:
-        return read(_em_matrices(found, at, set(names)))
+        return read(em_matrices(found, at, set(names)))
 
     first = read(_arguments(system))
     labels = tuple(
@@ -109,7 +125,7 @@ def free_matrices(system: LinearSystem, free: Sequence[str] = ("Q", "R")) -> Sta
         build,
         None,
         lambda _: first,
-        em_step if set(names) <= _EM and system.cross_cov is None else None,
+        em_step if set(names) <= FREE else None,
         derivatives,
     )
 
@@ -127,8 +143,19 @@ def _arguments(system: LinearSystem) -> dict[str, Any]:
     return made
 
 
-def _entries(system: LinearSystem, name: str) -> tuple[Array, ...]:
-    value = getattr(system, name)
+def _with_noise(matrices: dict[str, Any]) -> dict[str, Any]:
+    """The matrices, and the covariance of both noises together."""
+    law = joint_noise(*(matrices[name] for name in ("Q", "R", "cross_cov")))
+    return matrices | {"noise": law}
+
+
+def _named(name: str, value: Array, n: int) -> dict[str, Array]:
+    if name != "noise":
+        return {name: value}
+    return dict(zip(("Q", "R", "cross_cov"), noise_parts(value, n), strict=True))
+
+
+def _entries(value: Array, name: str) -> tuple[Array, ...]:
     if name in _COVS:
         return np.tril_indices(len(value))
     return tuple(np.indices(value.shape).reshape(value.ndim, -1))
@@ -140,27 +167,3 @@ def _root(cov: Array, name: str) -> Array:
     except np.linalg.LinAlgError:
         msg = f"{name}: got a singular matrix, want a positive definite one where it is free"
         raise ValueError(msg) from None
-
-
-def _em_matrices(found: ScoreResult, system: LinearSystem, free: set[str]) -> dict[str, Array]:
-    """Means of complete-data maxima: each is the old matrix plus noise times its derivative.
-
-    The new A makes the next Q smaller: Q is what is left of the mean of (x' - A x)(x' - A x)'.
-    """
-    out = {name: np.array(getattr(system, name)) for name in _EM}
-    series, n = found.n_series, found.n_steps
-    before = found.second_moment - found.last_moment
-    for matrix, noise, moment, count in (
-        ("A", "Q", before, series * (n - 1)),
-        ("C", "R", found.second_moment, series * n),
-    ):
-        cov = out[noise]
-        shift = np.zeros_like(out[matrix])
-        if matrix in free:
-            shift = cov @ np.linalg.solve(moment, getattr(found, matrix).T).T
-            out[matrix] = out[matrix] + shift
-        if noise in free:
-            left = cov + 2 * cov @ getattr(found, noise) @ cov / count
-            out[noise] = left - shift @ moment @ shift.T / count
-            out[noise] = (out[noise] + out[noise].T) / 2
-    return out
