@@ -11,6 +11,7 @@ namespace eigenflow::svd {
 namespace {
 
 constexpr double panel_flops = 2e9;
+constexpr double well_conditioned = 0.03; // least over largest entry of a factor's diagonal
 constexpr index few = 64; // columns: a Gram matrix is then no work for several threads
 
 template <class T> bool is_finite(matrix_view<T> a) {
@@ -21,10 +22,32 @@ template <class T> bool is_finite(matrix_view<T> a) {
   return true;
 }
 
+// q = q g^-1, g upper triangular. The product with the inverse runs on all workers, and loses no
+// more digits than the condition of g has.
+template <class T>
+void divide_by_factor(matrix_view<T> q, matrix_view<wide_of<T>> g, bool by_inverse, int workers) {
+  using W = wide_of<T>;
+  const index k = g.cols;
+  if (by_inverse && !is_complex<T>) {
+    columns<W> held(k, k);
+    const matrix_view<W> inverse = held.view(0, k);
+    for (index j = 0; j < k; ++j)
+      for (index i = 0; i < k; ++i)
+        inverse(i, j) = W(i == j ? 1 : 0);
+    blas::trsm<W>(blas::side::left, blas::triangle::upper, blas::transpose::no, W(1), g, inverse);
+    return turn_columns<T>(q, inverse, workers);
+  }
+  columns<T> factor(k, k);
+  copy(g, factor.view(0, k));
+  blas::trsm<T>(blas::side::right, blas::triangle::upper, blas::transpose::no, T(1),
+                factor.view(0, k), q);
+}
+
 // q = q R^-1 with the upper factor of the Gram matrix g; false, with q unchanged, when the columns
 // are too dependent (a condition above 1e7 would leave more than half of the digits wrong).
 template <class T>
-bool cholesky_step(matrix_view<T> q, matrix_view<wide_of<T>> g, matrix_view<wide_of<T>> r) {
+bool cholesky_step(matrix_view<T> q, matrix_view<wide_of<T>> g, matrix_view<wide_of<T>> r,
+                   int workers) {
   using W = wide_of<T>;
   if (!is_finite(g) || blas::potrf<W>(blas::triangle::upper, g) != 0)
     return false;
@@ -36,10 +59,7 @@ bool cholesky_step(matrix_view<T> q, matrix_view<wide_of<T>> g, matrix_view<wide
   }
   if (!(least > 1e-7 * largest))
     return false;
-  columns<T> factor(g.rows, g.cols);
-  copy(g, factor.view(0, g.cols));
-  blas::trsm<T>(blas::side::right, blas::triangle::upper, blas::transpose::no, T(1),
-                factor.view(0, g.cols), q);
+  divide_by_factor<T>(q, g, least > well_conditioned * largest, workers);
   // r = g r, both upper triangular.
   for (index j = 0; j < r.cols; ++j)
     for (index i = 0; i <= j; ++i) {
@@ -255,13 +275,13 @@ void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>> r, int workers, bo
   };
   gram<T>(q, g, workers, ranks);
   once = once || distance_from_identity(g) < 0.1;
-  if (!cholesky_step(q, g, r))
+  if (!cholesky_step(q, g, r, workers))
     return by_reflectors();
   // A step leaves an error of about condition^2 eps: it is eps when it starts well inside 1.
   if (once)
     return;
   gram<T>(q, g, workers, ranks);
-  if (!(distance_from_identity(g) < 0.1) || !cholesky_step(q, g, r))
+  if (!(distance_from_identity(g) < 0.1) || !cholesky_step(q, g, r, workers))
     by_reflectors();
 }
 

@@ -2,6 +2,8 @@
 // What the parts of the svd driver share.
 #pragma once
 
+#include "pages.hpp"
+
 #include <eigenflow/blas.hpp>
 #include <eigenflow/hermitian_spectrum.hpp>
 #include <eigenflow/svd.hpp>
@@ -35,7 +37,8 @@ template <class T> bool ordinary(double norm) {
 template <class T> class columns {
 public:
   columns() = default;
-  columns(index rows, index cols) : rows_(rows), capacity_(cols), data_(allocate(rows, cols)) {}
+  columns(index rows, index cols)
+      : rows_(rows), capacity_(cols), data_(allocate_pages<T>(rows * cols)) {}
   matrix_view<T> view(index begin, index end) {
     return {data_.get() + begin * rows_, rows_, end - begin, 1, std::max<index>(1, rows_)};
   }
@@ -44,18 +47,15 @@ public:
     if (cols <= capacity_)
       return;
     const index larger = std::max(cols, capacity_ + capacity_ / 2);
-    auto fresh = allocate(rows_, larger);
+    auto fresh = allocate_pages<T>(rows_ * larger);
     std::copy_n(data_.get(), rows_ * capacity_, fresh.get());
     data_ = std::move(fresh);
     capacity_ = larger;
   }
 
 private:
-  static std::unique_ptr<T[]> allocate(index rows, index cols) {
-    return std::make_unique_for_overwrite<T[]>(as_size(rows * cols));
-  }
   index rows_ = 0, capacity_ = 0;
-  std::unique_ptr<T[]> data_;
+  pages<T> data_;
 };
 
 template <class T> matrix_view<T> packed(std::vector<T> &data, index rows, index cols) {

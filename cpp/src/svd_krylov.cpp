@@ -71,7 +71,7 @@ public:
     const index limit = a_.cols() / 2;
     const index first =
         wanted_.by_rank() ? wanted_.rank + wanted_.oversampling + 2 * width_ : 4 * width_;
-    reserve(std::min(limit, first) + width_);
+    reserve(std::min(limit, first + first / 2) + width_);
     start_block(width_);
     for (;;) {
       sweep();
