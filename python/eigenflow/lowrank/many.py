@@ -57,9 +57,10 @@ def svd_many(
 
     Notes
     -----
-    Large matrices, files and operators are decomposed one after the other, each by all workers;
-    then the small arrays, each by one worker. The results are those of `svd` in either case. An
-    error or Ctrl-C waits for the small matrices that are being decomposed.
+    Files, operators and arrays that are a large part of the whole are decomposed one after the
+    other, each by all workers; then the other arrays, the largest first, each by one worker. The
+    results are those of `svd` in either case. An error or Ctrl-C waits for the matrices that are
+    being decomposed.
 
     Examples
     --------
@@ -101,15 +102,15 @@ def _run(
     *,
     progress: bool,
 ) -> list[SVDResult]:
-    small = [i for i, matrix in enumerate(matrices) if _is_small(matrix)]
     results: dict[int, SVDResult] = {}
     with single_blas_thread(workers) as count, _bar(len(matrices), progress=progress) as step:
-        for i in sorted(set(range(len(matrices))) - set(small)):
+        one_each = _for_one_worker(matrices, count)
+        for i in sorted(set(range(len(matrices))) - set(one_each)):
             results[i] = decompose(i, count)
             step()
         pool = ThreadPoolExecutor(count)
         try:
-            running = {i: pool.submit(decompose, i, 1) for i in small}
+            running = {i: pool.submit(decompose, i, 1) for i in one_each}
             for i, future in running.items():
                 results[i] = future.result()
                 step()
@@ -118,11 +119,23 @@ def _run(
     return [results[i] for i in range(len(matrices))]
 
 
-def _is_small(matrix: Any) -> bool:
-    """Tell whether a matrix is an array in memory that one thread decomposes in under a second."""
+def _for_one_worker(matrices: list[Any], workers: int) -> list[int]:
+    """Choose the matrices that get one worker each, the largest first.
+
+    Those are arrays in memory that take one thread less than about a second, each of them a small
+    part of the whole: else the last one would keep the other workers waiting.
+    """
+    work = {i: _work(matrix) for i, matrix in enumerate(matrices)}
+    part = sum(w for w in work.values() if w < np.inf) / (4 * workers)
+    chosen = [i for i, w in work.items() if w <= min(5e10, max(part, 5e8))]
+    return sorted(chosen, key=lambda i: -work[i])
+
+
+def _work(matrix: Any) -> float:
+    """Return about how many operations a matrix takes; infinity for what is no array in memory."""
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or is_mapped(matrix):
-        return False
-    return bool(matrix.size * min(matrix.shape) <= 5e8)
+        return np.inf
+    return float(matrix.size * min(matrix.shape))
 
 
 def _ranks(matrices: list[Any], ranks: Any) -> list[SupportsIndex | None]:
