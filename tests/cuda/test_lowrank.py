@@ -152,6 +152,22 @@ def test_bases_are_orthonormal_whatever_the_condition(cupy, condition, dtype):
     np.testing.assert_allclose(wide @ R, Y, rtol=0, atol=50 * eps(Y))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
+def test_the_basis_stays_orthonormal_over_many_sweeps(cupy, dtype):
+    """Each block loses by what the basis has lost before it, unless that is taken out in time."""
+    from eigenflow.lowrank.namespace.blocks import Sides
+    from eigenflow.lowrank.namespace.krylov import ImageKrylov, Target
+
+    A = truth.with_spectrum((500, 450), np.arange(1.0, 451) ** -0.2, seed=4, dtype=dtype)
+    target = Target(40, -1.0, 10, float(np.linalg.norm(A)) ** 2, eps(A))
+    basis = ImageKrylov(Sides(cupy.asarray(A), turned=False), target, Device(), 0, 8)
+    for _ in range(20):
+        basis._sweep()
+    V = basis.V.get()
+    assert V.shape == (450, 168)
+    assert np.abs(V.conj().T @ V - np.eye(168)).max() <= max(1e-14, 1e-2 * eps(A))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

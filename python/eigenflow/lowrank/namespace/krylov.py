@@ -14,6 +14,7 @@ from eigenflow.lowrank.namespace.bounds import PASSES, deflated_bound, outside_b
 # The missing energy of the leading values, relative to the error's square, at which to stop.
 _MISSING_ENERGY = 2e-5
 _TURNS = 6  # of the orthogonalisation of a block, at most
+_EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class Krylov:
         # V by rows, in double precision, with room for more.
         self._rows = library.xp.empty((0, a.shape[1]), self._gram.dtype)
         self._columns = 0
+        self._skew = 0.0  # about how far V is from orthonormal
         self._append(self._fresh(0))
 
     @property
@@ -183,11 +185,15 @@ class Krylov:
                 alone = turn > 0 or not begin
                 factor = self._apart(both[:begin], new, by_householder=alone) @ factor
                 continue
-            turned = np.concatenate((-inside @ step.inverse, step.inverse))
+            out = inside @ step.inverse
+            turned = np.concatenate((-out, step.inverse))
             new[:] = self._library.to_device(np.ascontiguousarray(turned.T)) @ both
             factor = step.R @ factor
+            # What rounding leaves, and what V itself lacks: without it that would grow by blocks.
             growth = float(np.diag(G).real @ (abs(step.inverse) ** 2).sum(axis=1))
-            if growth <= self._growth:
+            skew = _EPS * growth + self._skew * float(np.linalg.norm(out))
+            if growth <= 4 * self._width or skew <= 1e-3 * self._target.eps:
+                self._skew = max(self._skew, skew)
                 break
         self._columns = end
         return taken, factor
@@ -201,11 +207,6 @@ class Krylov:
         Q, R = self._library.xp.linalg.qr(new.T)
         new[:] = Q.T
         return self._library.to_host(R)
-
-    @property
-    def _growth(self) -> float:
-        """Of rounding, up to which a turn is the last: for single precision there is room."""
-        return max(4.0 * self._width, 1e-3 * self._target.eps / np.finfo(np.float64).eps)
 
     def _sweep(self) -> None:
         old = len(self._gram)
@@ -295,14 +296,16 @@ class Krylov:
 class ImageKrylov(Krylov):
     """That of a matrix in memory, with the images of the basis."""
 
-    def __init__(self, a: Sides, target: Target, library: Library, key: int) -> None:
+    def __init__(
+        self, a: Sides, target: Target, library: Library, key: int, width: int | None = None
+    ) -> None:
         self._sides = a
         self.images: list[Any] = []
         self._begun: tuple[Any, Any] | None = None
         self._next_look = self.looks = 0
         self.chosen: int | None = None  # the rank, where a bound on the spectral error decided
         self.certified: float | None = None  # that bound, squared
-        super().__init__(a, target, library, key)
+        super().__init__(a, target, library, key, width)
 
     def _advance(self, newest: Any) -> Any:
         image, product = self._begun or self._products(newest)
