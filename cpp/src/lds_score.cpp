@@ -298,7 +298,7 @@ private:
     const index k = f.k;
     for (total *each : {&A_, &C_, &Q_, &R_, &S_, &c_, &d_, &B_, &D_in_})
       each->finish();
-    out.log_likelihood = -0.5 * f.minus_twice;
+    out.log_likelihood = 0.0 - 0.5 * f.minus_twice; // never -0
     out.n_observed = f.n_observed;
     out.mean.assign(r_.row(0), r_.row(0) + n);
     row_matrix cov = minus_N_;

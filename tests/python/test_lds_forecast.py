@@ -168,3 +168,9 @@ def test_residuals_of_several_series_are_white():
 def test_bad_input_is_refused_by_name(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("y", [np.empty(0), np.full(5, np.nan), [1.0], [1.0, 2.0]])
+def test_no_residuals_no_diagnosis(y):
+    with pytest.raises(ValueError, match=r"^y: got [01] numbers in a column besides those that a"):
+        lds.diagnose(LEVEL, y)

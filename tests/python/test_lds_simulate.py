@@ -218,3 +218,16 @@ def test_progress_goes_up_to_the_end(n_series, cross, given, capsys, monkeypatch
     assert all(n >= 0 for n in told)
     plain = lds.simulate(system, 300, **options)
     assert path.states.tobytes() == plain.states.tobytes()
+
+
+@pytest.mark.parametrize("A", [1.1, [[1.1, -1.1], [0.0, 1.1]]])
+def test_a_path_that_leaves_the_range_is_refused(A):
+    n = len(np.atleast_2d(A))
+    system = lds.LinearSystem(A, np.ones((1, n)), np.eye(n), 1.0, cov0=np.eye(n))
+    with (
+        pytest.warns(RuntimeWarning, match=r"^simulate: the horizon"),
+        pytest.raises(
+            ValueError, match=r"^n_steps: got 20000, and a path .* at step 7\d\d\d, want"
+        ),
+    ):
+        lds.simulate(system, 20_000, rng=0)

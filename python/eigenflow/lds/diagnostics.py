@@ -164,7 +164,8 @@ def diagnose(
     Raises
     ------
     ValueError
-        If `lags` is not between 1 and the number of residuals; for a batch.
+        If there are fewer than two residuals, or `lags` is not between 1 and their number; for a
+        batch.
 
     Notes
     -----
@@ -186,6 +187,12 @@ def diagnose(
     plain = plain_values(y)
     e = standardized_residuals(system, plain, inputs=inputs, method=method, workers=workers)
     fewest = int(np.isfinite(e).sum(axis=0).min())
+    if fewest < 2:
+        msg = (
+            f"y: got {fewest} numbers in a column besides those that a diffuse start absorbs, want "
+            "at least 2"
+        )
+        raise ValueError(msg)
     used = max(1, min(10, fewest // 5)) if lags is None else as_count(lags, "lags", 1)
     if not 1 <= used < max(fewest, 2):
         most = max(fewest, 2) - 1

@@ -16,6 +16,7 @@ import scipy.linalg
 from eigenflow._arrays import Array
 from eigenflow.lds import extended
 from eigenflow.lds.extended import Extended, identity, quadratic, solve, symmetrized, zeros
+from eigenflow.lds.steady import unfit_modes
 from eigenflow.lds.structure import (
     UnstableStructure,
     observability_stages,
@@ -83,7 +84,7 @@ def innovations_form(system: PlainSystem) -> Innovations:
     ------
     ValueError
         If R is singular, or if no steady filter forgets its start: a mode with modulus at least 1
-        is not observed, or no noise excites it.
+        is not observed, or no noise excites it. The message names the modes.
     """
     _require_observed(system)
     A, C, Q, R, N = (
@@ -96,14 +97,19 @@ def innovations_form(system: PlainSystem) -> Innovations:
         raise ValueError(msg) from None
     decorrelated = A - N @ R_inv @ C
     P = _riccati(decorrelated, quadratic(C.T, R_inv), symmetrized(Q - quadratic(N, R_inv)))
+    if P is None:
+        raise _no_steady_filter(system)
     S = symmetrized(quadratic(C, P) + R)
     precision = symmetrized(solve(S, identity(len(S))))
     gain = (A @ P @ C.T + N) @ precision
     return Innovations(A, C, gain, S, precision, A - gain @ C, symmetrized(quadratic(gain, S)))
 
 
-def _riccati(A: Extended, g: Extended, h: Extended) -> Extended:
-    """Stabilising solution of the filter's Riccati equation; step k covers 2^k recursions."""
+def _riccati(A: Extended, g: Extended, h: Extended) -> Extended | None:
+    """Stabilising solution of the filter's Riccati equation; step k covers 2^k recursions.
+
+    None where there is none.
+    """
     a, done = A.T, False
     small = extended.ten_to(-(extended.current_digits() // 2 + 2))
     for _ in range(_MOST_DOUBLINGS):
@@ -118,7 +124,12 @@ def _riccati(A: Extended, g: Extended, h: Extended) -> Extended:
         done = done and extended.largest(a) <= small
         if extended.largest(h).adjusted() > 10**6 or extended.largest(a).adjusted() > 10**6:
             break
-    raise ValueError(_NO_STEADY_FILTER)
+    return None
+
+
+def _no_steady_filter(system: PlainSystem) -> ValueError:
+    modes = unfit_modes(system, excite_all=True)
+    return ValueError(f"{_NO_STEADY_FILTER}; {modes}" if modes else _NO_STEADY_FILTER)
 
 
 def _require_observed(system: PlainSystem) -> None:
@@ -128,7 +139,7 @@ def _require_observed(system: PlainSystem) -> None:
         zero = rank_tolerance(len(system.A))
         _, unseen = observability_stages(found.restriction, system.C @ found.basis, zero)
         if unseen:
-            raise ValueError(_NO_STEADY_FILTER)
+            raise _no_steady_filter(system)
 
 
 def summed(A: Extended, G: Extended, n_steps: int) -> tuple[Extended, Extended, Extended]:

@@ -92,6 +92,18 @@ def simulated_risk(
     count = as_count(n_series, "n_series", 2, most=MANY)
     warn_if_beyond_float64(matrices.A, horizon, "simulated_risk")
     generator = np.random.Generator(np.random.Philox(key=key_from(rng)))
+    with np.errstate(over="ignore", invalid="ignore"):  # the warning above says more
+        return _mean_of(system, matrices, learner, horizon, count, generator)
+
+
+def _mean_of(
+    system: Any,
+    matrices: PlainSystem,
+    learner: Any,
+    horizon: int,
+    count: int,
+    generator: np.random.Generator,
+) -> SimulatedRisk:
     if isinstance(learner, StateLearner):
         squares = _state_paths(system, matrices, learner, horizon, count, generator)
     else:

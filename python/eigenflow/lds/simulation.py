@@ -83,7 +83,7 @@ def simulate(
     Raises
     ------
     ValueError
-        If a count is negative, or a shape does not fit.
+        If a count is negative, a shape does not fit, or a path leaves the range of float64.
 
     Warns
     -----
@@ -131,10 +131,27 @@ def simulate(
             free = draw.draw(generator, count, parts[0])
             free = _given(system, observed, known, free, parts)
     lead = () if series is None else (series,)
+    _require_in_range(free, length)
     states, y = (
         a.reshape(*lead, *batch, length, a.shape[-1]) for a in (free.states, free.observations)
     )
     return Simulation(states, y)
+
+
+def _require_in_range(free: Simulation, length: int) -> None:
+    """What has left the range of float64 does not come back."""
+    ends = (a[:, :, -1:] for a in (free.states, free.observations))
+    if all(np.isfinite(end).all() for end in ends):
+        return
+    wide = np.ones(length, bool)
+    for a in (free.states, free.observations):
+        for path in a.reshape(-1, length, a.shape[-1]):
+            wide &= np.isfinite(path).all(axis=-1)
+    msg = (
+        f"n_steps: got {length}, and a path of this unstable system leaves the range of float64 at "
+        f"step {int(np.argmin(wide))}, want fewer steps"
+    )
+    raise ValueError(msg)
 
 
 def _observed(system: LinearSystem, given: Any, length: int) -> Array:

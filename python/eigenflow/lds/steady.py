@@ -1,6 +1,7 @@
 """Steady state of the filter."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,12 +79,15 @@ def steady_state(system: LinearSystem) -> SteadyState:
     try:
         return SteadyState(*_kernels.steady_state(arrays))
     except ConvergenceError as error:
-        modes = _why_not(system)
+        modes = unfit_modes(system)
         raise (ConvergenceError(f"{error}; {modes}") if modes else error) from None
 
 
-def _why_not(system: LinearSystem) -> str:
-    """Which modes keep the filter from forgetting, by the test of Popov, Belevitch and Hautus."""
+def unfit_modes(system: Any, *, excite_all: bool = False) -> str:
+    """Which modes keep the filter from forgetting, by the test of Popov, Belevitch and Hautus.
+
+    `excite_all` asks for noise on the modes outside the unit circle too.
+    """
     A, C, Q = system.A, system.C, system.Q
     if system.cross_cov is not None:
         J = system.cross_cov @ np.linalg.pinv(system.R, hermitian=True)
@@ -98,10 +102,15 @@ def _why_not(system: LinearSystem) -> str:
         shifted = (A - value * np.eye(n)) / max(1.0, float(np.linalg.norm(A)))
         if np.linalg.svd(np.vstack([shifted, C]), compute_uv=False)[-1] < 1e-7:
             found.append(f"{_text(value)} is not observed")
-        elif abs(value) < 1 + 1e-6 and (
+            continue
+        on_circle = abs(value) < 1 + 1e-6
+        if (on_circle or excite_all) and (
             np.linalg.svd(np.hstack([shifted, Q]), compute_uv=False)[n - 1] < 1e-7
         ):
-            found.append(f"{_text(value)} lies on the unit circle and no state noise reaches it")
+            where = "on" if on_circle else "outside"
+            found.append(
+                f"{_text(value)} lies {where} the unit circle and no state noise reaches it"
+            )
     return "; ".join(dict.fromkeys(found))
 
 
