@@ -7,10 +7,12 @@
 #include "lds_lanes.hpp"
 
 #include "lds_recursion.hpp"
+#include "lds_states.hpp"
 
 #include <eigenflow/parallel.hpp>
 
 #include <cmath>
+#include <cstdint>
 #include <numbers>
 
 namespace eigenflow::lds {
@@ -26,13 +28,15 @@ struct job {
   const filter_outputs &out;
   double constant; // -2 times what a step adds to the log-likelihood, without the squares
   recursion move;
-  index memory; // steps that the filter remembers
+  std::optional<state_rows> states; // where nothing but filtered means is wanted
+  index memory;                     // steps that the filter remembers
 
   job(const steady_series &run, const filter_outputs &outputs, index n_steps)
       : series(run), out(outputs),
         constant(static_cast<double>(run.p()) * std::log(2 * std::numbers::pi) +
                  run.steady.log_det),
         move(run, no_rows(outputs) && n_steps >= worth_preparing),
+        states(state_rows::plan(run, outputs)),
         memory(std::max(tiles::warm_up(run.n(), run.steady, chunk_length), shortest_memory)) {}
 
   // Those that get enough to do: a core makes some 25 fused multiply-adds a nanosecond, and moves a
@@ -98,11 +102,19 @@ double filter_group(const job &j, const group &g, double *state) {
     pass_modes(j, g, 0, g.length, state, sums);
     return sum_of(sums);
   }
+  input_tile in(j.series);
+  if (j.states) {
+    for (index done = 0; done < g.length; done += tile_steps) {
+      const index now = std::min(tile_steps, g.length - done);
+      in.gather(j.series, g, done, now);
+      j.states->run(in, g, done, now, state, sums);
+    }
+    return sum_of(sums);
+  }
   const index n = j.series.n(), p = j.series.p();
   const auto room = [](bool wanted, index width) {
     return buffer(count(wanted ? tile_steps * width * lanes : 0));
   };
-  input_tile in(j.series);
   buffer predicted = room(j.out.predicted_mean.rows > 0, n),
          filtered = room(j.out.filtered_mean.rows > 0, n),
          innovations = room(j.out.innovations.rows > 0, p),
@@ -224,6 +236,17 @@ buffer exact_starts(const job &j, const std::vector<group> &groups, buffer &mean
   return states;
 }
 
+// Rows before one that starts at a cache line, where results go around the cache.
+index steps_to_line(const matrix_view<double> &out, index t) {
+  constexpr std::uintptr_t line = 64;
+  if (out.rows == 0 || !goes_around(out))
+    return 0;
+  for (index s = 0; s < 8; ++s)
+    if (t + s < out.rows && reinterpret_cast<std::uintptr_t>(&out(t + s, 0)) % line == 0)
+      return s;
+  return 0;
+}
+
 double run_stretch(const job &j, index begin, index end, buffer &mean, double &mismatch) {
   const index n = j.series.n();
   const std::vector<group> groups = cut(begin, end, chunk_length);
@@ -267,6 +290,11 @@ double run_steady(const steady_series &series, index begin, index end, const fil
   if (!series.fits_lanes())
     return filter_serial(j, begin, end, mean);
   double total = 0;
+  if (const index aligned = std::min(end, begin + steps_to_line(out.filtered_mean, begin));
+      aligned > begin) {
+    total = filter_serial(j, begin, aligned, mean);
+    begin = aligned;
+  }
   interrupt_poll poll; // one for all stretches, each of which is too short to look
   for (index t = begin; t < end; t += stretch) {
     poll();

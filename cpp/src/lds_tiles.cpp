@@ -62,7 +62,8 @@ void chain(const steady_series &series, const std::vector<group> &groups, buffer
 std::vector<group> cut(index begin, index end, index longest) {
   std::vector<group> groups;
   while (end - begin >= lanes * shortest_chunk) {
-    const index length = std::min(longest, (end - begin) / lanes);
+    // An even number of steps: whole cache lines, for results of four numbers or more.
+    const index length = std::min(longest, (end - begin) / lanes / 2 * 2);
     groups.push_back({begin, length});
     begin += lanes * length;
   }
@@ -113,6 +114,11 @@ void input_tile::gather_offsets(const steady_series &series, const group &g, ind
     }
 }
 
+bool goes_around(const matrix_view<double> &out) {
+  constexpr index large = index{1} << 23; // numbers: 64 MB, beyond most caches
+  return out.rows * out.cols >= large;
+}
+
 void scatter(const double *tile, const group &g, index offset, index steps,
              matrix_view<double> out) {
   const index width = out.cols;
@@ -120,8 +126,7 @@ void scatter(const double *tile, const group &g, index offset, index steps,
   for (index lane = 0; lane < lanes; ++lane)
     to[lane] = &out(g.start_of(lane) + offset, 0);
   if (packed_rows(out.row_stride, out.col_stride, width)) {
-    constexpr index large = index{1} << 23; // numbers: 64 MB, beyond most caches
-    isa::lds().deinterleave(tile, steps * width, to, out.rows * width >= large);
+    isa::lds().deinterleave(tile, steps * width, to, goes_around(out));
     return;
   }
   for (index lane = 0; lane < lanes; ++lane)

@@ -53,7 +53,10 @@ private:
   buffer y_, drive_;
 };
 
-// Rows of a tile, [step][column][lane], to the rows of `out`. Large outputs go around the cache.
+// Large outputs go around the cache.
+bool goes_around(const matrix_view<double> &out);
+
+// Rows of a tile, [step][column][lane], to the rows of `out`.
 void scatter(const double *tile, const group &g, index offset, index steps,
              matrix_view<double> out);
 

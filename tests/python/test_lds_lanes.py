@@ -184,3 +184,20 @@ def test_a_variance_out_of_range_is_named():
     )
     with pytest.raises(ValueError, match="leaves the range of double at step"):
         lds.filter(system, np.zeros((400, 1)))
+
+
+@pytest.mark.parametrize("n_steps", [1500, 20_001, 2_200_000])  # the last goes around the cache
+def test_states_alone_agree_with_states_beside_others(n_steps):
+    rng = np.random.default_rng(0)
+    A = np.diag([0.9, 0.5, 0.1, -0.3]) + 0.1 * np.triu(rng.standard_normal((4, 4)), 1)
+    offsets = {"state_offset": rng.standard_normal(4), "obs_offset": [3.0]}
+    system = LinearSystem(A, rng.standard_normal((1, 4)), np.eye(4), 1.0, **offsets)
+    y = rng.standard_normal(n_steps) + 3
+    alone = lds.filter(system, y)
+    beside = lds.filter(system, y, store=("filtered_mean", "innovations"))
+    np.testing.assert_allclose(alone.filtered_mean, beside.filtered_mean, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(alone.log_likelihood, beside.log_likelihood, rtol=1e-13)
+    np.testing.assert_allclose(alone.final_state.mean, beside.final_state.mean, rtol=1e-12)
+    odd = np.empty(4 * n_steps + 1)[1:].reshape(n_steps, 4)
+    one = lds.filter(system, y, out={"filtered_mean": odd}, workers=1)
+    np.testing.assert_allclose(one.filtered_mean, alone.filtered_mean, rtol=1e-12, atol=1e-12)

@@ -62,6 +62,25 @@ int64_t deinterleave_blocks(const double *tile, int64_t count, double *const *to
     _mm_sfence();
   return i;
 }
+
+// Rows of four numbers, one a lane, from a vector for each number.
+struct lane_rows {
+  __m512d at[4]; // of lanes 0 and 2, 4 and 6, 1 and 3, 5 and 7
+  explicit lane_rows(const __m512d (&r)[4]) {
+    const __m512i low = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
+    const __m512i high = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+    for (int odd = 0; odd < 2; ++odd) {
+      const __m512d a = odd ? _mm512_unpackhi_pd(r[0], r[1]) : _mm512_unpacklo_pd(r[0], r[1]);
+      const __m512d b = odd ? _mm512_unpackhi_pd(r[2], r[3]) : _mm512_unpacklo_pd(r[2], r[3]);
+      at[2 * odd] = _mm512_permutex2var_pd(a, low, b);
+      at[2 * odd + 1] = _mm512_permutex2var_pd(a, high, b);
+    }
+  }
+  __m256d of(int lane) const {
+    const __m512d both = at[lane % 2 * 2 + lane / 4];
+    return lane / 2 % 2 == 0 ? _mm512_castpd512_pd256(both) : _mm512_extractf64x4_pd(both, 1);
+  }
+};
 #elif defined(__AVX2__)
 EF_HD void transpose(const __m256d (&r)[4], __m256d (&out)[4]) {
   const __m256d a = _mm256_unpacklo_pd(r[0], r[1]), b = _mm256_unpackhi_pd(r[0], r[1]);
@@ -106,6 +125,12 @@ int64_t deinterleave_blocks(const double *tile, int64_t count, double *const *to
     _mm_sfence();
   return i;
 }
+
+struct lane_rows {
+  __m256d at[4];
+  explicit lane_rows(const __m256d (&r)[4]) { transpose(r, at); }
+  __m256d of(int lane) const { return at[lane]; }
+};
 #else
 int64_t interleave_blocks(const double *const *, int64_t, double *) { return 0; }
 int64_t deinterleave_blocks(const double *, int64_t, double *const *, bool) { return 0; }
