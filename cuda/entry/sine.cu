@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <eigenflow/cuda/sine.cuh>
+#include <eigenflow/cuda/sine_rows.cuh>
 
 extern "C" __global__ void scale_factor_f32(const float *u, long long n, double scale,
                                             double scale_low, float *high, float *low) {
@@ -27,22 +28,22 @@ extern "C" __global__ void sine_entries_f64(const double *left, const double *le
                                         rows, cols, out);
 }
 
-extern "C" __global__ void times_cosine_f32(const float *left, const float *left_low,
-                                            const float *right, const float *right_low,
-                                            long long depth, float inverse_gain, const float *G,
-                                            long long g_row, long long g_col, long long rows,
-                                            long long cols, float *out) {
-  eigenflow::cuda::times_cosine<float>({left, left_low, right, right_low, depth, inverse_gain},
-                                       {G, g_row, g_col}, rows, cols, out);
+extern "C" __global__ void copy_factor_f32(const float *in, long long in_row, long long in_col,
+                                           long long rows, long long cols, int in_half_turns,
+                                           const float *omega_low, const double *omega_high,
+                                           double omega, float *out, long long out_row,
+                                           long long out_col) {
+  eigenflow::cuda::copy_factor<float>({in, in_row, in_col}, rows, cols, in_half_turns != 0,
+                                      {omega_low, omega_high, omega}, {out, out_row, out_col});
 }
 
-extern "C" __global__ void times_cosine_f64(const double *left, const double *left_low,
-                                            const double *right, const double *right_low,
-                                            long long depth, double inverse_gain, const double *G,
-                                            long long g_row, long long g_col, long long rows,
-                                            long long cols, double *out) {
-  eigenflow::cuda::times_cosine<double>({left, left_low, right, right_low, depth, inverse_gain},
-                                        {G, g_row, g_col}, rows, cols, out);
+extern "C" __global__ void copy_factor_f64(const double *in, long long in_row, long long in_col,
+                                           long long rows, long long cols, int in_half_turns,
+                                           const float *omega_low, const double *omega_high,
+                                           double omega, double *out, long long out_row,
+                                           long long out_col) {
+  eigenflow::cuda::copy_factor<double>({in, in_row, in_col}, rows, cols, in_half_turns != 0,
+                                       {omega_low, omega_high, omega}, {out, out_row, out_col});
 }
 
 extern "C" __global__ void __launch_bounds__(256)

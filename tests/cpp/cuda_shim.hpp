@@ -67,9 +67,16 @@ public:
 
   void wait() { swapcontext(&threads_[current_], &scheduler_); }
 
-  // What each thread shows the others of its block between two barriers.
-  double *shown() { return shown_.data(); }
   unsigned current() const { return current_; }
+
+  // What thread `source` shows at this barrier. Two barriers alternate in their memory, so that one
+  // wait each is enough.
+  double exchange(double value, unsigned source) {
+    const unsigned offset = (turns_[current_]++ % 2) * static_cast<unsigned>(turns_.size());
+    shown_[offset + current_] = value;
+    wait();
+    return shown_[offset + source];
+  }
 
 private:
   static constexpr std::size_t stack_size = 128 << 10;
@@ -79,13 +86,14 @@ private:
       return;
     threads_.resize(size);
     ended_.resize(size);
-    shown_.resize(size);
+    shown_.resize(std::size_t{2} * size);
+    turns_.resize(size);
     while (stacks_.size() < size)
       stacks_.emplace_back(new char[stack_size]);
   }
 
   void prepare(unsigned i) {
-    ended_[i] = 0;
+    ended_[i] = turns_[i] = 0;
     getcontext(&threads_[i]);
     threads_[i].uc_stack.ss_sp = stacks_[i].get();
     threads_[i].uc_stack.ss_size = stack_size;
@@ -100,6 +108,7 @@ private:
   std::vector<std::unique_ptr<char[]>> stacks_;
   std::vector<unsigned> ended_;
   std::vector<double> shown_;
+  std::vector<unsigned> turns_;
   unsigned current_ = 0;
   void (*call_)(const void *) = nullptr;
   const void *callable_ = nullptr;
@@ -124,12 +133,8 @@ template <class Call> void launch_blocks(dim3 grid, dim3 threads, const Call &ca
 
 // All threads of the block take part, not only those of a warp.
 template <class T> T from_lane(T value, unsigned lane) {
-  block.shown()[block.current()] = static_cast<double>(value);
-  block.wait();
-  const unsigned source = (block.current() / 32 * 32) + lane % 32;
-  const T found = static_cast<T>(block.shown()[source]);
-  block.wait();
-  return found;
+  const unsigned source = block.current() / 32 * 32 + lane % 32;
+  return static_cast<T>(block.exchange(static_cast<double>(value), source));
 }
 #endif
 

@@ -4,6 +4,10 @@
 #include "cuda_shim.hpp"
 
 #include "../../cuda/entry/sine.cu"
+#include "../../cuda/entry/sine_rows.cu"
+#undef EF_COLUMNS
+#include "../../cuda/entry/sine_tiles.cu"
+#include "../../cuda/entry/sine_weights.cu"
 
 #include <eigenflow/sine.hpp>
 
@@ -30,6 +34,13 @@ struct device_problem {
     const double inverse_pi = 0.31830988618379069, rest = -1.9678676675182486e-17;
     cuda_shim::launch(2, 8, scale_factor_f32, static_cast<const float *>(u.data()), m * k,
                       omega * inverse_pi, omega * rest, high.data(), low.data());
+  }
+
+  std::vector<float> turned() const {
+    std::vector<float> out(n * k);
+    for (long long i = 0; i < n * k; ++i)
+      out[static_cast<std::size_t>(i % k * n + i / k)] = v[static_cast<std::size_t>(i)];
+    return out;
   }
 };
 
@@ -78,15 +89,27 @@ template <class Call> void launch(long long rows, long long cols, const Call &ca
 
 TEST(the_device_multiplies_as_the_host_does) {
   const device_problem p;
-  std::vector<float> host(m * n_cols), device(m * n_cols);
+  std::vector<float> host(m * n_cols), any(m * n_cols), few(m * 8), tiled(m * n_cols);
   sine::apply<float>(row_major(p.u.data(), m, k), row_major(p.v.data(), n, k),
                      row_major(p.x.data(), n, n_cols), row_major(host.data(), m, n_cols),
                      {omega, gain, false, 1});
   launch(m, n_cols, [&] {
     sine_product_f32(p.high.data(), none, p.v.data(), none, k, inverse_gain, p.x.data(), n_cols, 1,
-                     m, n, n_cols, device.data(), n_cols, 1);
+                     m, n, n_cols, any.data(), n_cols, 1);
   });
-  CHECK(worst(host, device) < 1e-4);
+  CHECK(worst(host, any) < 1e-4);
+  const auto v = p.turned();
+  cuda_shim::launch_blocks({(m + 3) / 4, 1}, {256, 1}, [&] {
+    few_columns_f32(p.high.data(), v.data(), k, m, n, p.x.data(), n_cols, 1, 8, nullptr, nullptr,
+                    gain, few.data(), 8, 1);
+  });
+  for (std::size_t i = 0; i < few.size(); ++i)
+    CHECK(std::abs(few[i] - host[i / 8 * n_cols + i % 8]) < 1e-4f);
+  cuda_shim::launch_blocks({1, 1}, {128, 1}, [&] {
+    tiled_product_f32(p.high.data(), v.data(), k, m, n, p.x.data(), n_cols, 1, n_cols, 1, nullptr,
+                      nullptr, gain, tiled.data(), n_cols, 1, 0);
+  });
+  CHECK(worst(host, tiled) < 1e-4);
 }
 
 TEST(the_device_has_the_gradients_of_the_host) {

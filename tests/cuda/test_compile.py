@@ -22,6 +22,17 @@ def test_kernels_compile(entry, architecture):
         assert name.encode() in cubin
 
 
+@pytest.mark.parametrize(
+    ("entry", "depth", "columns"),
+    [("sine_rows", 4, 1), ("sine_rows", 32, 4), ("sine_tiles", 32, 16), ("sine_weights", 32, 1)],
+)
+def test_kernels_compile_for_other_sizes(entry, depth, columns):
+    defines = (f"-DEF_DEPTH={depth}", f"-DEF_COLUMNS={columns}")
+    options = (*sources.compile_options(), *defines)
+    text = sources.entry_path(entry).read_text()
+    assert compile_cubin(text, f"{entry}.cu", "sm_90", options)[:4] == b"\x7fELF"
+
+
 def test_a_kernel_that_does_not_compile_is_an_error():
     with pytest.raises(RuntimeError, match="undefined_name"):
         compile_cubin("__global__ void k() { undefined_name(); }", "bad.cu", "sm_90", ())

@@ -11,7 +11,7 @@ pytest.importorskip("safetensors", reason="comes with PyTorch in the extra `torc
 import torch
 
 import eigenflow as ef
-from eigenflow._gpu import sine as launches
+from eigenflow._gpu import sine_launch
 from eigenflow.nn import sine_cuda, sine_fused, sine_ops, sine_tiles
 from reference import sine_torch as reference
 from support import cupy_on_host
@@ -20,6 +20,7 @@ DEVICE_ONLY = pytest.mark.parametrize(
     "cupy", [pytest.param("device", marks=pytest.mark.gpu)], indirect=True
 )
 KINDS = (torch.float32, torch.float64, torch.bfloat16)
+LAUNCHES = """weights cosines few_columns few_slopes tiled_product any_entries any_product"""
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 2e-2}
 
 
@@ -31,8 +32,8 @@ class Place:
 
     def __init__(self, device, monkeypatch):
         self.device, self._monkeypatch, self.n_launches = device, monkeypatch, 0
-        for name in ("launch_entries", "launch_times_cosine", "launch_product"):
-            monkeypatch.setattr(launches, name, self._counted(getattr(launches, name)))
+        for name in LAUNCHES.split():
+            monkeypatch.setattr(sine_launch, name, self._counted(getattr(sine_launch, name)))
 
     def _counted(self, launch):
         def counted(*arguments):
@@ -128,6 +129,13 @@ def test_linear_of_small_shapes(place, shape, rows):
     context = place.active() if rows else nullcontext()
     with context:
         assert_same(results(sine_ops.sine_linear, place.moved(inputs)), true, 1e-12)
+
+
+# A kernel is compiled for each pair of bounds; sums of 260 are in parts.
+@pytest.mark.parametrize(("k", "rows"), [(5, 2), (16, 20), (32, 64), (9, 7), (40, 20)])
+def test_depths_and_widths(place, k, rows):
+    inputs = [rows_of(rows, 260), *drawn(12, 260, k, base=False)]
+    check(place, sine_ops.sine_linear, inputs, 1e-11)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 1), (3, 0, 1), (0, 0, 0)])

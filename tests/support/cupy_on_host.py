@@ -29,6 +29,7 @@ _TYPES = {
     "int": (np.int32, ctypes.c_int),
     "long long": (np.int64, ctypes.c_longlong),
     "unsigned long long": (np.uint64, ctypes.c_ulonglong),
+    "void": (None, None),
 }
 _PYTHON_TYPES = {int: np.int64, float: np.float64, bool: np.bool_}
 

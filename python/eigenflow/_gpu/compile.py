@@ -13,26 +13,30 @@ _THREADS = 256
 _MAX_BLOCKS = 65_535
 
 
-def kernel(entry: str, name: str) -> Any:
-    """Return kernel `name` of `cuda/entry/<entry>.cu`; call it as (grid, block, arguments)."""
+def kernel(entry: str, name: str, **defines: int) -> Any:
+    """Return kernel `name` of `cuda/entry/<entry>.cu`; call it as (grid, block, arguments).
+
+    ``EF_DEPTH=8`` among `defines` compiles the file for that number.
+    """
     import cupy
 
-    return _kernel(entry, name, cupy.cuda.Device().compute_capability)
+    options = tuple(f"-D{define}={value}" for define, value in sorted(defines.items()))
+    return _kernel(entry, name, options, cupy.cuda.Device().compute_capability)
 
 
 @cache
-def _kernel(entry: str, name: str, capability: str) -> Any:
-    return _module(entry, capability).get_function(name)
+def _kernel(entry: str, name: str, defines: tuple[str, ...], capability: str) -> Any:
+    return _module(entry, defines, capability).get_function(name)
 
 
 @cache
-def _module(entry: str, capability: str) -> Any:
+def _module(entry: str, defines: tuple[str, ...], capability: str) -> Any:
     import cupy
 
-    return cupy.RawModule(path=str(_compiled(entry, capability)))
+    return cupy.RawModule(path=str(_compiled(entry, defines, capability)))
 
 
-def _compiled(entry: str, capability: str) -> Path:
+def _compiled(entry: str, defines: tuple[str, ...], capability: str) -> Path:
     """Machine code of an entry for the current device, compiled unless the cache has it.
 
     ``RawModule(code=...)`` would add ``-ftz=true`` after our own options: single precision below
@@ -40,7 +44,8 @@ def _compiled(entry: str, capability: str) -> Path:
     """
     import cupy
 
-    code, options = entry_path(entry).read_text(encoding="utf-8"), compile_options()
+    code = entry_path(entry).read_text(encoding="utf-8")
+    options = (*compile_options(), *defines)
     versions = (cupy.__version__, cupy.cuda.nvrtc.getVersion(), capability)
     key = hashlib.sha256(repr((code, options, versions)).encode()).hexdigest()[:32]
     path = _cache_folder() / f"eigenflow-{entry}-{key}.cubin"

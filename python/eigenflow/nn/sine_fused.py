@@ -9,7 +9,7 @@ import torch
 
 from eigenflow._core import sine as _core
 from eigenflow.nn import sine_cuda
-from eigenflow.nn.sine_tiles import half_turns, phase_dtype
+from eigenflow.nn.sine_tiles import phase_dtype
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,9 +31,7 @@ def apply(U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, x: Tensor) -> Tenso
     left, right, wide = (a.detach().to(dtype) for a in (U, V, x))
     y = wide.new_empty(len(x), len(U))
     if sine_cuda.kernels_for(x) == "cuda":
-        left, right = half_turns(left, omega).contiguous(), right.contiguous()
-        sine_cuda.product(left, right, wide.T, y.T)
-        y.div_(gain.to(dtype))
+        sine_cuda.Matrix.of(left, right, omega).product(wide.T, y.T, gain.to(dtype))
     else:
         settings = (float(omega), float(gain), False, False, torch.get_num_threads())
         _core.apply(left.numpy(), right.numpy(), wide.numpy().T, y.numpy().T, *settings)
@@ -100,18 +98,19 @@ def _gradients_on_device(
     ``domega = <U, Q V> / gain``; and with ``X = dy sin(omega U V^T)``: ``dx = X / gain``,
     ``dgain = -<x, X> / gain^2``.
     """
-    left = half_turns(U, omega)
     dU, dV, dx = torch.empty_like(U), torch.empty_like(V), torch.empty_like(x)
     domega = dgain = x.new_empty(())
     if wanted[0] or wanted[2]:
-        sine_cuda.product(left, V, V, dU, (dy.T, x.T))
+        sine_cuda.Matrix.of(U, V, omega).slopes(dy.T, x.T, dU)
         domega = (U * dU).sum(dtype=torch.float64) / gain
         dU.mul_(omega / gain)
+    turned = sine_cuda.Matrix.turned(U, V, omega)
     if wanted[1]:
-        # omega U is pi times the half-turns.
-        sine_cuda.product(V, left, left, dV, (x.T, dy.T)).mul_(math.pi / gain)
+        # omega U is pi times the half-turns, with which the kernel multiplies.
+        turned.slopes(x.T, dy.T, dV)
+        dV.mul_(math.pi / gain)
     if wanted[3] or wanted[4]:
-        sine_cuda.product(V, left, dy.T, dx.T)
+        turned.product(dy.T, dx.T)
         dgain = -(x * dx).sum(dtype=torch.float64) / gain**2
         dx.div_(gain)
     return [dU, dV, domega, dgain, dx]

@@ -18,12 +18,6 @@ from eigenflow.nn.sine_tiles import Tiles
 N_FACTORS = 5  # gradients that every backward operation returns first, in this order
 
 
-def _scaled_sine(tiles: Tiles, rows: slice, gain: Tensor, base: Tensor | None) -> Tensor:
-    """Rows of ``base + S``, in the dtype of the phases."""
-    weight = tiles.sine(rows).div_(gain.to(tiles.dtype))
-    return weight if base is None else weight.add_(base[rows])
-
-
 class _FactorGradients:
     """Sums dU, dV, domega and dgain over blocks of rows of G = dL/dW.
 
@@ -42,14 +36,14 @@ class _FactorGradients:
     def any(self) -> bool:
         return any(self.wanted.values())
 
-    def add(self, rows: slice, G: Tensor, sine: Tensor | None = None) -> None:
-        """Take in rows of G; `sine`, if known, spares making ``sin(omega U V^T)`` again."""
+    def add(self, rows: slice, G: Tensor) -> None:
+        """Take in rows of G."""
         if self.dbase is not None:
             self.dbase[rows] = G.to(self.dbase.dtype)
         G = G.to(self.tiles.dtype)
         if self.wanted["gain"]:
-            made = self.tiles.sine(rows) if sine is None else sine
-            self.dgain -= torch.dot(made.reshape(-1), G.reshape(-1)) / self.gain**2
+            sine = self.tiles.sine(rows)
+            self.dgain -= torch.dot(sine.reshape(-1), G.reshape(-1)) / self.gain**2
         if self.wanted["U"] or self.wanted["V"] or self.wanted["omega"]:
             P = self.tiles.times_cosine(rows, G)
             # BLAS is several times faster with the long side last.
@@ -87,7 +81,7 @@ def linear(
         tiles = Tiles(U, V, omega)
         y = flat.new_empty(len(flat), U.shape[0])
         for rows in tiles.blocks():
-            torch.mm(flat, _scaled_sine(tiles, rows, gain, base).to(x.dtype).T, out=y[:, rows])
+            torch.mm(flat, tiles.weights(rows, gain, base, x.dtype).T, out=y[:, rows])
     return y.reshape(*x.shape[:-1], U.shape[0])
 
 
@@ -113,14 +107,11 @@ def linear_backward(
     low = x.dtype not in (torch.float32, torch.float64)  # sums over blocks need more digits
     dx = torch.zeros_like(flat, dtype=tiles.dtype if low else x.dtype) if wanted[-1] else None
     for rows in tiles.blocks():
-        sine = tiles.sine(rows) if dx is not None or factors.wanted["gain"] else None
         if dx is not None:
-            weight = sine / gain.to(tiles.dtype)
-            weight = weight if base is None else weight.add_(base[rows])
-            block, weight = dy[:, rows], weight.to(x.dtype)
+            block, weight = dy[:, rows], tiles.weights(rows, gain, base, x.dtype)
             dx = dx.add_(block @ weight) if low else dx.addmm_(block, weight)
         if factors.any:
-            factors.add(rows, dy[:, rows].T @ flat, sine)
+            factors.add(rows, dy[:, rows].T @ flat)
     dx = x.new_empty(0) if dx is None else dx.to(x.dtype).reshape(x.shape)
     return [*factors.finished((U, V, omega, gain)), dx]
 
@@ -169,7 +160,7 @@ def matrix(U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, base: Tensor | Non
     tiles = Tiles(U, V, omega)
     out = torch.empty(tiles.shape, dtype=(U if base is None else base).dtype, device=U.device)
     for rows in tiles.blocks():
-        out[rows] = _scaled_sine(tiles, rows, gain, base)
+        out[rows] = tiles.weights(rows, gain, base, out.dtype)
     return out
 
 
@@ -195,7 +186,8 @@ def row_norms(U: Tensor, V: Tensor, omega: Tensor, gain: Tensor, base: Tensor | 
     tiles = Tiles(U, V, omega)
     norms = tiles.U.new_empty(tiles.shape[0])
     for rows in tiles.blocks():
-        norms[rows] = torch.linalg.vector_norm(_scaled_sine(tiles, rows, gain, base), dim=1)
+        weight = tiles.weights(rows, gain, base, tiles.dtype)
+        norms[rows] = torch.linalg.vector_norm(weight, dim=1)
     return norms
 
 

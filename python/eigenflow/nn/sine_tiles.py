@@ -40,9 +40,10 @@ class Tiles:
         self._kernels = sine_cuda.kernels_for(U)
         if self._kernels == "cpu":
             self._omega = float(omega)
+        elif self._kernels == "cuda":
+            self._matrix = sine_cuda.Matrix.of(self.U, self.V, omega)
         else:
-            self._half_turns = half_turns(self.U, omega).contiguous()
-            self.V = self.V.contiguous()
+            self._half_turns = half_turns(self.U, omega)
 
     def blocks(self) -> Iterator[slice]:
         """Rows of one block after the other."""
@@ -57,13 +58,22 @@ class Tiles:
         if self._kernels == "cpu":
             return self._entries(self.U[rows], self.V)
         if self._kernels == "cuda":
-            return sine_cuda.entries(self._half_turns[rows], self.V)
+            return self._matrix[rows].sine()
         return self._reduced(rows).mul_(math.pi).sin_()
+
+    def weights(self, rows: slice, gain: Tensor, base: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """``base + sin(omega U V^T) / gain`` in these rows, rounded once to the dtype."""
+        gain = gain.to(self.dtype)
+        base = None if base is None else base[rows]
+        if self._kernels == "cuda" and self._matrix.makes_weights(base, dtype):
+            return self._matrix[rows].weights(gain, base, dtype)
+        weight = self.sine(rows).div_(gain)
+        return (weight if base is None else weight.add_(base)).to(dtype)
 
     def times_cosine(self, rows: slice, G: Tensor) -> Tensor:
         """``cos(omega U V^T) o G`` in these rows."""
         if self._kernels == "cuda":
-            return sine_cuda.times_cosine(self._half_turns[rows], self.V, G)
+            return self._matrix[rows].times_cosine(G)
         return self._cosine(rows).mul_(G)
 
     def _cosine(self, rows: slice) -> Tensor:

@@ -4,6 +4,15 @@
 
 #include <eigenflow/hd/config.hpp>
 
+// Before a loop whose copies are to have constants for indices.
+#ifdef __CUDACC__
+#define EF_UNROLL _Pragma("unroll")
+#define EF_UNROLL_BY_4 _Pragma("unroll 4")
+#else
+#define EF_UNROLL
+#define EF_UNROLL_BY_4
+#endif
+
 namespace eigenflow::cuda {
 
 __device__ inline hd::int64 first_index() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The sine operator on the device: entries, and products that never store them. Each entry is the
-// chain of operations of the host's, and each sum runs in the host's blocks and order.
+// The sine operator on the device for any depth and for exact phases: entries, and products that
+// never store them. Each entry is the chain of operations of the host's, and each sum runs in the
+// host's blocks and order. Kernels for small depths, which are several times faster, are in
+// sine_rows.cuh and sine_tiles.cuh.
 #pragma once
 
 #include <eigenflow/cuda/grid.cuh>
@@ -74,14 +76,6 @@ __device__ inline void sine_entries(const sine_factors<Real> &f, hd::int64 rows,
                                     Real *out) {
   for (hd::int64 i = first_index(); i < rows * cols; i += grid_stride())
     out[i] = f(i / cols, i % cols);
-}
-
-// The matrix G times the cosines of the phases, entry by entry.
-template <class Real>
-__device__ inline void times_cosine(const sine_factors<Real> &f, strided<const Real> G,
-                                    hd::int64 rows, hd::int64 cols, Real *out) {
-  for (hd::int64 i = first_index(); i < rows * cols; i += grid_stride())
-    out[i] = hd::cospi(sine_phase(f, i / cols, i % cols)) * G(i / cols, i % cols);
 }
 
 // A block of threads owns `rows` rows and `cols` right-hand sides of the result. It fills a tile of
