@@ -191,7 +191,7 @@ class Matrix:
             sums = Y.new_empty(parts, Y.numel())
             strides = (*to[1:], np.int64(Y.numel()))
             launch.tiled_product(*given, parts, _number(gain), (sums.data_ptr(), *strides))
-            Y.copy_(sums.sum(0).as_strided(Y.shape, Y.stride()))
+            torch.sum(sums, 0, out=Y.as_strided((Y.numel(),), (1,)))
 
     def slopes(self, a: Tensor, b: Tensor, Y: Tensor) -> None:
         """Fill Y (m, k) with ``(cos(phases) o a b^T) right^T``; a and b have few columns."""

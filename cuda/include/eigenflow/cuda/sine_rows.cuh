@@ -28,7 +28,7 @@ struct number {
   }
 };
 
-// out = in, times omega / pi if that is asked for: rounded once, but for one float in some 2^20.
+// out = in, times omega / pi if that is asked for: rounded once, but for rare ties.
 template <class Real>
 __device__ inline void copy_factor(strided<const Real> in, hd::int64 rows, hd::int64 cols,
                                    bool in_half_turns, const number &omega, strided<Real> out) {
@@ -256,9 +256,9 @@ __device__ inline void for_all_phases(const sine_transposed<Real> &f, const Writ
 template <class Real, int depth, class Stored>
 __device__ inline void weights(const sine_transposed<Real> &f, const number &gain,
                                strided<const Stored> base, Stored *out) {
-  const Real divisor = static_cast<Real>(gain());
+  const Real scale = static_cast<Real>(1 / gain());
   for_all_phases<Real, depth>(f, [&](hd::int64 i, hd::int64 j, Real t) {
-    Real w = hd::sinpi(t) / divisor;
+    Real w = hd::sinpi(t) * scale;
     if (base.data != nullptr)
       w += static_cast<Real>(base(i, j));
     out[i * f.cols + j] = stored<Stored>(w);
