@@ -11,6 +11,7 @@ from eigenflow._arrays import Array
 from eigenflow._rng import random_normals
 
 _ROWS = 2**16
+_HOST_SIZE = 96  # up to which a host decomposes a matrix as fast as a device
 _DEPENDENT = 1e6  # the condition whose square a Gram matrix in double precision still shows
 
 
@@ -162,6 +163,24 @@ def orthonormalise(library: Library, Y: Any) -> tuple[Any, Array]:
             return Q, R
     Q, rest = library.xp.linalg.qr(Q)
     return Q, library.to_host(rest) @ R
+
+
+def count_above(G: Array, shift: float) -> int:
+    """Return the number of eigenvalues above a shift, by inertia: a sixth of the cost of values."""
+    factor = lapack.zhetrf if G.dtype.kind == "c" else lapack.dsytrf
+    shifted = G - shift * np.eye(len(G))
+    factored, pivots, _ = factor(shifted, lower=1, lwork=64 * len(G))
+    alone = pivots > 0  # the others are in pairs, with one value above and one below
+    return int(np.sum(np.diag(factored).real[alone] > 0) + np.sum(~alone) // 2)
+
+
+def small_eigh(library: Library, G: Any) -> tuple[Array, Any]:
+    """Eigenvalues on the host, and vectors on the side that takes less time."""
+    if len(G) <= _HOST_SIZE:
+        values, vectors = np.linalg.eigh(library.to_host(G))
+        return values, library.to_device(vectors)
+    values, vectors = library.xp.linalg.eigh(library.to_device(G))
+    return library.to_host(values), vectors
 
 
 def wide_dtype(dtype: Any) -> np.dtype[Any]:

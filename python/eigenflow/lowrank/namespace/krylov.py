@@ -8,7 +8,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from eigenflow._arrays import Array
-from eigenflow.lowrank.namespace.blocks import Library, Sides, triangle, wide_dtype
+from eigenflow.lowrank.namespace.blocks import (
+    Library,
+    Sides,
+    count_above,
+    small_eigh,
+    triangle,
+    wide_dtype,
+)
 from eigenflow.lowrank.namespace.bounds import PASSES, deflated_bound, outside_bound
 
 # The missing energy of the leading values, relative to the error's square, at which to stop.
@@ -112,7 +119,6 @@ class Krylov:
         self._restored = False  # from a state after a sweep
         self._unresolved = False  # the limit is below what squares of this precision resolve
         self.passes = 0
-        self.ritz: tuple[Array, Array] | None = None  # ascending, where it should be the last
         # V by rows, in double precision, with room for more.
         self._rows = library.xp.empty((0, a.shape[1]), self._gram.dtype)
         self._columns = 0
@@ -244,7 +250,7 @@ class Krylov:
 
     def _converged(self) -> bool:
         target = self._target
-        squares = self._ritz_values()[::-1]
+        squares = np.linalg.eigvalsh(self._gram)[::-1]
         captured = self._remember(squares)
         rank = target.rank_of(squares)
         if rank is None or target.tolerance < 0 or rank == 0:
@@ -253,44 +259,28 @@ class Krylov:
         least = below > target.tolerance**2
         return self._settled(rank) and (least or self._settled(rank - 1))
 
-    def _ritz_values(self) -> Array:
-        """Ascending; with the vectors, which cost as much again, where they should be the last."""
-        self.ritz = None
-        if self._target.tolerance < 0:
-            if self._settled(self._target.rank, after=1):
-                self.ritz = np.linalg.eigh(self._gram)
-                return self.ritz[0]
-            self._begin_next()
-        return np.linalg.eigvalsh(self._gram)
-
-    def _begin_next(self) -> None:
-        """Start what the next sweep is sure to need, where that takes no waiting."""
-
     def _remember(self, squares: Array) -> Array:
         captured = np.concatenate(([0.0], np.cumsum(squares)))
         self._past = [*self._past[-2:], captured]
         return captured
 
-    def _remaining(self, rank: int, after: int = 0) -> float:
-        """What later blocks can add to the leading values: the gains as a geometric series.
-
-        `after` that many more blocks.
-        """
+    def _remaining(self, rank: int) -> float:
+        """What later blocks can add to the leading values: the gains as a geometric series."""
         if len(self._past) < 3 or rank >= self._past[0].size:
             return math.inf
         older, old, now = (float(captured[rank]) for captured in self._past)
         if now <= old:
             return 0.0
         ratio = (now - old) / (old - older) if old > older else math.inf
-        return (now - old) * ratio ** (1 + after) / (1 - ratio) if ratio < 0.9 else math.inf
+        return (now - old) * ratio / (1 - ratio) if ratio < 0.9 else math.inf
 
-    def _settled(self, rank: int, after: int = 0) -> bool:
-        if not self._past or rank >= self._past[-1].size:
-            return False
+    def _settled(self, rank: int) -> bool:
         error = max(self._target.norm_squared - float(self._past[-1][rank]), 0.0)
-        return self._remaining(rank, after) <= max(
-            _MISSING_ENERGY * error, 0.01 * self._target.rounding
-        )
+        return self._remaining(rank) <= self._negligible(error)
+
+    def _negligible(self, error: float) -> float:
+        """Energy that may be missing in the leading values; from the squared error."""
+        return max(_MISSING_ENERGY * error, 0.01 * self._target.rounding)
 
 
 class ImageKrylov(Krylov):
@@ -302,6 +292,8 @@ class ImageKrylov(Krylov):
         self._sides = a
         self.images: list[Any] = []
         self._begun: tuple[Any, Any] | None = None
+        self._outside = math.inf  # about the largest squared value outside of the basis
+        self.ritz: tuple[Array, Any] | None = None  # of the last basis, ascending, where known
         self._next_look = self.looks = 0
         self.chosen: int | None = None  # the rank, where a bound on the spectral error decided
         self.certified: float | None = None  # that bound, squared
@@ -323,6 +315,38 @@ class ImageKrylov(Krylov):
         size = len(self._gram)
         if size + self._width <= self._a.shape[1] // 2:
             self._begun = self._products(self.V[:, size:])
+
+    def _converged(self) -> bool:
+        """By rank: as the base says where the leading values do not stand out, else by residuals.
+
+        A Ritz value theta with a residual r is less than norm(r)^2 / (theta - mu) below its
+        eigenvalue, for mu the largest value outside of the basis, to second order (Parlett 1998,
+        section 11.7), and the newest block shows mu. It takes one eigenproblem, and an inertia
+        tells when it is worth it; the history of the base takes the values of three bases at least.
+        """
+        target, size = self._target, len(self._gram)
+        if target.tolerance >= 0 or target.rank == 0:
+            return super()._converged()
+        self.ritz = None
+        newest = self._gram[-self._width :, -self._width :]
+        before, self._outside = self._outside, float(np.linalg.eigvalsh(newest)[-1])
+        if size < 1.5 * target.rank + self._width:
+            return False
+        if count_above(self._gram, 2 * self._outside) < target.rank:
+            self._begin_next()
+            if self._outside > 0.6 * before:  # it may never stand out
+                return super()._converged()
+            self._past = []
+            return False
+        self.ritz = small_eigh(self._library, self._gram)
+        squares, vectors = self.ritz
+        self._remember(squares[::-1])
+        leading = squares[-target.rank :]
+        last = self._library.to_host(vectors[-self._width :])[:, -target.rank :]
+        residuals = (abs(self._coupling @ last) ** 2).sum(axis=0)
+        missing = float((residuals / (leading - self._outside)).sum())
+        error = max(target.norm_squared - float(leading.sum()), 0.0)
+        return missing <= self._negligible(error) or self._settled(target.rank)
 
     def _done(self) -> bool:
         return self._is_certified() if self._target.by_spectral_tolerance else super()._done()

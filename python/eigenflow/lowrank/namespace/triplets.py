@@ -13,6 +13,7 @@ from eigenflow.lowrank.namespace.blocks import (
     Sides,
     gram,
     orthonormalise,
+    small_eigh,
     squares_of_columns,
     wide_dtype,
 )
@@ -22,8 +23,6 @@ from eigenflow.lowrank.namespace.one_pass import one_pass
 
 # Gram matrices see squares above this share of the first. Columns from here on test the result.
 _VISIBLE, _RESIDUAL_COLUMN = 1e-11, 2**40
-# Matrices up to this size are decomposed on the host: a device takes as long for small ones.
-_HOST_SIZE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +139,8 @@ class _Decomposition:
         self._chosen, self._certified, self._looks = basis.chosen, basis.certified, basis.looks
         image = self._xp.concatenate(basis.images, axis=1)
         V = basis.V[:, : image.shape[1]].astype(self._a.dtype, copy=False)
-        found = self._by_ritz(image, V, basis.ritz or np.linalg.eigh(basis.gram), self._visible)
+        ritz = basis.ritz or small_eigh(self._library, basis.gram)
+        found = self._by_ritz(image, V, ritz, self._visible)
         return self._extract(image, V) if found is None else found
 
     def _by_iteration(self, steps: int) -> Triplets:
@@ -204,12 +204,8 @@ class _Decomposition:
         return self._turned(Q, self._library.to_host(R), V, None)
 
     def _by_gram(self, Y: Any, V: Any | None) -> Triplets | None:
-        G = gram(self._library, Y)
-        if len(G) <= _HOST_SIZE:
-            ritz = np.linalg.eigh(self._library.to_host(G))
-            return self._by_ritz(Y, V, ritz, _VISIBLE)
-        ascending, vectors = self._xp.linalg.eigh(G)
-        return self._by_ritz(Y, V, (self._library.to_host(ascending), vectors), _VISIBLE)
+        ritz = small_eigh(self._library, gram(self._library, Y))
+        return self._by_ritz(Y, V, ritz, _VISIBLE)
 
     @property
     def _visible(self) -> float:
@@ -227,7 +223,7 @@ class _Decomposition:
         rank, tail, following = self._choose(squares, complete=V is None)
         if rank and not squares[rank - 1] > visible * squares[0]:
             return None
-        X = self._library.to_device(ritz[1][:, ::-1][:, :rank].astype(self._a.dtype))
+        X = ritz[1][:, ::-1][:, :rank].astype(self._a.dtype)
         Q, small = orthonormalise(self._library, Y @ X)
         found = self._turned(Q, small, X if V is None else V @ X, rank)
         return replace(found, tail_squared=tail, next_value=following)
