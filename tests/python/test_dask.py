@@ -155,10 +155,13 @@ def test_refusals():
     A = lazy(matrix())
     for arguments, error, message in [
         ({"rank": 301}, ValueError, "rank: got 301, want 0 to 300"),
-        ({"rank": 3, "norm": "spectral"}, ValueError, "norm: got 'spectral' with a Dask array"),
-        ({"rank": 3, "center": True}, ValueError, "center"),
-        ({"rank": 3, "power_iterations": 2}, ValueError, "power_iterations: got 2"),
-        ({"rank": 3, "row_weights": np.ones(1000)}, ValueError, "row_weights"),
+        ({"rank": 3, "norm": "max"}, ValueError, "norm: got 'max'"),
+        ({"rtol": 0.1, "power_iterations": 2}, ValueError, "power_iterations: got 2, which wants"),
+        ({"rank": 3, "row_weights": np.ones(9)}, ValueError, "row_weights: got 9 weights"),
+        ({"rank": 3, "row_weights": -np.ones(1000)}, ValueError, "row_weights: got -1"),
+        ({"rank": 3, "row_weights": da.ones(9)}, ValueError, "row_weights: got 9 weights"),
+        ({"rank": 3, "row_weights": -da.ones(1000)}, ValueError, "row_weights: got -1"),
+        ({"rank": 3, "column_weights": np.zeros(300)}, ValueError, "column_weights: got zeros"),
         ({"rtol": 1e-17}, ValueError, "rtol: got 1e-17"),
         ({"rtol": 1e-3, "passes": 3}, ValueError, "passes: got 3, which wants a rank"),
     ]:

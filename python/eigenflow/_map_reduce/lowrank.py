@@ -7,8 +7,8 @@ small and a cancelled call notices soon.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from eigenflow import _core
 from eigenflow._arrays import Array
 from eigenflow._blas import ensure_bound
 from eigenflow._map_reduce import stop
+from eigenflow._map_reduce.engine import Rows
 from eigenflow._threads import single_blas_thread
+
+T = TypeVar("T")
 
 PANEL = 2**23  # bytes
 
@@ -102,6 +105,95 @@ def _factor(a: Array, b: Array) -> Array:
     if not np.isfinite(both).all():  # an overflow, which the norm shows too
         return np.full((both.shape[1],) * 2, math.inf, both.dtype)
     return np.asarray(np.linalg.qr(both, mode="r"))
+
+
+def adjoint(first: int, A: Array, W: Array, scale: float, turn: Array) -> Sum:
+    """Return ``A^H Q`` for ``Q = (A W) turn`` of a block of rows in one read."""
+    turn = np.require(turn, W.dtype, ["C", "A"])
+    total = np.zeros((A.shape[1], turn.shape[1]), W.dtype)
+    norm = 0.0
+    with single_blas_thread(1):
+        for begin, panel in _panels(A, W.dtype):
+            size = _core.svd.measure(panel, 1)
+            if not size[3]:
+                return Sum(total, math.inf, _refused(panel, first + begin))
+            norm = math.hypot(norm, size[2] * (scale / size[1]))
+            Q = _image(panel, W, scale) @ turn
+            total += (np.require(panel, requirements="C") * scale).conj().T @ Q
+    return Sum(total, norm)
+
+
+class Frame(NamedTuple):
+    """What turns A into ``diag(roots) (A - 1 mean) diag(columns)``; None for what is not asked."""
+
+    mean: Array | None
+    columns: Array | None
+    roots: bool  # of the rows come in blocks beside those of A
+
+
+class _Framed:
+    """A block of rows in its frame, made a panel at a time; what is not finite is left as it is."""
+
+    def __init__(self, A: Array, roots: Array | None, frame: Frame) -> None:
+        self._A, self._roots, self._frame = A, roots, frame
+        self.shape, self.dtype = A.shape, wide_dtype(A.dtype)
+
+    def __len__(self) -> int:
+        return len(self._A)
+
+    def __getitem__(self, rows: slice) -> Array:
+        panel = np.array(self._A[rows], self.dtype, order="C")
+        if not np.isfinite(panel).all():
+            return panel
+        if self._frame.mean is not None:
+            panel -= self._frame.mean
+        if self._roots is not None:
+            panel *= self._roots[rows]
+        if self._frame.columns is not None:
+            panel *= self._frame.columns
+        return panel
+
+
+def framed(first: int, A: Array, *rest: Any) -> Any:
+    """Return what another piece makes of a block in its frame: frame, piece, what that shares."""
+    at = next(i for i, x in enumerate(rest) if isinstance(x, Frame))
+    frame, piece, *shared = rest[at:]
+    roots = rest[0] if frame.roots else None
+    block: Any = _Framed(A, roots, frame)
+    return piece(first, block, *shared)
+
+
+class FramedRows:
+    """An engine whose blocks are in a frame."""
+
+    def __init__(self, rows: Rows, frame: Frame) -> None:
+        self._rows, self._frame = rows, frame
+
+    def reduce(self, piece: Callable[..., T], combine: Callable[[T, T], T], *shared: Any) -> T:
+        """See `Rows`."""
+        found: T = self._rows.reduce(framed, combine, self._frame, piece, *shared)
+        return found
+
+    def map(
+        self, piece: Callable[..., Any], cols: tuple[int, ...], dtype: Any, *shared: Any
+    ) -> Any:
+        """See `Rows`."""
+        return self._rows.map(framed, cols, dtype, self._frame, piece, *shared)
+
+
+def means(first: int, A: Array, *rest: Any) -> Sum:
+    """Return the sum of rows times weights that are 1 in all: ``(roots / length)^2``.
+
+    `rest` is the roots, where there are some, and the length.
+    """
+    *blocks, length = rest
+    total = np.zeros((A.shape[1], 1), wide_dtype(A.dtype))
+    for begin, panel in _panels(A, total.dtype):
+        if not np.isfinite(panel).all():
+            return Sum(total, math.inf, _refused(panel, first + begin))
+        roots = blocks[0][begin : begin + len(panel)] if blocks else 1.0
+        total[:, 0] += (panel * (roots / length) ** 2).sum(axis=0)
+    return Sum(total, 0.0)
 
 
 def image(first: int, A: Array, V: Array, dtype: Any) -> Array:

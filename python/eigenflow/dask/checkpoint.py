@@ -11,7 +11,7 @@ import numpy as np
 
 from eigenflow._arrays import Array
 
-_ARRAYS = ("V", "gram", "numbers")
+_ARRAYS = ("V", "gram", "coupling", "numbers")
 _PAST = ("past0", "past1", "past2")
 
 
@@ -103,13 +103,15 @@ def _unwritten(error: OSError, path: Path) -> OSError:
 def _require_state(state: dict[str, Array], path: Path, job: dict[str, Any]) -> None:
     """Shapes, types and values that a state has."""
     try:
-        V, gram, numbers = (state[name] for name in _ARRAYS)
-        ok = V.ndim == gram.ndim == 2 and len(V) == job["shape"][1] and numbers.shape == (4,)
+        V, gram, coupling, numbers = (state[name] for name in _ARRAYS)
+        ok = V.ndim == gram.ndim == 2 and len(V) == job["shape"][1] and numbers.shape == (6,)
         ok = ok and gram.shape[0] == gram.shape[1] < V.shape[1] <= len(V)
+        ok = ok and coupling.shape == (V.shape[1] - len(gram),) * 2
         ok = ok and V.dtype == gram.dtype == np.dtype(job["wide"]) and numbers.dtype == np.float64
+        ok = ok and coupling.dtype in (V.dtype, np.float64)
         past = [state[name] for name in _PAST if name in state]
         ok = ok and all(a.ndim == 1 and a.dtype == np.float64 for a in past)
-        ok = ok and all(np.isfinite(a).all() for a in (V, gram, numbers, *past))
+        ok = ok and all(np.isfinite(a).all() for a in (V, gram, coupling, numbers, *past))
     except KeyError:
         ok = False
     if not ok:

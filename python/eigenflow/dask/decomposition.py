@@ -9,15 +9,17 @@ from types import SimpleNamespace
 from typing import Any, SupportsIndex
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from eigenflow._arrays import float_dtype
+from eigenflow._arrays import Array, float_dtype
 from eigenflow._map_reduce import lowrank as pieces
+from eigenflow._map_reduce.engine import Rows
 from eigenflow._rng import RNGLike, key_from
 from eigenflow._threads import single_blas_thread
 from eigenflow.dask.arrays import as_dask, whole_rows
 from eigenflow.dask.checkpoint import Checkpoint
+from eigenflow.dask.frame import in_frame
 from eigenflow.dask.memory import as_bytes, require_memory
-from eigenflow.dask.rows import DaskRows
 from eigenflow.dask.running import Runner
 from eigenflow.lowrank.decomposition import SVDResult
 from eigenflow.lowrank.requests import as_integer, as_tolerances, failure_probability
@@ -30,9 +32,14 @@ def svd(
     *,
     rtol: float | None = None,
     atol: float | None = None,
+    norm: str = "fro",
     oversampling: SupportsIndex = 10,
+    power_iterations: SupportsIndex | None = None,
     passes: SupportsIndex | None = None,
     method: str = "auto",
+    center: bool = False,
+    row_weights: Any = None,
+    column_weights: ArrayLike | None = None,
     residuals: bool = False,
     client: Any = None,
     max_memory: Any = None,
@@ -52,14 +59,22 @@ def svd(
         Real or complex, with blocks of whole rows; the long side should be m. An array that is cut
         along both axes is cut anew for each read, which moves it between workers: `rechunk` and
         persist it where that is too slow. Ragged and empty blocks are fine.
-    rank, rtol, atol, oversampling, rng
-        As in `eigenflow.lowrank.svd`.
+    rank, rtol, atol, norm, oversampling, rng
+        As in `eigenflow.lowrank.svd`. A tolerance or error in the spectral norm that is below 1e-8
+        of the first value wants ``method="exact"``: a bound from sweeps ends there.
+    power_iterations : int, optional
+        For a matrix in the memory of the workers: steps of subspace iteration that make the image
+        of A orthonormal before they multiply by its adjoint, so that directions down to 1e-13 of
+        the first value are seen. Two or three reads a step instead of one; by rank only.
     passes : int, optional
         Reads of A: with 3, two sweeps and the final factor. More than one goes with a rank only.
         None: enough sweeps for the leading values to stop moving (a few), or for the tolerance.
     method : {"auto", "krylov", "exact"}
         "exact" is the factor of A: n^2 numbers for each block. "auto" takes it where n is a few
         hundred, or the rank near n.
+    center, row_weights, column_weights
+        As in `eigenflow.lowrank.svd`; `row_weights` may be a Dask array. Panels of a block are
+        centred and weighted as they are read. The means are one more read, which is not counted.
     residuals : bool
         Compute those of each triplet too, by one more read; else they are NaN.
     client : distributed.Client, optional
@@ -109,14 +124,35 @@ def svd(
     """
     given = as_dask(A, "A", 2)
     request = _request(given, rank, rtol, atol, oversampling, passes, method, residuals, rng)
+    request = _more(request, norm, power_iterations, checkpoint)
     matrix = whole_rows(given)
     run = Runner(client)
     limit = as_bytes(max_memory, "max_memory") or run.task_memory()
     with single_blas_thread(1):
         require_memory(matrix, _columns(matrix.shape, request), limit)
-        rows = DaskRows(run, matrix)
-        found = _with_checkpoint(rows, matrix, request, checkpoint, progress)
-    return _result(found, rows, float_dtype(matrix, "A", allow_complex=True))
+        rows, mean, framed = in_frame(run, matrix, center, row_weights, column_weights)
+        job = {**_job(matrix, request), **framed}
+        found = _with_checkpoint(rows, matrix, request, checkpoint, job, progress)
+    return _result(found, rows, float_dtype(matrix, "A", allow_complex=True), mean)
+
+
+def _more(request: Request, norm: str, power_iterations: Any, checkpoint: Any) -> Request:
+    """Add what goes with some requests only."""
+    if norm not in ("fro", "spectral"):
+        msg = f"norm: got {norm!r}, want 'fro' or 'spectral'"
+        raise ValueError(msg)
+    spectral = replace(request, spectral=norm == "spectral")
+    if power_iterations is None:
+        return spectral
+    steps = as_integer(power_iterations, "power_iterations", 0)
+    usual = request.passes is None and request.method == "auto" and checkpoint is None
+    if not (request.rank is not None and request.by_rank and usual):
+        msg = (
+            f"power_iterations: got {steps}, which wants a rank and goes with no tolerance, "
+            "passes, method or checkpoint"
+        )
+        raise ValueError(msg)
+    return replace(spectral, steps=steps)
 
 
 def _request(
@@ -160,10 +196,12 @@ def _columns(shape: tuple[int, int], request: Request) -> int:
     return min(shape[1], (request.passes or 5) * width)
 
 
-def _with_checkpoint(rows: DaskRows, A: Any, request: Request, path: Any, progress: bool) -> Found:
+def _with_checkpoint(
+    rows: Rows, A: Any, request: Request, path: Any, job: dict[str, Any], progress: bool
+) -> Found:
     state, saved = None, None
     if path is not None:
-        saved = Checkpoint(path, _job(A, request))
+        saved = Checkpoint(path, job)
         loaded = saved.load()
         if loaded is not None:
             request = replace(request, key=loaded[0])
@@ -202,7 +240,7 @@ def _bar(progress: bool, passes: int | None) -> Iterator[Any]:
         yield lambda done: bar.update(done - bar.n)
 
 
-def _result(found: Found, rows: DaskRows, dtype: np.dtype[Any]) -> SVDResult:
+def _result(found: Found, rows: Rows, dtype: np.dtype[Any], mean: Array | None) -> SVDResult:
     rank = found.s.size
     real = np.zeros(0, dtype).real.dtype
     return SVDResult(
@@ -213,8 +251,9 @@ def _result(found: Found, rows: DaskRows, dtype: np.dtype[Any]) -> SVDResult:
         error=found.error,
         relative_error=found.error / found.norm if found.norm > 0 else 0.0,
         error_kind=found.error_kind,  # type: ignore[arg-type]
-        failure_probability=failure_probability(found.error_kind, 1),
+        failure_probability=failure_probability(found.error_kind, found.looks),
         residuals=found.residuals.astype(real) if rank else np.full(0, math.nan, real),
         method=found.method,  # type: ignore[arg-type]
         passes=found.passes,
+        mean=mean,
     )

@@ -18,7 +18,8 @@ from eigenflow._arrays import Array
 from eigenflow._map_reduce import lowrank as pieces
 from eigenflow._map_reduce.engine import Rows
 from eigenflow.lowrank.namespace.blocks import Host
-from eigenflow.lowrank.namespace.krylov import Krylov, Target
+from eigenflow.lowrank.namespace.bounds import outside_bound_by_squares
+from eigenflow.lowrank.namespace.krylov import Krylov, SpectralLimits, Target
 
 # Columns of the Gaussian matrix from here on test the result, and are in no basis.
 _HOLD_OUT_COLUMN = 2**40
@@ -37,6 +38,8 @@ class Request:
     oversampling: int = 10
     passes: int | None = None  # reads of A, exactly where it takes more than one; None: enough
     method: str = "auto"  # or "krylov", "exact"
+    steps: int | None = None  # of subspace iteration with an orthonormal image in between
+    spectral: bool = False  # the norm of tolerances and of the error
     residuals: bool = False
     key: int = 0
 
@@ -59,6 +62,7 @@ class Found:
     residuals: Array
     method: str
     passes: int
+    looks: int = 1
 
 
 def ignore(_: Any) -> None:
@@ -115,10 +119,14 @@ class Reads:
         """Return the factor R of A V; of A itself for None."""
         return self._scaled(pieces.triangle, pieces.stack, V)
 
-    def _scaled(self, piece: Any, combine: Any, block: Array | None) -> Array:
+    def adjoint(self, W: Array, turn: Array) -> Array:
+        """Return A^H (A W turn), for a turn that makes the image orthonormal."""
+        return self._scaled(pieces.adjoint, pieces.add, np.asfortranarray(W), turn)
+
+    def _scaled(self, piece: Any, combine: Any, block: Array | None, *shared: Any) -> Array:
         while True:
             # A norm that overflows is finite when all entries are divided by 2^600.
-            product, norm, refused = self.rows.reduce(piece, combine, block, self.scale)
+            product, norm, refused = self.rows.reduce(piece, combine, block, self.scale, *shared)
             self.passes += 1
             if refused is not None:
                 position, value = refused
@@ -162,29 +170,43 @@ class Sweeps(Krylov):
             return len(self._gram) >= (self._request.passes - 1) * self._width
         return super()._done()
 
+    def _outside_norm(self, V: Array) -> float:
+        fused, dtype = self._reads.fused, self._reads.dtype
+        found = outside_bound_by_squares(Host(), self._request.key, fused, V, dtype)
+        self.passes = self._reads.passes
+        return found
+
     def state(self) -> dict[str, Array]:
         """All that the next sweep needs, as arrays."""
         past = {f"past{i}": values for i, values in enumerate(self._past)}
-        numbers = [self._reads.scale, self._reads.norm, self._reads.passes, self._sweeps_below]
-        return {"V": self.V, "gram": self._gram, "numbers": np.array(numbers), **past}
+        reads = self._reads
+        numbers = [reads.scale, reads.norm, reads.passes, self._sweeps_below]
+        numbers += [self._next_look, self.looks]
+        arrays = {"V": self.V, "gram": self._gram, "coupling": self._coupling}
+        return {**arrays, "numbers": np.array(numbers), **past}
 
     def restore(self, state: dict[str, Array]) -> None:
         """Go on from a state."""
-        self.V, self._gram = state["V"], state["gram"]
+        self.V, self._gram, self._coupling = (state[name] for name in ("V", "gram", "coupling"))
         self._past = [state[f"past{i}"] for i in range(3) if f"past{i}" in state]
-        scale, norm, passes, below = state["numbers"].tolist()
-        self._reads.scale, self._reads.norm, self._reads.passes = scale, norm, int(passes)
-        self._sweeps_below, self._restored = int(below), True
+        scale, norm, *counts = state["numbers"].tolist()
+        self._reads.scale, self._reads.norm = scale, norm
+        self._reads.passes, self._sweeps_below, self._next_look, self.looks = map(int, counts)
+        self._restored = True
         self._target = with_norm(self._target, self._request, self._reads)
 
 
 def with_norm(target: Target, request: Request, reads: Reads) -> Target:
     """Return the target for a matrix whose norm is known."""
-    tolerance = -1.0
-    if not request.by_rank:
+    tolerance, spectral = -1.0, None
+    if request.spectral and not request.by_rank:
+        absolute = -1.0 if request.atol is None else request.atol * reads.scale
+        relative = -1.0 if request.rtol is None else request.rtol
+        spectral = SpectralLimits(absolute, relative, min(reads.shape))
+    elif not request.by_rank:
         absolute = (request.atol or 0.0) * reads.scale
         tolerance = max(absolute, (request.rtol or 0.0) * reads.norm)
-    return replace(target, norm_squared=reads.norm**2, tolerance=tolerance)
+    return replace(target, norm_squared=reads.norm**2, tolerance=tolerance, spectral=spectral)
 
 
 def krylov_width(shape: tuple[int, int], request: Request) -> int:
@@ -205,6 +227,10 @@ class _Decomposition:
     state: dict[str, Array] | None
     reads: Reads = field(init=False)
     target: Target = field(init=False)
+    chosen: int | None = field(init=False, default=None)  # by a bound on the spectral error
+    certified: float | None = field(init=False, default=None)  # that bound, squared
+    looks: int = field(init=False, default=1)
+    first: float = field(init=False, default=math.nan)  # value
 
     def __post_init__(self) -> None:
         wide = pieces.wide_dtype(self.dtype)
@@ -221,12 +247,48 @@ class _Decomposition:
     def run(self) -> Found:
         if min(self.shape) == 0 or self.target.rank == 0:
             return self._nothing()
+        if self.request.steps is not None:
+            return self._by_iteration(self.request.steps)
         basis = None if self._exact_is_cheaper() else self._basis()
         if basis is None:
             return self._exact()
         if self.reads.norm == 0:
             return self._finish(np.zeros((1, basis.V.shape[1])), basis.V, "krylov")
-        return self._from_basis(basis)
+        return self._from_basis(basis.V, left=basis.left)
+
+    def _by_iteration(self, steps: int) -> Found:
+        """Subspace iteration whose image is made orthonormal before A^H: no squares of A.
+
+        Directions down to eps of the first value are seen, where the fused sweeps see them down to
+        its square root. A step more than asked stands for the projection at the end.
+        """
+        n, dtype = self.shape[1], self.reads.dtype
+        width = max(1, min(self.target.rank + self.request.oversampling, *self.shape))
+        V = np.linalg.qr(Host().normals(self.request.key, n, 0, width, dtype))[0]
+        for _ in range(steps + 1):
+            V = self._turned(V)
+        self.target = with_norm(self.target, self.request, self.reads)
+        return self._from_basis(V, left=0.0, method="subspace")
+
+    def _turned(self, V: Array) -> Array:
+        """Return orthonormal columns that span A^H A V, by way of an orthonormal basis of A V.
+
+        A V = Q R is orthogonal in directions that R tells, up to eps s_1 / s_j: a second factor, of
+        the image with columns of length 1, mends that. What is below 1e3 eps s_1 is left out, and
+        random directions take its place.
+        """
+        R = self.reads.triangle(V)
+        values, vh = _svd_of(R)
+        eps = self.target.eps
+        seen = int(np.sum(values > 1e3 * eps * values[0])) if values[0] > 0 else 0
+        W = V @ (vh[:seen].conj().T / values[:seen])
+        turn = np.eye(seen, dtype=W.dtype)
+        if seen and values[0] > 1e3 * values[seen - 1]:
+            turn = np.linalg.inv(self.reads.triangle(W))
+        Z = self.reads.adjoint(W, turn) if seen else V[:, :0]
+        fresh = Host().normals(self.request.key, len(V), 2**20, V.shape[1] - seen, Z.dtype)
+        Q = np.linalg.qr(np.concatenate((Z, fresh), axis=1))[0]
+        return np.asarray(np.linalg.qr(Q)[0])
 
     def _nothing(self) -> Found:
         m, n = self.shape
@@ -235,6 +297,8 @@ class _Decomposition:
         norm = self.reads.norm if m * n else 0.0
         self.reads.norm = norm
         none = np.zeros((0, n), self.reads.dtype)
+        if self.request.spectral and norm > 0:
+            return self._finish_spectral(np.zeros(0), none, complete=False, method="exact")
         return self._found(np.zeros(0), none, norm, "tail-energy", "exact")
 
     def _exact_is_cheaper(self) -> bool:
@@ -260,6 +324,9 @@ class _Decomposition:
             sweeps.restore(self.state)
         enough = sweeps.run(self.after_pass)
         self.target = sweeps.target
+        if enough:
+            self.chosen, self.certified = sweeps.chosen, sweeps.certified
+            self.looks = max(1, sweeps.looks)
         return sweeps if enough else None
 
     def _exact(self) -> Found:
@@ -267,23 +334,26 @@ class _Decomposition:
         self.target = with_norm(self.target, self.request, self.reads)
         return self._finish(R, None, "exact")
 
-    def _from_basis(self, basis: Sweeps) -> Found:
-        V, test = basis.V, None
+    def _from_basis(self, V: Array, *, left: float, method: str = "krylov") -> Found:
+        test = None
         # The energy may turn out below rounding: then vectors that no basis is made of tell.
-        if basis.left <= 1e6 * self.target.rounding:
+        if not self.request.spectral and left <= 1e6 * self.target.rounding:
             count, n = _core.svd.hold_out_vectors, self.shape[1]
             test = Host().normals(self.request.key, n, _HOLD_OUT_COLUMN, count, self.reads.dtype)
         R = self.reads.triangle(V if test is None else np.concatenate((V, test), axis=1))
-        return self._finish(R, V, "krylov", test)
+        return self._finish(R, V, method, test)
 
     def _finish(self, R: Array, V: Array | None, method: str, test: Array | None = None) -> Found:
         """Triplets from the factor of ``A [V, test]``; no V stands for the identity."""
         size = R.shape[1] if V is None else V.shape[1]
         values, vh = _svd_of(R[:, :size])
         squares = values**2
+        self.first = float(values[0])
         rank = self._rank(squares, complete=V is None)
         s, right = values[:rank], vh[:rank] if V is None else vh[:rank] @ V.conj().T
         right = _with_signs(right)
+        if self.request.spectral:
+            return self._finish_spectral(values, right, complete=V is None, method=method)
         if V is None:
             return self._found(
                 s, right, math.sqrt(math.fsum(squares[rank:])), "tail-energy", method
@@ -296,6 +366,25 @@ class _Decomposition:
         error = _hold_out(R, size, vh[:rank], V, test)
         return self._found(s, right, error, "hold-out", method)
 
+    def _finish_spectral(
+        self, values: Array, right: Array, *, complete: bool, method: str
+    ) -> Found:
+        """Triplets with the next value as their error, or a bound of it."""
+        rank = len(right)
+        s = values[:rank]
+        if complete:
+            following = float(values[rank]) if rank < values.size else 0.0
+            return self._found(s, right, following, "next-value", method)
+        if self.certified is not None:
+            return self._found(s, right, math.sqrt(self.certified), "power-bound", method)
+        fused, V = self.reads.fused, right.conj().T
+        error = outside_bound_by_squares(Host(), self.request.key, fused, V, self.reads.dtype)
+        return self._found(s, right, error, "power-bound", method)
+
+    def _spectral_norm(self, error: float) -> float:
+        """Return the first value; where none was asked for, the error is that of nothing."""
+        return error if math.isnan(self.first) else self.first
+
     def _tested(self, V: Array, R: Array) -> tuple[Array, Array]:
         """One more read, for an error that no one expected to be so small."""
         count, n = _core.svd.hold_out_vectors, self.shape[1]
@@ -306,6 +395,10 @@ class _Decomposition:
         most = min(self.target.rank, squares.size)
         if self.request.by_rank:
             return most
+        if self.request.spectral:
+            if self.chosen is not None:
+                return min(most, self.chosen)
+            return min(most, int(np.sum(squares > self.target.spectral_allowance(squares[0]))))
         if complete:
             tails = np.append(np.cumsum(squares[::-1])[::-1], 0.0)
             return min(most, int(np.argmax(tails <= self.target.tolerance**2)))
@@ -326,12 +419,14 @@ class _Decomposition:
             s=s / reads.scale,
             Vh=Vh,
             weights=Vh.conj().T * (inverse * reads.scale),
-            norm=reads.norm / reads.scale,
+            norm=(self._spectral_norm(error) if self.request.spectral else reads.norm)
+            / reads.scale,
             error=error / reads.scale,
             error_kind=kind,
             residuals=residuals,
             method=method,
             passes=reads.passes,
+            looks=self.looks,
         )
 
 

@@ -24,6 +24,26 @@ def outside_bound(library: Library, key: int, a: Sides, V: Any) -> float:
     return _norm_bound(library, key, a, forward, a.backward)
 
 
+def outside_bound_by_squares(
+    library: Library, key: int, squared: Callable[[Any], Any], V: Any, dtype: Any
+) -> float:
+    """Bound the same norm by products with A^H A: R^H R to the fourth power bounds ||R||^8.
+
+    What is below sqrt(eps) of the norm of A is rounding of the products, and in the bound.
+    """
+
+    def outside(W: Any) -> Any:
+        return W - V @ (V.conj().T @ W)
+
+    W = library.normals(key, V.shape[0], _COLUMN, _core.svd.bound_vectors, dtype)
+    log_scale = 0.0
+    for _ in range(_STEPS):
+        W, taken = _without_scale(outside(W))
+        log_scale += taken
+        W = outside(squared(W))
+    return _root(library, W, log_scale, 2 * _STEPS)
+
+
 def residual_bound(library: Library, key: int, a: Sides, left: Any, s: Any, right: Any) -> float:
     """Bound the norm of A - left diag(s) right^H."""
 
@@ -56,11 +76,16 @@ def _norm_bound(
         W, taken = _without_scale(backward(Y))
         log_scale += taken
         Y = forward(W)
-    largest = float(squares_of_columns(library, Y).max())
+    return _root(library, Y, log_scale, PASSES)
+
+
+def _root(library: Library, images: Any, log_scale: float, power: int) -> float:
+    """Return the bound of a norm to this power from the images of Gaussian vectors."""
+    largest = float(squares_of_columns(library, images).max())
     if not largest > 0:
         return 0.0
     log_bound = math.log(10 * math.sqrt(2 / math.pi)) + 0.5 * math.log(largest)
-    return math.exp((log_bound + log_scale) / PASSES)
+    return math.exp((log_bound + log_scale) / power)
 
 
 def _without_scale(X: Any) -> tuple[Any, float]:

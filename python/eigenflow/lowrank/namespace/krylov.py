@@ -118,6 +118,9 @@ class Krylov:
         self._coupling = np.zeros((0, 0))  # of the newest block with the next one
         self._restored = False  # from a state after a sweep
         self._unresolved = False  # the limit is below what squares of this precision resolve
+        self._next_look = self.looks = 0
+        self.chosen: int | None = None  # the rank, where a bound on the spectral error decided
+        self.certified: float | None = None  # that bound, squared
         self.passes = 0
         # V by rows, in double precision, with room for more.
         self._rows = library.xp.empty((0, a.shape[1]), self._gram.dtype)
@@ -235,6 +238,8 @@ class Krylov:
 
     def _done(self) -> bool:
         target = self._target
+        if target.by_spectral_tolerance:
+            return self._is_certified()
         left = target.norm_squared - float(np.trace(self._gram).real)
         if target.tolerance >= 0:
             if left > max(target.tolerance**2, target.rounding):
@@ -282,6 +287,38 @@ class Krylov:
         """Energy that may be missing in the leading values; from the squared error."""
         return max(_MISSING_ENERGY * error, 0.01 * self._target.rounding)
 
+    def _is_certified(self) -> bool:
+        """Whether the least rank within a spectral tolerance is known, with a bound to prove it."""
+        target, size = self._target, len(self._gram)
+        ascending, vectors = np.linalg.eigh(self._gram)
+        squares = ascending[::-1]
+        self._remember(squares)
+        allowed = target.spectral_allowance(squares[0])
+        self._unresolved = bool(allowed < 64 * target.eps * squares[0])
+        rank = int(np.sum(squares > allowed))
+        if rank >= target.rank:
+            self.chosen = target.rank
+            return size > target.rank + self._width and self._settled(target.rank)
+        if self._unresolved or rank >= size or size < self._next_look:
+            return False
+        if not self._remaining(rank + 1) <= 0.05 * allowed:
+            return False
+        self._next_look = size + size // 5
+        outside = self._outside_norm(self.V[:, :size])
+        # A second look may settle for one rank more: a value that is at the tolerance to rounding.
+        last = min(rank + min(self.looks, 1), size - 1)
+        self.looks += 1
+        for some in range(rank, last + 1):
+            bound = deflated_bound(squares, vectors, self._coupling, some, outside)
+            if bound <= allowed:
+                self.chosen, self.certified = some, bound
+                return True
+        return False
+
+    def _outside_norm(self, V: Any) -> float:
+        """Bound the norm of A (I - V V^H), but for a probability of 1e-10."""
+        raise NotImplementedError
+
 
 class ImageKrylov(Krylov):
     """That of a matrix in memory, with the images of the basis."""
@@ -294,9 +331,6 @@ class ImageKrylov(Krylov):
         self._begun: tuple[Any, Any] | None = None
         self._outside = math.inf  # about the largest squared value outside of the basis
         self.ritz: tuple[Array, Any] | None = None  # of the last basis, ascending, where known
-        self._next_look = self.looks = 0
-        self.chosen: int | None = None  # the rank, where a bound on the spectral error decided
-        self.certified: float | None = None  # that bound, squared
         super().__init__(a, target, library, key, width)
 
     def _advance(self, newest: Any) -> Any:
@@ -348,35 +382,7 @@ class ImageKrylov(Krylov):
         error = max(target.norm_squared - float(leading.sum()), 0.0)
         return missing <= self._negligible(error) or self._settled(target.rank)
 
-    def _done(self) -> bool:
-        return self._is_certified() if self._target.by_spectral_tolerance else super()._done()
-
-    def _is_certified(self) -> bool:
-        """Whether the least rank within a spectral tolerance is known, with a bound to prove it."""
-        target, size = self._target, len(self._gram)
-        ascending, vectors = np.linalg.eigh(self._gram)
-        squares = ascending[::-1]
-        self._remember(squares)
-        allowed = target.spectral_allowance(squares[0])
-        self._unresolved = bool(allowed < 64 * target.eps * squares[0])
-        rank = int(np.sum(squares > allowed))
-        if rank >= target.rank:
-            self.chosen = target.rank
-            return size > target.rank + self._width and self._settled(target.rank)
-        if self._unresolved or rank >= size or size < self._next_look:
-            return False
-        if not self._remaining(rank + 1) <= 0.05 * allowed:
-            return False
-        self._next_look = size + size // 5
-        V = self.V[:, :size].astype(self._sides.dtype, copy=False)
-        outside = outside_bound(self._library, self._key, self._sides, V)
+    def _outside_norm(self, V: Any) -> float:
         self.passes += PASSES
-        # A second look may settle for one rank more: a value that is at the tolerance to rounding.
-        last = min(rank + min(self.looks, 1), size - 1)
-        self.looks += 1
-        for some in range(rank, last + 1):
-            bound = deflated_bound(squares, vectors, self._coupling, some, outside)
-            if bound <= allowed:
-                self.chosen, self.certified = some, bound
-                return True
-        return False
+        inside = V.astype(self._sides.dtype, copy=False)
+        return outside_bound(self._library, self._key, self._sides, inside)
