@@ -100,8 +100,8 @@ FUNCTIONS = {
     "lds.smooth": ("system y", "inputs store method out progress workers check_finite"),
     "dask.svd": (
         "A rank",
-        "rtol atol norm oversampling power_iterations passes method center row_weights "
-        "column_weights residuals client max_memory checkpoint progress rng",
+        "rtol atol norm oversampling power_iterations passes method center row_weights \
+column_weights residuals client max_memory checkpoint progress rng",
     ),
     "dask.fit": (
         "features y eigenvalues times",

@@ -166,6 +166,7 @@ def test_bad_coordinates_are_named_by_their_place_in_all_blocks():
 SYSTEM = ef.lds.LinearSystem([[0.9, 0.2], [0.0, 0.8]], [[1.0, 0.5]], np.eye(2), 2.0)
 DRIVEN = ef.lds.LinearSystem(0.7, 1.0, 0.5, 1.0, B=1.5, D=0.2)
 FIELDS = ("filtered_mean", "predicted_mean", "innovations", "log_likelihood_terms")
+COVS = ("filtered_cov", "predicted_cov", "innovation_cov")
 
 
 @pytest.mark.parametrize("missing", [False, True])
@@ -188,6 +189,23 @@ def test_one_long_series(missing, method):
     np.testing.assert_allclose(got.final_state.mean, want.final_state.mean, atol=1e-11)
     np.testing.assert_allclose(got.final_state.cov, want.final_state.cov, rtol=1e-10)
     assert got.filtered_cov is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_covariances_of_one_series_and_of_many(dtype):
+    y = np.random.default_rng(1).normal(size=(3, 300, 1)).astype(dtype)
+    y[:, [0, 150]] = np.nan
+    got = ef.lds.filter(SYSTEM, da.from_array(y[0], chunks=((3, 90, 0, 207), 1)), store=COVS)
+    many = ef.lds.filter(SYSTEM, da.from_array(y, chunks=(2, 300, 1)), store=COVS)
+    want = ef.lds.filter(SYSTEM, y, store=COVS)
+    for name in COVS:
+        one, plain = getattr(got, name), getattr(want, name).dense()
+        assert one.chunks[0] == (3, 90, 0, 207)
+        assert one.dtype == getattr(many, name).dtype == np.float64
+        assert one.shape == plain.shape[1:]
+        np.testing.assert_allclose(one.compute(), plain[0], rtol=1e-9)
+        np.testing.assert_array_equal(getattr(many, name).compute(), plain)
+    assert got.filtered_mean is None
 
 
 def test_inputs_diffuse_start_and_going_on():
@@ -231,7 +249,7 @@ def test_series_that_are_refused():
     for call, error, message in [
         (lambda: ef.lds.filter(twice, y), ValueError, "system: got"),
         (lambda: ef.lds.filter(SYSTEM, da.zeros((50, 2))), ValueError, r"y: got shape \(50, 2\)"),
-        (lambda: ef.lds.filter(SYSTEM, y, store="filtered_cov"), ValueError, "store: got"),
+        (lambda: ef.lds.filter(SYSTEM, y, store="smoothed_cov"), ValueError, "store: got"),
         (lambda: ef.lds.filter(SYSTEM, y, method="no"), ValueError, "method: got 'no'"),
         (lambda: ef.lds.filter(SYSTEM, y, out={}), ValueError, "out: got a value"),
         (lambda: ef.lds.filter(SYSTEM, y, inputs=np.ones(50)), ValueError, "inputs: got"),

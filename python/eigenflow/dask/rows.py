@@ -62,6 +62,7 @@ class DaskRows:
             held=held,
             dtype=dtype,
             drop_axis=[] if cols else 1,
+            new_axis=list(range(2, 1 + len(cols))) or None,
             chunks=(rows, *((size,) for size in cols)),
             meta=np.empty((0,) * (1 + len(cols)), dtype),
             name=f"{piece.__name__}-{token}",

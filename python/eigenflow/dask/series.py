@@ -18,7 +18,15 @@ from eigenflow.lds.filtering import FilterResult, convention
 from eigenflow.lds.filtering import filter as filter_array
 from eigenflow.lds.series import require_one, settings, wanted_fields
 
-_WIDTHS = ("filtered_mean", "predicted_mean", "innovations", "log_likelihood_terms")
+_COVS = ("filtered_cov", "predicted_cov", "innovation_cov")
+
+
+def _widths(system: LinearSystem) -> dict[str, tuple[int, ...]]:
+    """Shapes of what a result has for each step."""
+    n, p = system.state_dim, system.obs_dim
+    means = {"filtered_mean": (n,), "predicted_mean": (n,), "innovations": (p,)}
+    covs = {"filtered_cov": (n, n), "predicted_cov": (n, n), "innovation_cov": (p, p)}
+    return {**means, "log_likelihood_terms": (), **covs}
 
 
 def filter(  # noqa: A001
@@ -45,7 +53,7 @@ def filter(  # noqa: A001
     state : FilterState, optional
         For one series: where to go on from.
     store : iterable of str
-        Out of "filtered_mean", "predicted_mean", "innovations", "log_likelihood_terms".
+        As in `eigenflow.lds.filter`.
     method : str
         As in `eigenflow.lds.filter`.
     client : distributed.Client, optional
@@ -54,7 +62,8 @@ def filter(  # noqa: A001
     Returns
     -------
     FilterResult
-        What has steps is lazy, with the blocks of `y`. For many series nothing is computed: numbers
+        What has steps is lazy, with the blocks of `y`; covariances are arrays of shape
+        ``(*batch, T, n, n)``, a matrix for each step. For many series nothing is computed: numbers
         for each series are lazy too, and `final_state` is None. For one series its numbers and
         `final_state` are computed, by two reads of `y`: one for the law before each block, one for
         the likelihood. `error_bound` is the sum of the blocks' bounds.
@@ -83,7 +92,7 @@ def filter(  # noqa: A001
     """
     require_one(system)
     series = as_dask(y, "y")
-    fields = wanted_fields(store, _WIDTHS)
+    fields = wanted_fields(store, tuple(_widths(system)))
     settings(method, True, 1)
     p = system.obs_dim
     if series.ndim == 1 and p == 1:
@@ -126,13 +135,12 @@ def _many(system: LinearSystem, y: Any, fields: frozenset[str], method: str) -> 
             meta=np.empty((0,) * (batch + len(widths)), kind),
         )
 
-    steps, n, p = y.shape[-2], system.state_dim, system.obs_dim
-    widths = dict(zip(_WIDTHS, ((steps, n), (steps, n), (steps, p), (steps,)), strict=True))
+    lazy = {
+        name: part(name, (y.shape[-2], *width), _kind(name, dtype)) if name in fields else None
+        for name, width in _widths(system).items()
+    }
     return FilterResult(
-        **{name: part(name, widths[name], dtype) if name in fields else None for name in _WIDTHS},
-        filtered_cov=None,
-        predicted_cov=None,
-        innovation_cov=None,
+        **lazy,
         log_likelihood=part("log_likelihood", (), np.dtype(float)),
         n_diffuse=part("n_diffuse", (), np.dtype(np.int64)),
         diffuse_convention=convention(system, None),
@@ -152,7 +160,13 @@ def _block_of_series(y: Array, held: tuple[Any, ...]) -> FilterResult:
 
 
 def _part(found: FilterResult, name_: str) -> Any:
-    return getattr(found, name_)
+    value = getattr(found, name_)
+    return value.dense() if name_ in _COVS else value
+
+
+def _kind(name: str, dtype: Any) -> Any:
+    """Covariances are in double precision whatever the observations are."""
+    return np.dtype(np.float64) if name in _COVS else dtype
 
 
 class Totals(NamedTuple):
@@ -214,17 +228,13 @@ def _one(
     known = {first: law for first, size, law in zip(firsts, sizes, laws, strict=False) if size}
     task = task._replace(laws=known)
     totals = rows.reduce(_totals, add_totals, task)
-    dtype, n, p = float_dtype(y, "y"), system.state_dim, system.obs_dim
-    widths = dict(zip(_WIDTHS, ((n,), (n,), (p,), ()), strict=True))
+    dtype = float_dtype(y, "y")
     lazy = {
-        name: rows.map(_field, widths[name], dtype, task, name) if name in fields else None
-        for name in _WIDTHS
+        name: rows.map(_field, width, _kind(name, dtype), task, name) if name in fields else None
+        for name, width in _widths(system).items()
     }
     return FilterResult(
         **lazy,
-        filtered_cov=None,
-        predicted_cov=None,
-        innovation_cov=None,
         log_likelihood=totals.log_likelihood,
         n_diffuse=totals.n_diffuse,
         diffuse_convention=convention(system, state),
@@ -288,7 +298,5 @@ def _totals(first: int, *rest: Any) -> Totals:
 def _field(first: int, *rest: Any) -> Array:
     name = rest[-1]
     if not len(rest[0]):
-        task = _split(first, rest)[2]
-        width = {"innovations": (task.system.obs_dim,), "log_likelihood_terms": ()}
-        return np.empty((0, *width.get(name, (task.system.state_dim,))))
-    return np.asarray(getattr(_run(first, rest, name), name))
+        return np.empty((0, *_widths(_split(first, rest)[2].system)[name]))
+    return np.asarray(_part(_run(first, rest, name), name))
