@@ -115,7 +115,8 @@ column_weights residuals client max_memory checkpoint progress rng",
     "dask.SineLowRank": ("U V omega", "gain exact_phase client"),
     "mpi.svd": (
         "A_local rank",
-        "comm rtol atol norm oversampling rng workers check_finite",
+        "comm rtol atol norm oversampling power_iterations center row_weights_local \
+column_weights rng workers check_finite",
     ),
     "mpi.flow": (
         "z_local eigenvalues_local times",

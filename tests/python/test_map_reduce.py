@@ -15,7 +15,8 @@ from eigenflow._map_reduce import sine as sine_pieces
 from eigenflow._map_reduce import stop
 from eigenflow._map_reduce.engine import LocalRows
 from eigenflow._map_reduce.tree import FAN_IN, combine_all
-from eigenflow.lowrank.rows import Request, decompose
+from eigenflow.lowrank.rows import decompose
+from eigenflow.lowrank.sweeps import Request
 from reference import lowrank as truth
 
 CUTS = [0, 100, 103, 103, 900]

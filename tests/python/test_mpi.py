@@ -23,6 +23,76 @@ def joined(results):
     return np.vstack([r.U for r in results]), results[0].s, results[0].Vh
 
 
+FRAMES = [
+    {"center": True},
+    {"row_weights": np.r_[np.zeros(50), np.linspace(0, 3, 50)]},
+    {"center": True, "row_weights": np.linspace(0, 3, 100), "column_weights": np.arange(12.0)},
+    {"power_iterations": 1},
+    {"power_iterations": 0, "norm": "spectral", "center": True},
+]
+
+
+@pytest.mark.parametrize("sizes", SIZES[:3])
+@pytest.mark.parametrize("dtype", ["f4", "c16"])
+@pytest.mark.parametrize("frame", FRAMES)
+def test_svd_by_pieces(frame, dtype, sizes):
+    a = low_rank_matrix(sum(sizes), 12, dtype) + np.asarray(0.1, dtype)
+    blocks = cut(a, sizes)
+    weights = frame.get("row_weights")
+    parts = None if weights is None else cut(weights, sizes)
+    ours = {k: v for k, v in frame.items() if k != "row_weights"}
+
+    def one(comm):
+        local = {} if parts is None else {"row_weights_local": parts[comm.rank]}
+        return ef.mpi.svd(blocks[comm.rank], 5, comm=comm, rng=3, **ours, **local)
+
+    results = succeed(len(sizes), one)
+    U, s, Vh = joined(results)
+    want = ef.lowrank.svd(a, 5, rng=3, **frame)
+    eps = np.finfo(a.dtype).eps
+    np.testing.assert_allclose(s, want.s, rtol=1e3 * eps)
+    np.testing.assert_allclose((U * s) @ Vh, (want.U * want.s) @ want.Vh, atol=3e3 * eps * s[0])
+    assert U.dtype == Vh.dtype == a.dtype
+    assert results[0].error == pytest.approx(want.error, rel=1e-3 if "norm" not in frame else 2)
+    assert np.isfinite(results[0].residuals).all()
+    if want.mean is not None:
+        np.testing.assert_allclose(results[0].mean, want.mean, atol=100 * eps)
+    for r in results[1:]:
+        assert r.s.tobytes() == s.tobytes()
+        assert r.Vh.tobytes() == Vh.tobytes()
+
+
+def test_svd_by_pieces_refuses_on_all_ranks():
+    a = low_rank_matrix(20, 6)
+
+    def run(check_finite=True, **second):
+        def one(comm):
+            given = {"center": True, **(second if comm.rank else {})}
+            block = given.pop("block", a[:10])
+            rank = given.pop("rank", 3)
+            return ef.mpi.svd(block, rank, comm=comm, check_finite=check_finite, **given)
+
+        return on_ranks(2, one)
+
+    bad = a[10:].copy()
+    bad[4, 2] = np.nan
+    found = run(check_finite=False, block=bad)
+    same_error(found, ValueError, "A: got nan at position (14, 2), want finite values")
+    same_error(run(center=False), ValueError, "center: got 0 on one rank and 1 on another")
+    same_error(run(row_weights_local=np.ones(10)), ValueError, "row_weights_local: got 0 on one")
+    same_error(run(power_iterations=1), ValueError, "power_iterations: got -1 on one rank")
+
+    def weighted(comm):
+        return ef.mpi.svd(a[:10], 3, comm=comm, row_weights_local=np.full(10, -1.0 * comm.rank))
+
+    same_error(on_ranks(2, weighted), ValueError, "row_weights_local: got -1.0 at position 0")
+
+    def by_tolerance(comm):
+        return ef.mpi.svd(a[:10], comm=comm, rtol=0.1, power_iterations=2)
+
+    same_error(on_ranks(2, by_tolerance), ValueError, "power_iterations: got 2, which wants a rank")
+
+
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "c16"])
 def test_svd_by_rank(sizes, dtype):

@@ -1,17 +1,15 @@
 """The leading singular triplets of a Dask array."""
 
 import contextlib
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import Any, SupportsIndex
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from eigenflow._arrays import Array, float_dtype
+from eigenflow._arrays import float_dtype
 from eigenflow._map_reduce import lowrank as pieces
 from eigenflow._map_reduce.engine import Rows
 from eigenflow._rng import RNGLike, key_from
@@ -22,8 +20,9 @@ from eigenflow.dask.frame import in_frame
 from eigenflow.dask.memory import as_bytes, require_memory
 from eigenflow.dask.running import Runner
 from eigenflow.lowrank.decomposition import SVDResult
-from eigenflow.lowrank.requests import as_integer, as_tolerances, failure_probability
-from eigenflow.lowrank.rows import Found, Request, Sweeps, decompose, krylov_width
+from eigenflow.lowrank.requests import as_integer, as_tolerances
+from eigenflow.lowrank.rows import Found, as_result, decompose
+from eigenflow.lowrank.sweeps import Request, Sweeps, krylov_width
 
 
 def svd(
@@ -133,7 +132,7 @@ def svd(
         rows, mean, framed = in_frame(run, matrix, center, row_weights, column_weights)
         job = {**_job(matrix, request), **framed}
         found = _with_checkpoint(rows, matrix, request, checkpoint, job, progress)
-    return _result(found, rows, float_dtype(matrix, "A", allow_complex=True), mean)
+    return as_result(found, rows, float_dtype(matrix, "A", allow_complex=True), mean)
 
 
 def _more(request: Request, norm: str, power_iterations: Any, checkpoint: Any) -> Request:
@@ -238,22 +237,3 @@ def _bar(progress: bool, passes: int | None) -> Iterator[Any]:
 
     with tqdm(total=passes, unit=" reads") as bar:
         yield lambda done: bar.update(done - bar.n)
-
-
-def _result(found: Found, rows: Rows, dtype: np.dtype[Any], mean: Array | None) -> SVDResult:
-    rank = found.s.size
-    real = np.zeros(0, dtype).real.dtype
-    return SVDResult(
-        U=rows.map(pieces.image, (rank,), dtype, found.weights, dtype),
-        s=found.s.astype(real),
-        Vh=found.Vh.astype(dtype),
-        rank=rank,
-        error=found.error,
-        relative_error=found.error / found.norm if found.norm > 0 else 0.0,
-        error_kind=found.error_kind,  # type: ignore[arg-type]
-        failure_probability=failure_probability(found.error_kind, found.looks),
-        residuals=found.residuals.astype(real) if rank else np.full(0, math.nan, real),
-        method=found.method,  # type: ignore[arg-type]
-        passes=found.passes,
-        mean=mean,
-    )

@@ -7,18 +7,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eigenflow import _core
-from eigenflow._arrays import as_float_array
+from eigenflow._arrays import as_float_array, refuse_first
 from eigenflow._blas import ensure_bound
+from eigenflow._map_reduce import lowrank as pieces
 from eigenflow._rng import RNGLike, key_from
 from eigenflow._threads import single_blas_thread
 from eigenflow.lowrank.decomposition import SVDResult
+from eigenflow.lowrank.operands import as_weights
 from eigenflow.lowrank.requests import as_integer, failure_probability, tolerance_as_atol
+from eigenflow.lowrank.rows import as_result, decompose
+from eigenflow.lowrank.sweeps import Request
 from eigenflow.mpi.communicators import (
+    Communicator,
     as_communicator,
     on_all_ranks,
     require_one_dtype,
     require_same,
 )
+from eigenflow.mpi.rows import RankRows
 
 
 def svd(
@@ -30,6 +36,10 @@ def svd(
     atol: float | None = None,
     norm: str = "fro",
     oversampling: SupportsIndex = 10,
+    power_iterations: SupportsIndex | None = None,
+    center: bool = False,
+    row_weights_local: ArrayLike | None = None,
+    column_weights: ArrayLike | None = None,
     rng: RNGLike = None,
     workers: int | None = None,
     check_finite: bool = True,
@@ -48,6 +58,13 @@ def svd(
         As in `eigenflow.lowrank.svd`, the same on every rank.
     comm : communicator, optional
         Of mpi4py, or a `Communicator`. Default: ``MPI.COMM_WORLD``.
+    power_iterations : int, optional
+        Steps of subspace iteration that make the image of A orthonormal in between, by rank only,
+        as in `eigenflow.dask.svd`.
+    center, column_weights
+        As in `eigenflow.lowrank.svd`, the same on every rank.
+    row_weights_local : array_like, optional
+        Weights of this rank's rows; on all ranks or on none.
     rng : int or numpy.random.Generator, optional
         That of rank 0 counts.
     workers : int, optional
@@ -76,18 +93,47 @@ def svd(
     whole: give the rows of its transpose instead. Results agree with those of one process to a
     small multiple of ``eps ||A||``, and are the same bytes for the same blocks. All ranks must run
     on the same kind of processor, since each takes the same decisions from the same numbers.
+
+    With `power_iterations`, means or weights the sweeps are those of `eigenflow.dask.svd`, on one
+    thread a rank: ``A^H (A W)`` in one read, panels centred and weighted as they are read.
     """
-    ranks, (a, wanted, spectral, extra, limits, key) = on_all_ranks(
-        comm, lambda: _read(A_local, rank, oversampling, norm, rtol, atol, rng, check_finite)
+    ranks, (steps, (a, wanted, spectral, extra, limits, key)) = on_all_ranks(
+        comm,
+        lambda: (
+            _steps(power_iterations),
+            _read(A_local, rank, oversampling, norm, rtol, atol, rng, check_finite),
+        ),
     )
+    asked = {"center": center, "row_weights_local": row_weights_local}
+    asked = {**asked, "column_weights": column_weights}
+    framed = {name: x is not None and x is not False for name, x in asked.items()}
     require_one_dtype(comm, "A_local", a.dtype)
     require_same(
         comm,
         A_local=(a.shape[1], "as many columns on every rank"),
         rank=(wanted, "the same on every rank"),
         oversampling=(extra, "the same on every rank"),
+        power_iterations=(steps, "the same on every rank"),
+        **{name: (int(flag), "it on all ranks or on none") for name, flag in framed.items()},
     )
     as_communicator(comm).bcast(key.view(np.uint8), 0)
+    if steps >= 0 or any(framed.values()):
+        request = Request(
+            rank=None if rank is None else wanted,
+            rtol=rtol,
+            atol=atol,
+            oversampling=extra,
+            steps=None if steps < 0 else steps,
+            spectral=spectral,
+            residuals=True,
+            key=int(key[0]),
+        )
+        if steps >= 0 and not (request.by_rank and wanted >= 0):
+            msg = f"power_iterations: got {steps}, which wants a rank and goes with no tolerance"
+            raise ValueError(msg)
+        return _by_pieces(
+            as_communicator(comm), a, request, center, row_weights_local, column_weights
+        )
     with single_blas_thread(workers) as count, tolerance_as_atol():
         fields = _core.svd.decompose_rows(
             ranks, a, wanted, *limits, spectral, extra, int(key[0]), count
@@ -98,6 +144,58 @@ def svd(
         relative_error=fields["error"] / total if total > 0 else 0.0,
         failure_probability=failure_probability(fields["error_kind"], looks),
     )
+
+
+def _steps(power_iterations: Any) -> int:
+    return -1 if power_iterations is None else as_integer(power_iterations, "power_iterations", 0)
+
+
+def _by_pieces(
+    group: Communicator,
+    A: Any,
+    request: Request,
+    center: bool,
+    row_weights: Any,
+    column_weights: Any,
+) -> SVDResult:
+    """Decompose by the pieces of `eigenflow.dask.svd`, with ranks as the engine."""
+
+    def read() -> tuple[Any, Any]:
+        weights = as_weights((1, A.shape[1]), center, None, column_weights)
+        return weights, None if row_weights is None else _roots(row_weights, len(A))
+
+    _, (weights, roots) = on_all_ranks(group, read)
+    with single_blas_thread(1):
+        blocks = (A,) if roots is None else (A, roots[:, None])
+        rows = RankRows(group, *blocks)
+        squares = np.array([len(A) if roots is None else float(roots @ roots)])
+        group.allreduce(squares, "sum")
+        if not 0 < squares[0] < math.inf and rows.count:
+            msg = f"row_weights_local: got a sum of {squares[0]}, want a positive finite one"
+            raise ValueError(msg)
+        mean = None
+        if weights.center and rows.count:
+            found = rows.reduce(pieces.means, pieces.add, math.sqrt(squares[0]))
+            if found.refused is not None:
+                position, value = found.refused
+                msg = f"A: got {value} at position {position}, want finite values"
+                raise ValueError(msg)
+            mean = found.product[:, 0]
+        columns = weights.col_factors if weights.col_factors.size else None
+        frame = pieces.Frame(mean, columns, roots is not None)
+        framed = pieces.FramedRows(rows, frame) if weights or roots is not None else rows
+        shape = (rows.count, A.shape[1])
+        found = decompose(framed, shape, A.dtype, request)
+        return as_result(found, framed, A.dtype, mean)
+
+
+def _roots(weights: Any, rows: int) -> Any:
+    given = as_float_array(weights, "row_weights_local", ndim=1, dtype=np.float64)
+    if given.size != rows:
+        msg = f"row_weights_local: got {given.size} weights, want {rows}, one for each row"
+        raise ValueError(msg)
+    refuse_first(given < 0, given, "row_weights_local", "weights >= 0")
+    return np.sqrt(given)
 
 
 def _read(

@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import qr
 
 from eigenflow._arrays import Array
 from eigenflow._map_reduce.regression import Columns, Summary
@@ -24,6 +23,7 @@ from eigenflow.mpi.communicators import (
     require_one_dtype,
     require_same,
 )
+from eigenflow.mpi.rows import stacked
 
 
 def fit(
@@ -143,27 +143,12 @@ class RankColumns(LocalColumns):
 
     def triangle(self) -> Array:
         """See `Everywhere`; collective."""
-        own = LocalColumns.triangle(self)
-        n = own.shape[1]
-        before, whole = np.zeros((n, n)), np.zeros((n, n))
-        whole[: len(own)] = own
-        before[...] = whole
-        self._group.exscan(before, _stack)
-        if self._group.rank:
-            _stack(before, whole)
-        self._group.bcast(whole.reshape(-1).view(np.uint8), self._group.size - 1)
-        return whole
+        return stacked(self._group, LocalColumns.triangle(self))
 
     def _with(self, columns: Columns) -> Self:
         other = type(self)(columns, self._group)
         other.has_matrix = self.has_matrix
         return other
-
-
-def _stack(first: Array, second: Array) -> None:
-    """Replace a triangular factor by that of both, one above the other."""
-    (factor,) = qr(np.concatenate((first, second)), mode="r")
-    second[...] = factor[: len(second)]
 
 
 def _of_rank_0(group: Communicator, a: Array) -> Array:

@@ -140,8 +140,8 @@ class Krylov:
 
     @V.setter
     def V(self, columns: Any) -> None:
+        self._reserve(columns.shape[1])
         self._columns = columns.shape[1]
-        self._reserve(self._columns)
         self._rows[: self._columns] = columns.T
 
     def run(self, after_sweep: Callable[[Any], None] | None = None) -> bool:
