@@ -7,6 +7,7 @@ API standard; no copy), and CuPy. CuPy is recognised without importing it.
 
 import cmath
 import contextlib
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -161,11 +162,21 @@ def require_ndim(a: Any, name: str, ndim: int | Sequence[int] | None) -> None:
         raise ValueError(msg)
 
 
+def distinct(a: Any) -> Any:
+    """View `a` without its repetitions: axes of stride zero are cut to their first entry.
+
+    A broadcast array may have more entries than a scan can read in a lifetime. The first entry for
+    which something holds is among these, at the same position.
+    """
+    return a[tuple(slice(None) if step else slice(1) for step in a.strides)]
+
+
 def require_finite(a: Any, name: str, *, first: tuple[int, ...] | None = None) -> None:
     """Raise ValueError that names the first NaN or infinity of the NumPy or CuPy array `a`.
 
     `first` is the position of ``a[0, ..., 0]`` when `a` is a part of what the user gave.
     """
+    a = distinct(a)
     # One pass without a temporary in the good case: the sum is finite unless it overflows.
     with np.errstate(over="ignore", invalid="ignore"):
         total = complex(a.sum(dtype=np.complex128 if a.dtype.kind == "c" else np.float64))
@@ -234,6 +245,21 @@ def common_float_dtype(*arrays: Any) -> np.dtype[Any]:
     return np.result_type(*(a.dtype for a in arrays)) if arrays else np.dtype(np.float64)
 
 
+def empty(shape: tuple[int, ...], dtype: DTypeLike, kind: Kind = "numpy") -> Any:
+    """Make a result.
+
+    Raises
+    ------
+    MemoryError
+        Where there is no memory, and where NumPy would say `ValueError`: for more bytes than an
+        address can count.
+    """
+    if math.prod(shape) * np.dtype(dtype).itemsize > sys.maxsize:
+        msg = f"result: shape {shape} of {np.dtype(dtype)} is more than any memory holds"
+        raise MemoryError(msg)
+    return namespace(kind).empty(shape, dtype)
+
+
 def check_out(
     out: Any, shape: tuple[int, ...], dtype: DTypeLike, *inputs: Any, kind: Kind = "numpy"
 ) -> Any:
@@ -247,7 +273,7 @@ def check_out(
     """
     xp = namespace(kind)
     if out is None:
-        return xp.empty(shape, dtype)
+        return empty(shape, dtype, kind)
     if not isinstance(out, xp.ndarray):
         library = "CuPy" if kind == "cupy" else "NumPy"
         msg = f"out: got {type(out).__name__}, want a {library} array"

@@ -16,6 +16,8 @@ from eigenflow._arrays import (
     as_float_array,
     common_float_dtype,
     common_kind,
+    distinct,
+    empty,
     kind_of,
     namespace,
     on_host,
@@ -54,7 +56,7 @@ class Problem:
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Any:
         """Make a result that lives where the coordinates do."""
-        return self.xp.empty(shape, self.dtype if dtype is None else dtype)
+        return empty(shape, self.dtype if dtype is None else dtype, self.kind)
 
     @property
     def kernels(self) -> Any:
@@ -114,6 +116,7 @@ def as_times(times: Any) -> Array:
 
 def require_non_negative(a: Any, name: str, *, nan_too: bool = True) -> None:
     """Raise ValueError that names the first negative entry of `a`, and NaN if `nan_too`."""
+    a = distinct(a)
     # One reduction without a temporary in the good case; NaN makes the comparison false.
     if a.size == 0 or a.min() >= 0:
         return

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
+import eigenflow as ef
 from eigenflow import _arrays
 
 
@@ -34,6 +35,22 @@ def test_finite_arrays_pass_and_others_name_the_first_position(a):
         _arrays.as_float_array(a, "x")
     if a.ndim == 1:
         assert f"at position {bad[0]}," in str(error.value)
+
+
+def test_broadcast_arrays_are_scanned_by_what_they_hold():
+    wide = np.broadcast_to(np.array([[1.0], [np.nan]]), (2**20, 2, 2**20))
+    with pytest.raises(ValueError, match=r"^x: got nan at position \(0, 1, 0\)"):
+        _arrays.as_float_array(wide, "x")
+    assert _arrays.as_float_array(wide[:, :1], "x").shape == (2**20, 1, 2**20)
+    assert _arrays.distinct(np.broadcast_to(1.0, (3, 0, 2))).shape == (1, 0, 1)
+
+
+def test_more_bytes_than_addresses_are_a_memory_error():
+    with pytest.raises(MemoryError, match=r"^result: shape \(4294967296, 1073741824\) of float64"):
+        _arrays.empty((2**32, 2**30), np.float64)
+    long = np.broadcast_to(0.5, 2**59)
+    with pytest.raises(MemoryError, match=r"^result: shape \(16, 576460752303423488\)"):
+        ef.flow.solve(long, 1.0, np.ones(16))
 
 
 def test_finite_values_whose_sum_overflows_are_finite():

@@ -119,7 +119,7 @@ def landweber(
     step, counts = _positive(step_size), _counts(n_steps)
     problem = flow_problem(z, eigenvalues, None, check_finite)
     fit, rates = problem.arrays
-    theta = np.empty((counts.size, *problem.shape), problem.dtype)
+    theta = problem.empty((counts.size, *problem.shape))
     for at in blocks((counts.size, *problem.shape)):
         x = step * np.asarray(rates[at[1:]], np.float64)
         if np.any(x > 2):

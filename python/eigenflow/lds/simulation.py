@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eigenflow._arrays import empty
 from eigenflow._core import lds as _kernels
 from eigenflow._rng import RNGLike, key_from
 from eigenflow.lds.margins import warn_if_beyond_float64
@@ -257,7 +258,7 @@ class _Draw:
     ) -> Simulation:
         n, p, T = self.system.state_dim, self.system.obs_dim, self.length
         shape = (n_series, self.n_systems, T)
-        states, y = np.empty((*shape, n)), np.empty((*shape, p))
+        states, y = empty((*shape, n), float), empty((*shape, p), float)
         if T == 0 or states.size == 0:
             return Simulation(states, y)
         passes = _Passes(report, T, 6 if self.root_vw is None else 5)
@@ -268,11 +269,11 @@ class _Draw:
             _fill(y, generator, passes)
             _multiply(self.root_v, y, y, passes)
         else:
-            z = np.empty((*shape, n + p))
+            z = empty((*shape, n + p), float)
             _fill(z, generator, passes)
             first = self._first(generator.standard_normal(states[:, :, 0].shape))
             _multiply(self.root_v, z, y, passes)
-            moved = np.empty((*shape, n))
+            moved = empty((*shape, n), float)
             _multiply(self.root_w, z, moved, passes)
             states[:, :, 1:] = moved[:, :, :-1]
         states[:, :, 0] = first

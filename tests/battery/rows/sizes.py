@@ -1,7 +1,10 @@
 """R8: arguments of more than 2^31 and 2^33 elements."""
 
 import sys
+import tempfile
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,31 +39,75 @@ def sine_rows() -> None:
         np.testing.assert_allclose(block.toarray(), np.tile(want, (3, 1)), rtol=1e-14)
 
 
+def too_large() -> dict[str, Callable[[], object]]:
+    """Calls whose results fit nowhere: some have more bytes than there are addresses."""
+    system = ef.lds.LinearSystem(0.5, 1.0, 1.0, 1.0)
+    wide = ef.lds.LinearSystem(np.eye(2) / 2, np.eye(2), np.eye(2), np.eye(2))
+    times, options = np.linspace(1, 2, 16), {"depth": 1, "b0": 0.5}
+    long, longer = constant(2**40), constant(2**59)
+    tall, column = constant(2**40, 1), np.ones(4)
+    operator = ef.sine.SineLowRank(tall, constant(4, 1), 1.0)
+    both = ef.sine.SineLowRank(constant(FAR, 1), constant(FAR, 1), 1.0)
+    square = constant(2**20, 2**20)
+    return {
+        "solve": lambda: ef.flow.solve(long, 1.0, times),
+        "solve, beyond addresses": lambda: ef.flow.solve(longer, 1.0, times, **options),
+        "state": lambda: ef.flow.state(longer, 1.0, times, **options),
+        "derivatives": lambda: ef.flow.derivatives(longer, 1.0, times, **options),
+        "hitting_time": lambda: ef.flow.hitting_time(times[:, None] / 3, longer, 1.0, **options),
+        "vanilla": lambda: ef.flow.vanilla(longer, 1.0, times),
+        "learned_eigenvalues": lambda: ef.flow.learned_eigenvalues(long, 1.0, **options),
+        "descend": lambda: ef.flow.descend(long, 1.0, 0.1, 3, **options),
+        "landweber": lambda: ef.flow.landweber(longer, 1.0, 0.1, range(16)),
+        "diagonal_network": lambda: ef.flow.diagonal_network(longer, 1.0, times),
+        "toarray": lambda: both.toarray(),
+        "matvec": lambda: operator @ column,
+        "stable_rank": lambda: operator.stable_rank(rng=0),
+        "quantize": lambda: ef.sine.quantize(tall, 4),
+        "filter": lambda: ef.lds.filter(system, long),
+        "smooth": lambda: ef.lds.smooth(wide, constant(2**58, 2)),
+        "simulate": lambda: ef.lds.simulate(system, 2**40, rng=0),
+        "simulate many": lambda: ef.lds.simulate(wide, 2**40, n_series=2**40, rng=0),
+        "forecast": lambda: ef.lds.forecast(wide, np.ones((5, 2)), 2**40),
+        "perturb": lambda: ef.lowrank.perturb(square, square),
+        "select_rank": lambda: ef.lowrank.select_rank(long, (2**40, 2**40), share=0.5),
+    }
+
+
 def refused() -> None:
     """What cannot fit says so, at once."""
-    for call in (
-        lambda: ef.flow.solve(constant(2**40), 1.0, [1.0, 2.0], check_finite=False),
-        lambda: ef.flow.state(constant(2**40), 1.0, 1.0, depth=1, b0=0.5, check_finite=False),
-        lambda: ef.sine.SineLowRank(constant(FAR, 1), constant(FAR, 1), 1.0).toarray(),
-        lambda: ef.lds.simulate(ef.lds.LinearSystem(0.5, 1.0, 1.0, 1.0), 2**40, rng=0),
-    ):
+    for name, call in too_large().items():
+        pet(60)
         try:
             call()
         except MemoryError:
             continue
-        raise AssertionError("no MemoryError")
+        raise AssertionError(f"{name}: no MemoryError")
 
 
 def far_position() -> None:
-    """The position of a NaN beyond 2^31 in an array that is really there."""
-    a = np.zeros(2**31 + 2**20, np.float32)
-    a[2**31 + 5] = np.nan
-    said = ""
-    try:
-        ef.flow.vanilla(a, 1.0, 1.0)
-    except ValueError as error:
-        said = str(error)
-    assert "at position 2147483653," in said, said
+    """The position of a bad entry beyond 2^31, in a file of 17 GB that is nearly all holes."""
+    n, at, cols = 2**31 + 2**20, 2**31 + 5, 2**15
+    with tempfile.TemporaryDirectory() as folder:
+        a = np.memmap(Path(folder) / "holes", np.float64, "w+", shape=(n,))
+        a[at] = np.inf
+        system = ef.lds.LinearSystem(0.5, 1.0, 1.0, 1.0)
+        where, row = str(at), divmod(at, cols)
+        calls = {
+            "flow.sure": (lambda: ef.flow.sure(a, 1.0, 1.0, 0.1), where),
+            "flow.sure, eigenvalues": (lambda: ef.flow.sure(a[:1], a, 1.0, 0.1), where),
+            "lds.log_likelihood": (lambda: ef.lds.log_likelihood(system, a), str((at, 0))),
+            "sine": (lambda: ef.sine.SineLowRank(a[:, None], a[:3, None], 1.0), str((at, 0))),
+            "lowrank.svd": (lambda: ef.lowrank.svd(a.reshape(-1, cols), 1, rng=0), str(row)),
+        }
+        for name, (call, position) in calls.items():
+            pet(600)
+            said = ""
+            try:
+                call()
+            except ValueError as error:
+                said = str(error)
+            assert f"at position {position}" in said, f"{name}: {said}"
 
 
 def long_series() -> None:
