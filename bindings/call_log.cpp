@@ -11,6 +11,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 namespace eigenflow::bindings {
@@ -76,7 +77,7 @@ template <class T> std::vector<double> repeat_blas(const logged_call &c, int rou
   const bool is_syrk = std::string(c.name) == "syrk";
   const block<T> a(c.by_rows ? c.inner : c.rows, c.by_rows ? c.rows : c.inner, false, 1);
   const block<T> b(is_syrk ? 0 : c.inner, is_syrk ? 0 : c.cols, false, 2);
-  block<T> out(c.rows, c.cols, false, 3);
+  block<T> out(c.rows, is_syrk ? c.rows : c.cols, false, 3);
   const auto op = c.by_rows ? blas::transpose::yes : blas::transpose::no;
   call_log log;
   for (int round = 0; round < rounds; ++round)
@@ -90,15 +91,24 @@ template <class T> std::vector<double> repeat_blas(const logged_call &c, int rou
   return seconds;
 }
 
+bool is_own(const std::string &name) {
+  return name == "product" || name == "adjoint product" || name == "both products" ||
+         name == "Gram" || name == "quick Gram";
+}
+
 // Seconds of a product again, `rounds` times, on its own; empty for what is no product.
 std::vector<double> repeat(const std::string &name, index scalar_bytes, bool by_rows, index rows,
                            index inner, index cols, int rounds, int workers) {
+  constexpr index most = index{1} << 30; // their products are counted in 64 bits
+  for (const index size : {rows, inner, cols})
+    if (size < 0 || size > most)
+      throw std::invalid_argument("rows, inner, cols: want 0 to 2^30");
   const logged_call call{name.c_str(), scalar_bytes, by_rows, rows, inner, cols, 0};
   const bool is_single = scalar_bytes == sizeof(float);
   const py::gil_scoped_release release;
   if (name == "gemm" || name == "syrk")
     return is_single ? repeat_blas<float>(call, rounds) : repeat_blas<double>(call, rounds);
-  if (inner == 0)
+  if (inner == 0 || !is_own(name))
     return {};
   return is_single ? repeat_own<float>(call, rounds, workers)
                    : repeat_own<double>(call, rounds, workers);

@@ -38,3 +38,14 @@ def test_products_are_run_again_and_factorisations_are_not():
     for call in logged(A, 3):
         again = call_log.repeat(*call[:6], 2, 1)
         assert len(again) == (2 if call[4] else 0)
+
+
+@pytest.mark.parametrize("name", ["x", "geqrf", ""])
+def test_what_is_no_product_is_not_repeated(name):
+    assert call_log.repeat(name, 8, True, 4, 5, 6, 2, 1) == []
+
+
+@pytest.mark.parametrize("sizes", [(-1, 2, 2), (2, 2**31, 2), (2, 2, -(2**63))])
+def test_sizes_that_no_product_has(sizes):
+    with pytest.raises(ValueError, match=r"^rows, inner, cols: want 0 to"):
+        call_log.repeat("product", 8, True, *sizes, 1, 1)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -12,6 +13,17 @@ import numpy as np
 from eigenflow._arrays import Array
 
 _ARRAYS = ("V", "gram", "coupling", "numbers")
+# What reading a file of anything can raise.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+)
 _PAST = ("past0", "past1", "past2")
 
 
@@ -43,7 +55,10 @@ class Checkpoint:
             found = self._read()
             job = json.loads(bytes(found.pop("job")).decode())
             key = int(job.pop("key"))
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            if not 0 <= key < 2**64:
+                msg = f"key {key}"
+                raise ValueError(msg)
+        except _DAMAGE as error:
             msg = f"checkpoint: got {self._path}, which is damaged ({error}); want a file of svd"
             raise ValueError(msg) from None
         if job != self._job:
@@ -55,10 +70,12 @@ class Checkpoint:
 
     def _read(self) -> dict[str, Array]:
         with zipfile.ZipFile(self._path) as archive:
-            # Stored as they are, entries are no longer than the file: nothing can swell.
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                msg = "compressed entries"
-                raise ValueError(msg)
+            # Nothing can swell: entries are as they are in the file, and no longer than it.
+            most = self._path.stat().st_size
+            for entry in archive.infolist():
+                if entry.compress_type != zipfile.ZIP_STORED or _length(archive, entry) > most:
+                    msg = f"entry {entry.filename!r}"
+                    raise ValueError(msg)
         with np.load(self._path, allow_pickle=False) as data:
             return {name: data[name] for name in (*_ARRAYS, "job", *_PAST) if name in data.files}
 
@@ -89,6 +106,15 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file: the job is done."""
         self._path.unlink(missing_ok=True)
+
+
+def _length(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
+    """Bytes that NumPy would make room for, by the entry's header."""
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        read = getattr(np.lib.format, f"read_array_header_{version[0]}_{version[1]}")
+        shape, _, dtype = read(file)
+    return math.prod(shape) * int(dtype.itemsize)
 
 
 def _unwritten(error: OSError, path: Path) -> OSError:

@@ -2,6 +2,7 @@
 
 from battery.rows import (
     allocation,
+    dask_faults,
     device,
     fuzz_bindings,
     hostile_files,
@@ -31,6 +32,7 @@ ROWS = {
     "R11b": races.ROW,
     "R12": suite.THREADS,
     "R13": leaks.ROW,
+    "R14": dask_faults.ROW,
     "R15": mpi_faults.ROW,
     "R16": suite.REPRODUCIBLE,
     "R17": device.ROW,

@@ -1,10 +1,11 @@
 """R6: random wrong arguments for every function of the extension module.
 
 The functions are called with what the library hands them, recorded while every public function
-runs, and then with one or two of these arguments replaced. Python checks arguments before the
-extension sees them; here these checks are left out.
+runs, or with arguments written down for them, and then with one or two of these replaced. Python
+checks arguments before the extension sees them; here these checks are left out.
 """
 
+import operator
 import sys
 import tempfile
 import types
@@ -16,6 +17,7 @@ import numpy as np
 
 from battery.calls import CALLS
 from battery.children import pet, run_child, say
+from battery.rows.binding_arguments import extra, wrong_callables
 from battery.table import Figure, Row
 from eigenflow import ConvergenceError, _core
 
@@ -58,7 +60,20 @@ def recorded() -> dict[str, list[tuple[Any, ...]]]:
         call()
     for back in undo:
         back()
+    for name, arguments in extra().items():
+        seen[name] = [*seen.get(name, []), *arguments]
     return seen
+
+
+def functions() -> set[str]:
+    """Names of all functions and classes of the extension that can be called."""
+    modules = {"": _core, **{k: m for k, m in vars(_core).items() if type(m) is type(_core)}}
+    return {
+        f"{module}.{name}".lstrip(".")
+        for module, members in modules.items()
+        for name, member in vars(members).items()
+        if type(member).__name__ in ("builtin_function_or_method", "nb_func")
+    }
 
 
 def copied(a: Any) -> Any:
@@ -126,11 +141,21 @@ def mutated(args: tuple[Any, ...], rng: np.random.Generator) -> tuple[Any, ...]:
             out[at] = float(rng.choice([0.0, -1.0, np.nan, np.inf, 1e308, 5e-324]))
         elif isinstance(old, list | tuple):
             out[at] = type(old)(mutated(tuple(old), rng)) if old else [1]
+        elif isinstance(old, types.FunctionType):
+            wrong = wrong_callables()
+            out[at] = wrong[int(rng.integers(len(wrong)))]
         elif isinstance(old, dict):
             out[at] = dict(zip(old, mutated(tuple(old.values()), rng), strict=False))
     if rng.integers(20) == 0:
         out = out[: int(rng.integers(len(out) + 1))]
     return tuple(out)
+
+
+def use(result: Any) -> None:
+    """Operators ask for their entries later."""
+    for part in result if isinstance(result, tuple) else (result,):
+        if isinstance(part, _core.svd.Operator):
+            _core.svd.decompose(part, 2, -1.0, -1.0, False, False, 2, 1, 7, 1)
 
 
 def fuzz(function: Any, arguments: list[Any], calls: int, rng: Any, log: Path) -> tuple[int, list]:
@@ -141,7 +166,7 @@ def fuzz(function: Any, arguments: list[Any], calls: int, rng: Any, log: Path) -
         log.write_text(f"{function}{given!r}"[:3000])  # if this process does not come back
         pet(20)
         try:
-            function(*given)
+            use(function(*given))
         except REFUSALS:
             refused += 1
         except Exception as error:
@@ -154,12 +179,13 @@ def main(calls: int, log: str) -> None:
     refused, faults = 0, []
     arguments = recorded()
     for seed, name in enumerate(sorted(arguments)):
-        module, _, last = name.rpartition(".")
-        function = getattr(getattr(_core, module) if module else _core, last)
+        function = operator.attrgetter(name)(_core)
         rng = np.random.default_rng(seed)
         more, odd = fuzz(function, arguments[name], calls, rng, Path(log))
         refused, faults = refused + more, [*faults, *odd[:2]]
         print(name, more, odd[:2], file=sys.stderr, flush=True)
+    missing = functions() - set(arguments)
+    faults += [f"{name} is not called" for name in sorted(missing)]
     say(targets=len(arguments), calls=calls * len(arguments), refused=refused, faults=faults)
 
 
