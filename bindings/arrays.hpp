@@ -9,6 +9,7 @@
 #include <pybind11/complex.h>
 #include <pybind11/numpy.h>
 
+#include <cstdint>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -26,6 +27,8 @@ template <class T> T *data_of(const py::array &a, const char *name, py::ssize_t 
   for (py::ssize_t axis = 0; axis < n_dims; ++axis)
     require(a.strides(axis) % static_cast<py::ssize_t>(sizeof(T)) == 0,
             std::string(name) + ": misaligned strides");
+  require(a.size() == 0 || reinterpret_cast<std::uintptr_t>(a.data()) % alignof(value) == 0,
+          std::string(name) + ": misaligned memory");
   if constexpr (std::is_const_v<T>) {
     return static_cast<T *>(a.data());
   } else {

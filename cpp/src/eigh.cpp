@@ -105,7 +105,7 @@ private:
     out_.passes += space.passes;
     if (!enough)
       return false;
-    wanted_.surplus = options_.oversampling;
+    wanted_.surplus = wanted_.oversampling;
     svd::factors<T> found = svd::extract<T>(a_, space, wanted_, options_.workers);
     out_.passes += found.passes;
     space = {};

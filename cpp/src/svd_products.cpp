@@ -115,6 +115,8 @@ template <class T> struct sweep {
   int workers;
 
   void run() const {
+    if (x.cols == 0)
+      return;
     const index height = chunk_height(a.rows);
     const index n_chunks = (a.rows + height - 1) / height;
     const bool adjoint = w.data != nullptr;

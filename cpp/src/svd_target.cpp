@@ -54,10 +54,12 @@ template <class T> target target_of(const linear_operator<T> &a, const options &
   require(options.rank >= -1 && options.rank <= short_side,
           "rank: got " + std::to_string(options.rank) + ", want 0 to " +
               std::to_string(short_side));
+  require(options.oversampling >= 0, "oversampling: got " + std::to_string(options.oversampling) +
+                                         ", want a non-negative number");
   target wanted{options.rank,
                 options.tolerance < 0 ? -1 : options.tolerance * a.scale(),
                 options.relative_tolerance,
-                options.oversampling,
+                std::min(options.oversampling, short_side),
                 energy_floor<T>(),
                 options.spectral};
   wanted.short_side = short_side;

@@ -240,6 +240,31 @@ def number(x: Any, name: str, want: str = "a number") -> float:
         raise ValueError(msg) from None
 
 
+def aligned(x: Any) -> Any:
+    """Return `x`, with every array in its tuples, lists and dicts where kernels can read it.
+
+    Arrays that come from another process may lie at any address of the message.
+    """
+    if isinstance(x, np.ndarray):
+        return x if x.flags.aligned or x.dtype.hasobject else np.require(x, requirements="A")
+    if isinstance(x, tuple):
+        parts = [aligned(part) for part in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+    if isinstance(x, list):
+        return [aligned(part) for part in x]
+    if isinstance(x, dict):
+        return {key: aligned(part) for key, part in x.items()}
+    return x
+
+
+class Movable:
+    """An object whose arrays are `aligned` when it arrives in another process."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """See `aligned`."""
+        vars(self).update(aligned(state))
+
+
 def common_float_dtype(*arrays: Any) -> np.dtype[Any]:
     """float32 if every array is float32, else float64."""
     return np.result_type(*(a.dtype for a in arrays)) if arrays else np.dtype(np.float64)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import tokenize
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ _DAMAGE = (
     ValueError,
     LookupError,
     TypeError,
+    ArithmeticError,
     AttributeError,
     RecursionError,
     NotImplementedError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
 )
 _PAST = ("past0", "past1", "past2")
@@ -114,7 +117,7 @@ def _length(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
         version = np.lib.format.read_magic(file)
         read = getattr(np.lib.format, f"read_array_header_{version[0]}_{version[1]}")
         shape, _, dtype = read(file)
-    return math.prod(shape) * int(dtype.itemsize)
+    return int(math.prod(shape) * dtype.itemsize)
 
 
 def _unwritten(error: OSError, path: Path) -> OSError:
@@ -138,6 +141,8 @@ def _require_state(state: dict[str, Array], path: Path, job: dict[str, Any]) -> 
         past = [state[name] for name in _PAST if name in state]
         ok = ok and all(a.ndim == 1 and a.dtype == np.float64 for a in past)
         ok = ok and all(np.isfinite(a).all() for a in (V, gram, coupling, numbers, *past))
+        ok = ok and numbers[0] > 0 and 0 <= numbers[1] < 1e150
+        ok = ok and bool(np.all((numbers[2:] >= 0) & (numbers[2:] < 2**31)))
     except KeyError:
         ok = False
     if not ok:

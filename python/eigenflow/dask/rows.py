@@ -9,6 +9,7 @@ import numpy as np
 from dask import delayed
 from dask.base import tokenize
 
+from eigenflow._arrays import Movable, aligned
 from eigenflow._map_reduce import stop
 from eigenflow._map_reduce.tree import FAN_IN, combine_all
 from eigenflow.dask.running import Runner, cancelled
@@ -69,7 +70,7 @@ class DaskRows:
         )
 
 
-class _Shared:
+class _Shared(Movable):
     """What the tasks of one pass have in common."""
 
     def __init__(self, piece: Any, shared: tuple[Any, ...], firsts: tuple[int, ...]) -> None:
@@ -82,7 +83,7 @@ class _Shared:
 def _on_block(*blocks: Any, held: _Shared, block_id: tuple[int, ...] | None = None) -> Any:
     first = held.firsts[block_id[0] if block_id else 0]
     with stop.watching(cancelled):
-        return held.piece(first, *blocks, *held.shared)
+        return held.piece(first, *aligned(blocks), *held.shared)
 
 
 def combined_in_tree(summaries: list[Any], combine: Callable[..., Any], name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eigenflow._arrays import as_float_array, like, refuse_first
+from eigenflow._arrays import Movable, as_float_array, like, refuse_first
 from eigenflow._core import lds as _kernels
 from eigenflow._index import per_step, per_step_of, plain_values, require_same_index
 from eigenflow.lds.system import LinearSystem
@@ -56,7 +56,7 @@ class CovarianceSequence:
 
 
 @dataclass(frozen=True, eq=False)
-class FilterState:
+class FilterState(Movable):
     """Law of the state before the next observation: hand it on as `state=` to go on filtering.
 
     Attributes

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eigenflow._arrays import Movable
+
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class Start(Movable):
     """Law of the first state: N(mean, cov) plus an infinite variance along `diffuse` (n, k)."""
 
     mean: Array

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eigenflow._arrays import Movable
 from eigenflow.lds.covariances import as_covariance, require_joint_covariance
 from eigenflow.lds.entries import Layout, read_entry
 from eigenflow.lds.start import Start, default_start
@@ -16,7 +17,7 @@ _MATRICES = ("A", "C", "Q", "R", "cross_cov", "B", "D")
 _VECTORS = ("state_offset", "obs_offset")
 
 
-class LinearSystem:
+class LinearSystem(Movable):
     r"""A linear Gaussian system with `n` states, `p` observed series and `m` inputs.
 
     .. math::

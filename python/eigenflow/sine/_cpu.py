@@ -25,8 +25,8 @@ def phase_accuracy(
     U: _arrays.Array, V: _arrays.Array, omega: float, exact_phase: bool
 ) -> tuple[float, float, bool]:
     """Largest phase in half-turns, the error bound of a sine, and whether phases overflow."""
-    one_of_each = (a[:1] if a.strides[0] == 0 else a for a in (U, V))  # rows that repeat
-    return _core.phase_accuracy(*one_of_each, omega, exact_phase)
+    left, right = (a[:1] if a.strides[0] == 0 else a for a in (U, V))  # rows that repeat
+    return _core.phase_accuracy(left, right, omega, exact_phase)
 
 
 def entries(op: "SineLowRank", out: Any, workers: int) -> _arrays.Array:

@@ -22,7 +22,7 @@ _CELLS = 512
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedFactor:
+class QuantizedFactor(_arrays.Movable):
     """A matrix of few different values.
 
     Parameters

@@ -27,7 +27,7 @@ class PhaseWarning(UserWarning):
     """Phases are so large that rounding may change a sine by more than the tolerance."""
 
 
-class SineLowRank(PhasesAndRanks):
+class SineLowRank(PhasesAndRanks, _arrays.Movable):
     r"""The matrix ``sin(omega U V^T) / gain``, applied without being stored.
 
     .. math:: S_{ij} = \sin\Big(\omega \sum_{l=1}^{k} U_{il} V_{jl}\Big) \Big/ \mathrm{gain}
@@ -135,7 +135,6 @@ class SineLowRank(PhasesAndRanks):
         resolve_workers(workers)
         self._kind = _arrays.common_kind(U=U, V=V)
         self._original = U if self._kind == "dlpack" else V
-        self._backend = _backend(self._kind)
         self.U, self.V = self._backend.factors(U, V, check_finite)
         if self.U.shape[1] != self.V.shape[1]:
             msg = f"V: got {self.V.shape[1]} columns, want {self.U.shape[1]} as in U"
@@ -159,6 +158,10 @@ class SineLowRank(PhasesAndRanks):
         self._half_turns, self._rounding = self._check_phases()
         if method != "auto":
             self.plan()
+
+    @property
+    def _backend(self) -> Any:
+        return _backend(self._kind)
 
     def _check_phases(self) -> tuple[float, float]:
         """Largest phase in half-turns, and the bound of the rounding of a sine; may warn."""
@@ -413,7 +416,7 @@ class SineLowRank(PhasesAndRanks):
     def _on_host(self) -> Self:
         """Return this operator with NumPy factors."""
         U, V = _arrays.on_host(self.U), _arrays.on_host(self.V)
-        return self._variant(U=U, V=V, _kind="numpy", _original=V, _backend=_backend("numpy"))
+        return self._variant(U=U, V=V, _kind="numpy", _original=V)
 
     def _threads(self, workers: int | None) -> int:
         return resolve_workers(self._workers if workers is None else workers)

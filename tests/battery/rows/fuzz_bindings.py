@@ -22,11 +22,13 @@ from battery.table import Figure, Row
 from eigenflow import ConvergenceError, _core
 
 TYPES = ("f4", "f8", "c8", "c16", "i4", "i8", "u1", "?", ">f8", "O", "U4")
-# RuntimeError: pybind11's for what it cannot read; LookupError: for what is not in a tuple or dict.
+# RuntimeError: pybind11's for what it cannot read; LookupError: for what is not in a tuple or dict;
+# AttributeError: an object that is no communicator.
 REFUSALS = (
     TypeError,
     ValueError,
     LookupError,
+    AttributeError,
     RuntimeError,
     MemoryError,
     ArithmeticError,

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import resource
 import struct
 import sys
@@ -91,7 +90,7 @@ def by_hand(good: bytes) -> dict[str, bytes]:
 def mutation(good: bytes, rng: np.random.Generator) -> bytes:
     """Flip, cut, repeat, or change a number of the header."""
     data = bytearray(good)
-    size = struct.unpack("<Q", good[:8])[0] + 8
+    size = min(struct.unpack("<Q", good[:8])[0] + 8, len(good))
     for _ in range(int(rng.integers(1, 5))):
         at = int(rng.integers(max(1, min(len(data), size if rng.integers(4) else len(data)))))
         match rng.integers(5):
@@ -110,11 +109,15 @@ def mutation(good: bytes, rng: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-def loaders(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], Any]]]:
-    """A good file for every loader, and the loader."""
+Loader = tuple[bytes, Callable[[bytes], dict[str, bytes]], Callable[[Path], Any]]
+
+
+def loaders(folder: Path) -> dict[str, Loader]:
+    """A good file for every loader, what lies like it, and the loader."""
     import torch
 
     import eigenflow as ef
+    from battery.rows import hostile_checkpoints
 
     def network() -> Any:
         return torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
@@ -130,14 +133,18 @@ def loaders(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], Any]]]:
     learner.fit_task("first", [(inputs, classes)])
     learner.fit_task("second", [(inputs, classes)])
     learner.save(folder / "good")
-    files = {
-        "HALRP.load": ((folder / "good").read_bytes(), lambda p: ef.nn.HALRP.load(p, network()))
+    saved = (folder / "good").read_bytes()
+    files: dict[str, Loader] = {
+        "HALRP.load": (saved, by_hand, lambda p: ef.nn.HALRP.load(p, network()))
     }
     for bits in (None, 2):
         files[f"load_adapters, bits={bits}"] = (
             adapters(bits),
+            by_hand,
             lambda p: ef.nn.load_adapters(network(), p),
         )
+    state, resume = hostile_checkpoints.loader(folder)
+    files["a checkpoint of svd"] = (state, hostile_checkpoints.by_hand, resume)
     return files
 
 
@@ -145,13 +152,17 @@ def main(mutations: int, folder: str) -> None:
     warnings.simplefilter("ignore")
     place = Path(folder)
     bad, files, loaded, faults = place / "bad", 0, 0, []
-    for name, (good, load) in loaders(place).items():
+    hand = 0
+    for name, (good, lies, load) in loaders(place).items():
         (place / "good").write_bytes(good)
         load(place / "good")
         rng = np.random.default_rng(len(good))
-        cases = [*by_hand(good).items(), *((f"mutation {i}", None) for i in range(mutations))]
+        made = lies(good)
+        hand += len(made)
+        cases = [*made.items(), *((f"mutation {i}", None) for i in range(mutations))]
         for case, data in cases:
-            bad.write_bytes(data if data is not None else mutation(good, rng))
+            lie = mutation(good, rng) if data is None else data
+            bad.write_bytes(lie)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             pet(20)
             files += 1
@@ -163,15 +174,14 @@ def main(mutations: int, folder: str) -> None:
             except BaseException as error:
                 faults.append(f"{name}, {case}: {error!r}")
             more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-            if more > 2 * os.path.getsize(bad) + SLACK:
+            if more > 2 * len(lie) + SLACK:
                 faults.append(f"{name}, {case}: took {more} bytes")
-    hand = len(by_hand(good))
     say(files=files, hand=hand, loaded=loaded, faults=faults[:30], n_faults=len(faults))
 
 
 def measure(full: bool) -> Figure:
-    if not all(importlib.util.find_spec(name) for name in ("torch", "safetensors")):
-        return Figure("needs PyTorch and safetensors", None)
+    if not all(importlib.util.find_spec(name) for name in ("torch", "safetensors", "dask")):
+        return Figure("needs PyTorch, safetensors and Dask", None)
     with tempfile.TemporaryDirectory() as folder:
         mutations = 100_000 if full else 1000
         status, found, errors = run_child(
@@ -181,7 +191,7 @@ def measure(full: bool) -> Figure:
         return Figure(f"status {status}: {errors[-1200:]}", False)
     print(*found["faults"], sep="\n", file=sys.stderr)
     text = (
-        f"{found['files']} files for three loaders, {found['hand']} kinds of them made by hand; "
+        f"{found['files']} files for four loaders, {found['hand']} of them made by hand; "
         f"{found['loaded']} harmless ones loaded; {found['n_faults']} other errors or hangs"
     )
     return Figure(text, not found["n_faults"])
