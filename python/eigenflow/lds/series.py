@@ -263,8 +263,10 @@ def joined_rows(a: Array | None, batch: tuple[int, ...]) -> Array | None:
     if a is None:
         return None
     wide = a if a.ndim == len(batch) + 2 else a[..., np.newaxis]
-    view = wide.view()
-    view.shape = (math.prod(batch), *wide.shape[-2:])
+    view = wide.reshape((math.prod(batch), *wide.shape[-2:]))
+    if view.size and not np.may_share_memory(view, wide):
+        msg = f"out: got strides {a.strides}, want batch axes that can be seen as one"
+        raise ValueError(msg)
     return view
 
 
