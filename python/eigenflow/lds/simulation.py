@@ -273,9 +273,8 @@ class _Draw:
             _fill(z, generator, passes)
             first = self._first(generator.standard_normal(states[:, :, 0].shape))
             _multiply(self.root_v, z, y, passes)
-            moved = empty((*shape, n), float)
-            _multiply(self.root_w, z, moved, passes)
-            states[:, :, 1:] = moved[:, :, :-1]
+            root = self.root_w if self.root_w.shape[1] == 1 else self.root_w[:, :-1]
+            _multiply(root, z[:, :, :-1], states[:, :, 1:], passes)
         states[:, :, 0] = first
         arrays = packed(self.system, self.batch)
         if self.n_systems == 1:  # the series take the place of a batch
