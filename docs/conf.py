@@ -22,7 +22,11 @@ extensions = [
     "reliability",
 ]
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_toc_level": 2}
+html_title = "eigenflow"
+html_theme_options = {"show_toc_level": 2, "header_links_before_dropdown": 2}
+# Pages without pages below them have no navigation of their section.
+_alone = ("install", "cpp", "guide/*", "examples/*", "papers/*/*", "reliability", "development")
+html_sidebars = {page: [] for page in _alone}
 exclude_patterns = ["_build"]
 numpydoc_show_class_members = False
 autosummary_generate = True

@@ -127,6 +127,9 @@ def _numpy_array(x: Any, name: str) -> Array:
     if is_dask(x):
         msg = f"{name}: got a Dask array, want one in memory (for example {name}.compute())"
         raise TypeError(msg)
+    if kind_of(x) == "cupy":
+        msg = f"{name}: got a CuPy array, want an array in CPU memory (for example {name}.get())"
+        raise TypeError(msg)
     if isinstance(x, np.ma.MaskedArray):  # NumPy would drop the mask without a word
         msg = f"{name}: got a masked array, want a plain one: fill it, or drop what is masked"
         raise TypeError(msg)

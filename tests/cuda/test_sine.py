@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import eigenflow as ef
 from eigenflow.sine import SineLowRank
 
 SHAPES = pytest.mark.parametrize(
@@ -69,3 +70,17 @@ def test_nan_is_named_and_memories_do_not_mix(cupy):
     good = cupy.asarray(np.ones((3, 2)))
     with pytest.raises(TypeError, match="different libraries"):
         SineLowRank(good, good, 1.0) @ np.ones(3)
+
+
+def test_what_runs_on_the_host_only_says_so(cupy):
+    y, A = cupy.asarray(np.zeros(20)), cupy.asarray(np.eye(4))
+    system = ef.lds.LinearSystem(0.5, 1, 1, 1)
+    for name, call in {
+        "W": lambda: ef.sine.fit(A, 2),
+        "U": lambda: ef.sine.choose_frequency(A, A, target=2.0),
+        "y": lambda: ef.lds.score(system, y),
+        "A": lambda: ef.lowrank.eigh(A, 2),
+    }.items():
+        with pytest.raises(TypeError, match=f"^{name}: got a CuPy array, want an array in CPU"):
+            call()
+    assert SineLowRank(A, A, 1.0).stable_rank() == SineLowRank(A.get(), A.get(), 1.0).stable_rank()
