@@ -152,6 +152,29 @@ def test_bases_are_orthonormal_whatever_the_condition(cupy, condition, dtype):
     np.testing.assert_allclose(wide @ R, Y, rtol=0, atol=50 * eps(Y))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize("size", [1, 2, 7, 32, 130])
+def test_factors_and_inertia_of_gram_matrices(size, dtype):
+    from eigenflow.lowrank.namespace.blocks import count_above, triangle
+
+    lengths = np.geomspace(1, 1e-9, size)
+    Y = truth.with_spectrum((300, size), np.linspace(1, 2, size), seed=3, dtype=dtype) * lengths
+    G = Y.conj().T @ Y
+    found = triangle(G)
+    np.testing.assert_array_equal(np.tril(found.R, -1), 0)
+    scale = np.sqrt(np.diag(G).real)
+    off = (found.R.conj().T @ found.R - G) / np.outer(scale, scale)
+    assert np.abs(off).max() <= 1e-13
+    np.testing.assert_allclose(found.R @ found.inverse, np.eye(size), rtol=0, atol=1e-11)
+    ones = G / np.outer(scale, scale)
+    values = np.linalg.eigvalsh(ones)
+    for shift in (0.0, 1.0 + 1e-9, values[-1] * 1.01):
+        assert count_above(ones, shift) == np.sum(values > shift)
+    dependent = np.ones((size + 1, size + 1), dtype)
+    for bad in (0 * G, np.full_like(G, np.nan), np.full_like(G, np.inf), dependent):
+        assert triangle(bad) is None
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
 def test_the_basis_stays_orthonormal_over_many_sweeps(cupy, dtype):
     """Each block loses by what the basis has lost before it, unless that is taken out in time."""

@@ -131,13 +131,14 @@ def triangle(G: Array) -> Triangle | None:
     if not (np.isfinite(G).all() and squares.min(initial=1.0) > 0):
         return None
     lengths = np.sqrt(squares)
-    try:
-        lower = np.linalg.cholesky(G / lengths / lengths[:, None])
-    except np.linalg.LinAlgError:
+    # LAPACK's own routines: for matrices this small, NumPy's ways around them cost more than they.
+    complex_ = G.dtype.kind == "c"
+    factor, invert = (lapack.zpotrf, lapack.ztrtri) if complex_ else (lapack.dpotrf, lapack.dtrtri)
+    lower, failed = factor(G / lengths / lengths[:, None], lower=1)
+    if failed:
         return None
-    invert = lapack.ztrtri if G.dtype.kind == "c" else lapack.dtrtri
     inverse = invert(lower, lower=1)[0]
-    condition = float(np.linalg.norm(lower) * np.linalg.norm(inverse))
+    condition = math.sqrt(np.vdot(lower, lower).real * np.vdot(inverse, inverse).real)
     if not condition <= _DEPENDENT:
         return None
     return Triangle(lower.conj().T * lengths, inverse.conj().T / lengths[:, None], condition)
@@ -168,8 +169,9 @@ def orthonormalise(library: Library, Y: Any) -> tuple[Any, Array]:
 def count_above(G: Array, shift: float) -> int:
     """Return the number of eigenvalues above a shift, by inertia: a sixth of the cost of values."""
     factor = lapack.zhetrf if G.dtype.kind == "c" else lapack.dsytrf
-    shifted = G - shift * np.eye(len(G))
-    factored, pivots, _ = factor(shifted, lower=1, lwork=64 * len(G))
+    shifted = np.array(G, order="F")
+    shifted[np.diag_indices_from(shifted)] -= shift
+    factored, pivots, _ = factor(shifted, lower=1, lwork=64 * len(G), overwrite_a=1)
     alone = pivots > 0  # the others are in pairs, with one value above and one below
     return int(np.sum(np.diag(factored).real[alone] > 0) + np.sum(~alone) // 2)
 

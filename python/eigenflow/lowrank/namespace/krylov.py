@@ -186,7 +186,7 @@ class Krylov:
         new[:] = block.T
         taken, factor = np.zeros((begin, self._width)), np.eye(self._width)
         for turn in range(_TURNS):
-            products = self._library.to_host(both.conj() @ new.T)
+            products = self._library.to_host(both @ new.conj().T).conj()
             inside, G = products[:begin], products[begin:]
             taken = inside if turn == 0 else taken
             step = triangle(G - inside.conj().T @ inside)
@@ -337,6 +337,7 @@ class ImageKrylov(Krylov):
         image, product = self._begun or self._products(newest)
         self._begun = None
         self.images.append(image)
+        self.ritz = None
         return product
 
     def _products(self, newest: Any) -> tuple[Any, Any]:
@@ -361,7 +362,6 @@ class ImageKrylov(Krylov):
         target, size = self._target, len(self._gram)
         if target.tolerance >= 0 or target.rank == 0:
             return super()._converged()
-        self.ritz = None
         newest = self._gram[-self._width :, -self._width :]
         before, self._outside = self._outside, float(np.linalg.eigvalsh(newest)[-1])
         if size < 1.5 * target.rank + self._width:
