@@ -5,6 +5,7 @@ simdkalman on many short series where it is installed, and NumPy's copy as a mea
 A rival that would take minutes runs a part of the task; `scale` says which.
 """
 
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
@@ -30,6 +31,13 @@ def system_of(n, p, **options):
     return LinearSystem(A, rng.standard_normal((p, n)), np.eye(n), np.eye(p), **options)
 
 
+def drawn(system, n_steps, **options):
+    """Observations, once the threads of BLAS that helped to draw them have stopped spinning."""
+    y = lds.simulate(system, n_steps, **options).observations
+    time.sleep(0.3)
+    return y
+
+
 _SERIES = {}
 
 
@@ -38,7 +46,7 @@ def series(n, p):
     if (n, p) not in _SERIES:
         system = system_of(n, p)
         _SERIES.clear()
-        _SERIES[n, p] = system, lds.simulate(system, N_STEPS, rng=1).observations
+        _SERIES[n, p] = system, drawn(system, N_STEPS, rng=1)
     return _SERIES[n, p]
 
 
@@ -148,7 +156,7 @@ def test_predictions_lfilter(contest):
 
 def test_states_out_eigenflow(contest):
     system, n_steps = system_of(4, 1), 10_000_000
-    y = lds.simulate(system, n_steps, rng=1).observations
+    y = drawn(system, n_steps, rng=1)
     out = {"filtered_mean": aligned((n_steps, 4))}
     run = lambda: lds.filter(system, y, store=(), out=out)  # noqa: E731
     ours(contest, "lds states out, T=1e7, n=4", run, bytes_a_step=40.0)
@@ -173,7 +181,7 @@ def test_states_out_stream(contest):
 
 def test_batch_eigenflow(contest):
     system = system_of(2, 1)
-    y = lds.simulate(system, 1000, n_series=100_000, rng=1).observations
+    y = drawn(system, 1000, n_series=100_000, rng=1)
     run = lambda: lds.filter(system, y)  # noqa: E731
     ours(contest, "lds batch of 1e5 x 1000, n=2", run)
 
@@ -199,7 +207,7 @@ def changing(n_steps):
     system = LinearSystem(
         base.A, C, base.Q, base.R, mean0=base.mean0, cov0=base.cov0, time_varying=True
     )
-    return system, lds.simulate(system, n_steps, rng=1).observations
+    return system, drawn(system, n_steps, rng=1)
 
 
 def test_time_varying_eigenflow(contest):
