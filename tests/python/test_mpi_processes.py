@@ -42,6 +42,7 @@ def test_on_ranks(n_ranks, check):
     assert not said, said
 
 
+@pytest.mark.skipif("ulfm" in FLAGS, reason="the job is told to go on")
 def test_a_rank_that_is_killed_ends_the_job():
     code = (
         "import os, signal, numpy as np, eigenflow as ef; from mpi4py import MPI\n"
@@ -54,6 +55,17 @@ def test_a_rank_that_is_killed_ends_the_job():
         command, capture_output=True, timeout=60, env=environment(start), check=False
     )
     assert done.returncode != 0
+
+
+@pytest.mark.skipif("ulfm" not in FLAGS, reason="wants mpiexec --with-ft ulfm, of Open MPI 5")
+def test_survivors_of_a_killed_rank_go_on():
+    start = launcher()
+    program = PROGRAM.with_name("mpi_survivors.py")
+    command = [start, *FLAGS, "-n", "3", sys.executable, str(program)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=environment(start), check=False
+    )
+    assert "2 of 3 went on" in done.stdout, done.stderr
 
 
 def test_importing_needs_no_mpi():
