@@ -103,6 +103,14 @@ def test_bad_entries_and_large_blocks_on_a_worker(client):
     bad = da.where(da.arange(8000, chunks=2000)[:, None] == 5432, np.nan, A)
     with pytest.raises(ValueError, match=r"^A: got nan at position \(5432, 0\), want finite"):
         ef.dask.svd(bad, rank=2, client=client)
+    z = da.zeros(10_000_000, chunks=10_000_000)
+    system = ef.lds.LinearSystem(0.9 * np.eye(4), np.ones((1, 4)), np.eye(4), 1.0)
+    with client.as_current():
+        with pytest.raises(MemoryError, match=r"^z: got blocks of 10000000 .* at most \d+ coord"):
+            ef.flow.solve(z, 0.1, np.arange(40.0))
+        with pytest.raises(MemoryError, match=r"^y: got blocks of 10000000 steps.* at most \d+ st"):
+            ef.lds.filter(system, z, store="filtered_cov")
+        assert ef.flow.solve(z, 0.1, [1.0, 2.0]).shape == (2, 10_000_000)
     large = da.zeros((400_000, 400), chunks=(400_000, 400))
     with pytest.raises(MemoryError, match=r"A: got blocks of 400000 x 400 .* want chunks of at mo"):
         ef.dask.svd(large, rank=2, client=client)

@@ -1,6 +1,7 @@
 """Functions of coordinates on Dask arrays: each block by itself, sums over them in one tree."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from dask.base import tokenize
 from eigenflow._arrays import Array, as_float_array, float_dtype, on_host, refuse_first
 from eigenflow._flow_problem import normal_axes
 from eigenflow.dask.arrays import as_dask
+from eigenflow.dask.memory import require_memory_of_block
 from eigenflow.dask.rows import combined_in_tree
 from eigenflow.dask.running import Runner
 from eigenflow.flow import FlowDerivatives, FlowState
@@ -92,6 +94,14 @@ class _Blocks:
         self.arrays = [a.rechunk(sizes) for a in self.arrays]
         self.task = self.task._replace(firsts=_firsts(self.chunks))
 
+    def require_memory(self, arrays: int) -> None:
+        """Refuse blocks that do not fit on a worker with so many results for each time."""
+        times = max(1, math.prod(self.axes)) if arrays else 0
+        each = self.dtype.itemsize * (len(self.arrays) + arrays * times)
+        largest = math.prod(max(sizes) for sizes in self.chunks)
+        limit = Runner().task_memory()
+        require_memory_of_block(self.task.names[0], largest, each, limit, "coordinates")
+
     def lazy(self, piece: Callable[..., Any]) -> Any:
         """Return the array of what the piece makes of each block."""
         return da.map_blocks(
@@ -113,6 +123,7 @@ def run(function: Any, given: dict[str, Any], lead: str | None) -> Any:
     """Return the lazy result of `function`, with the blocks of the broadcast coordinates."""
     blocks = _Blocks(function, given, lead)
     fields = _fields(function.__name__, given)
+    blocks.require_memory(1 if fields is None else len(fields[1]))
     if fields is None:
         return blocks.lazy(_on_block)
     kind, wanted = fields
@@ -137,6 +148,7 @@ def run_sum(function: Any, given: dict[str, Any], lead: str) -> Any:
     Over all axes the sum is computed, in one read; with axes left it is lazy, with their chunks.
     """
     blocks = _Blocks(function, given, lead)
+    blocks.require_memory(0)
     summed, kept = blocks.axes_of(given["axis"])
     task = blocks.task._replace(rest={**blocks.task.rest, "axis": summed})
     grid, token = _summaries(blocks, task)

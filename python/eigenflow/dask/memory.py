@@ -53,6 +53,26 @@ def require_memory(A: Any, columns: int, limit: float | None) -> None:
     raise MemoryError(msg)
 
 
+def require_memory_of_block(
+    name: str, largest: int, each: int, limit: float | None, unit: str
+) -> None:
+    """Refuse blocks of so many units that need so many bytes each, with what is made of them.
+
+    Raises
+    ------
+    MemoryError
+        It names a size of blocks that fits, where there is one.
+    """
+    if limit is None or largest * each <= limit:
+        return
+    fits = int(limit // each)
+    got = f"{name}: got blocks of {largest} {unit}, which with their results need "
+    got += f"{format_bytes(largest * each)}, where a task may use {format_bytes(int(limit))}"
+    want = f"blocks of at most {fits} {unit}" if fits else "workers with more memory"
+    msg = f"{got}; want {want}"
+    raise MemoryError(msg)
+
+
 def require_memory_of_columns(rows: Any, limit: float | None, small: int) -> None:
     """Refuse blocks of columns, given as rows, that a task cannot hold with its products.
 

@@ -1,5 +1,6 @@
 """Kalman filter of Dask arrays: many series, or one long one in blocks of time."""
 
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from dask.base import tokenize
 from eigenflow._arrays import Array, float_dtype, refuse_first
 from eigenflow._map_reduce import lds as pieces
 from eigenflow.dask.arrays import as_dask, whole_rows
+from eigenflow.dask.memory import require_memory_of_block
 from eigenflow.dask.rows import DaskRows, same_rows
 from eigenflow.dask.running import Runner
 from eigenflow.lds import FilterState, LinearSystem
@@ -101,13 +103,27 @@ def filter(  # noqa: A001
         want = "(*batch, T, 1) or (T,)" if p == 1 else f"(*batch, T, {p})"
         msg = f"y: got shape {series.shape}, want {want}"
         raise ValueError(msg)
+    run = Runner(client)
+    _require_memory(system, series, fields, run.task_memory())
     if series.ndim > 2:
         for name, value in (("inputs", inputs), ("state", state)):
             if value is not None:
                 msg = f"{name}: got a value with many series in a Dask array, want None"
                 raise ValueError(msg)
         return _many(system, series, fields, method)
-    return _one(system, series, inputs, state, fields, method, Runner(client))
+    return _one(system, series, inputs, state, fields, method, run)
+
+
+def _require_memory(
+    system: LinearSystem, y: Any, fields: frozenset[str], limit: float | None
+) -> None:
+    """Refuse blocks that do not fit with the largest result of theirs, in double precision."""
+    widths = _widths(system)
+    widest = max((math.prod(widths[name]) for name in fields), default=0)
+    steps = y.shape[-2] if y.ndim > 2 else max(y.chunks[0])  # of many series, each is whole
+    largest = steps * math.prod(max(sizes) for sizes in y.chunks[:-2])
+    each = 8 * (system.obs_dim + widest)
+    require_memory_of_block("y", largest, each, limit, "steps")
 
 
 def _many(system: LinearSystem, y: Any, fields: frozenset[str], method: str) -> FilterResult:
