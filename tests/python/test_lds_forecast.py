@@ -174,3 +174,18 @@ def test_bad_input_is_refused_by_name(call, error, message):
 def test_no_residuals_no_diagnosis(y):
     with pytest.raises(ValueError, match=r"^y: got [01] numbers in a column besides those that a"):
         lds.diagnose(LEVEL, y)
+
+
+def test_a_forecast_out_of_range_says_from_where_it_counts(monkeypatch):
+    growing = LinearSystem(1.1, 1.0, 1.0, 1.0, cov0=1.0)
+    with pytest.raises(ValueError, match=r"at step 37\d\d, want other units, [^(]*$"):
+        lds.forecast(growing, [1.0], 5000)
+    monkeypatch.setattr("eigenflow.lds.forecasting._BLOCK", 4 * 1000)
+    with pytest.raises(ValueError, match=r"at step 7\d\d, .* \(counted from 3000 steps ahead\)$"):
+        lds.forecast(growing, [1.0], 5000)
+
+
+def test_no_steps_ahead_of_a_changing_system():
+    changing = LinearSystem(np.ones((1, 1, 1)), 1.0, 1.0, 1.0, cov0=1.0, time_varying=True)
+    ahead = lds.forecast(LEVEL, NILE, 0, future=changing)
+    assert ahead.mean.shape == (0, 1)

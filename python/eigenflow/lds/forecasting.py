@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eigenflow._arrays import empty
 from eigenflow._index import continued, continued_of, has_index
 from eigenflow.lds.filtering import filter as kalman_filter
 from eigenflow.lds.series import FilterState, read_inputs, require_system
@@ -140,22 +141,29 @@ def _ahead(
     """
     C, R, d, D = _observation(system)
     batch, n, p = state.mean.shape[:-1], system.state_dim, system.obs_dim
-    x, P = np.empty((*batch, steps, n)), np.empty((*batch, steps, n, n))
-    mean, cov = np.empty((*batch, steps, p)), np.empty((*batch, steps, p, p))
+    x, P, mean, cov = (
+        empty((*batch, steps, *entry), np.float64) for entry in ((n,), (n, n), (p,), (p, p))
+    )
     height = max(1, _BLOCK // max(1, math.prod(batch) * (n + p) ** 2))
     if system.time_varying:
-        height = steps  # its matrices belong to all steps
+        height = max(1, steps)  # its matrices belong to all steps
     for begin in range(0, steps, height):
         rows = slice(begin, min(begin + height, steps))
         u = None if inputs is None else inputs[..., rows, :]
-        law: Any = kalman_filter(
-            system,
-            np.full((*batch, rows.stop - begin, p), np.nan),
-            inputs=u,
-            state=state,
-            store=("predicted_mean", "predicted_cov"),
-            workers=workers,
-        )
+        try:
+            law: Any = kalman_filter(
+                system,
+                np.full((*batch, rows.stop - begin, p), np.nan),
+                inputs=u,
+                state=state,
+                store=("predicted_mean", "predicted_cov"),
+                workers=workers,
+            )
+        except ValueError as error:
+            if begin == 0:
+                raise
+            msg = f"{error} (counted from {begin} steps ahead)"
+            raise ValueError(msg) from None
         state = law.final_state
         x[..., rows, :], P[..., rows, :, :] = law.predicted_mean, law.predicted_cov.dense()
         c = _rows(C, rows, 2)
