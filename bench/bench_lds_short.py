@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench_lds import drawn, ours, peer, system_of
+from bench_lds import ours, peer, system_of
 from eigenflow import lds
 
 N_STEPS, CALLS = 100, 200
@@ -11,7 +11,7 @@ N_STEPS, CALLS = 100, 200
 
 def task():
     system = system_of(4, 1)
-    return system, drawn(system, N_STEPS, rng=1)
+    return system, lds.simulate(system, N_STEPS, rng=1).observations
 
 
 def often(call):
