@@ -305,6 +305,22 @@ def test_sine_operator_with_rows_in_blocks():
         op.rmatmat(np.ones(3))
 
 
+def test_bad_rows_of_an_operator_are_named_by_their_place_in_all_blocks():
+    U, Y = np.ones((10, 2)), np.ones(10)
+    good = ef.dask.SineLowRank(da.from_array(U, chunks=(4, 2)), np.ones((3, 2)), 1.0)
+    U[7, 1], Y[6] = np.nan, np.inf
+    bad = ef.dask.SineLowRank(da.from_array(U, chunks=(4, 2)), np.ones((3, 2)), 1.0)
+    y = da.from_array(Y, chunks=4)
+    for call, message in [
+        (lambda: (bad @ np.ones(3)).compute(), r"U: got nan at position \(7, 1\)"),
+        (lambda: bad.rmatmat(np.ones(10)), r"U: got nan at position \(7, 1\)"),
+        (lambda: good.rmatmat(y), r"Y: got inf at position \(6, 0\)"),
+        (lambda: good.vjp(np.ones(3), y), r"grad_output: got inf at position \(6, 0\)"),
+    ]:
+        with pytest.raises(ValueError, match=f"^{message}, want finite values"):
+            call()
+
+
 def test_xarray_by_apply_ufunc():
     xarray = pytest.importorskip("xarray")
     z, values = coordinates()

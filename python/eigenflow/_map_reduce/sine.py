@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from eigenflow._arrays import Array
+from eigenflow._arrays import Array, require_finite
 
 
 class Settings(NamedTuple):
@@ -22,37 +22,41 @@ class Sums(NamedTuple):
     X: Array
 
 
-def operator(U: Array, V: Array, settings: Settings) -> Any:
+def operator(first: int, U: Array, V: Array, settings: Settings) -> Any:
     """Return the operator of a block of rows, by fused tiles: bytes do not depend on the block."""
     from eigenflow.sine import SineLowRank
 
+    require_finite(U, "U", first=(first, 0))
     omega, gain, exact_phase = settings
     return SineLowRank(U, V, omega, gain=gain, method="fused", exact_phase=exact_phase, workers=1)
 
 
 def product(first: int, U: Array, V: Array, X: Array, settings: Settings) -> Array:
     """Return rows of ``S X``."""
-    return operator(U, V, settings).matmat(X)  # type: ignore[no-any-return]
+    return operator(first, U, V, settings).matmat(X)  # type: ignore[no-any-return]
 
 
 def adjoint(first: int, U: Array, Y: Array, V: Array, settings: Settings) -> Array:
     """Return what rows of U and Y add to ``S^T Y``."""
-    return operator(U, V, settings).rmatmat(Y)  # type: ignore[no-any-return]
+    require_finite(Y, "Y", first=(first, 0))
+    return operator(first, U, V, settings).rmatmat(Y)  # type: ignore[no-any-return]
 
 
 def entries(first: int, U: Array, V: Array, settings: Settings) -> Array:
     """Return rows of the matrix."""
-    return operator(U, V, settings).toarray()  # type: ignore[no-any-return]
+    return operator(first, U, V, settings).toarray()  # type: ignore[no-any-return]
 
 
 def gradient_rows(first: int, U: Array, G: Array, V: Array, X: Array, settings: Settings) -> Array:
     """Return rows of the gradient with respect to U of ``sum(G * (S X))``."""
-    return operator(U, V, settings).vjp(X, G, wrt="U").U  # type: ignore[no-any-return]
+    require_finite(G, "grad_output", first=(first, 0))
+    return operator(first, U, V, settings).vjp(X, G, wrt="U").U  # type: ignore[no-any-return]
 
 
 def gradient_sums(first: int, U: Array, G: Array, V: Array, X: Array, settings: Settings) -> Sums:
     """Return what rows of U and G add to the gradients with respect to V, omega, gain and X."""
-    found = operator(U, V, settings).vjp(X, G, wrt=Sums._fields)
+    require_finite(G, "grad_output", first=(first, 0))
+    found = operator(first, U, V, settings).vjp(X, G, wrt=Sums._fields)
     return Sums(found.V, found.omega, found.gain, found.X)
 
 

@@ -1,6 +1,7 @@
 """Singular values of a matrix whose rows are spread over ranks."""
 
 import math
+from dataclasses import replace
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -104,9 +105,9 @@ def svd(
             _read(A_local, rank, oversampling, norm, rtol, atol, rng, check_finite),
         ),
     )
-    asked = {"center": center, "row_weights_local": row_weights_local}
-    asked = {**asked, "column_weights": column_weights}
-    framed = {name: x is not None and x is not False for name, x in asked.items()}
+    framing = center or None, row_weights_local, column_weights
+    names = "center", "row_weights_local", "column_weights"
+    framed = {name: x is not None for name, x in zip(names, framing, strict=True)}
     require_one_dtype(comm, "A_local", a.dtype)
     require_same(
         comm,
@@ -123,17 +124,12 @@ def svd(
             rtol=rtol,
             atol=atol,
             oversampling=extra,
-            steps=None if steps < 0 else steps,
             spectral=spectral,
             residuals=True,
             key=int(key[0]),
         )
-        if steps >= 0 and not (request.by_rank and wanted >= 0):
-            msg = f"power_iterations: got {steps}, which wants a rank and goes with no tolerance"
-            raise ValueError(msg)
-        return _by_pieces(
-            as_communicator(comm), a, request, center, row_weights_local, column_weights
-        )
+        request = _with_steps(request, steps)
+        return _by_pieces(as_communicator(comm), a, request, *framing)
     with single_blas_thread(workers) as count, tolerance_as_atol():
         fields = _core.svd.decompose_rows(
             ranks, a, wanted, *limits, spectral, extra, int(key[0]), count
@@ -150,18 +146,28 @@ def _steps(power_iterations: Any) -> int:
     return -1 if power_iterations is None else as_integer(power_iterations, "power_iterations", 0)
 
 
+def _with_steps(request: Request, steps: int) -> Request:
+    """Add steps of subspace iteration, which want a rank; the same on every rank."""
+    if steps < 0:
+        return request
+    if request.rank is None or not request.by_rank:
+        msg = f"power_iterations: got {steps}, which wants a rank and goes with no tolerance"
+        raise ValueError(msg)
+    return replace(request, steps=steps)
+
+
 def _by_pieces(
     group: Communicator,
     A: Any,
     request: Request,
-    center: bool,
+    center: bool | None,
     row_weights: Any,
     column_weights: Any,
 ) -> SVDResult:
     """Decompose by the pieces of `eigenflow.dask.svd`, with ranks as the engine."""
 
     def read() -> tuple[Any, Any]:
-        weights = as_weights((1, A.shape[1]), center, None, column_weights)
+        weights = as_weights((1, A.shape[1]), bool(center), None, column_weights)
         return weights, None if row_weights is None else _roots(row_weights, len(A))
 
     _, (weights, roots) = on_all_ranks(group, read)
