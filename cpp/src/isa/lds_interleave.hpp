@@ -136,13 +136,14 @@ int64_t interleave_blocks(const double *const *, int64_t, double *) { return 0; 
 int64_t deinterleave_blocks(const double *, int64_t, double *const *, bool) { return 0; }
 #endif
 
-void interleave(const double *const *from, int64_t count, double *tile) {
+[[maybe_unused]] void interleave(const double *const *from, int64_t count, double *tile) {
   for (int64_t i = interleave_blocks(from, count, tile); i < count; ++i)
     for (int lane = 0; lane < lds_lanes; ++lane)
       tile[i * lds_lanes + lane] = from[lane][i];
 }
 
-void deinterleave(const double *tile, int64_t count, double *const *to, bool around) {
+[[maybe_unused]] void deinterleave(const double *tile, int64_t count, double *const *to,
+                                   bool around) {
   for (int64_t i = deinterleave_blocks(tile, count, to, around); i < count; ++i)
     for (int lane = 0; lane < lds_lanes; ++lane)
       to[lane][i] = tile[i * lds_lanes + lane];
