@@ -32,8 +32,9 @@ namespace cuda_shim {
 
 template <class Kernel, class... Arguments>
 void launch(unsigned blocks, unsigned threads, Kernel kernel, Arguments... arguments) {
-  gridDim.x = blocks;
-  blockDim.x = threads;
+  gridDim = {blocks, 1, 1};
+  blockDim = {threads, 1, 1};
+  blockIdx = threadIdx = {0, 0, 0};
   for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x)
     for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x)
       kernel(arguments...);
