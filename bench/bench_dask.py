@@ -24,6 +24,7 @@ from eigenflow._threads import single_blas_thread
 from eigenflow.lowrank.rows import Request, decompose
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
+pytestmark = pytest.mark.filterwarnings("ignore")  # distributed looks for a port by trying
 
 ROWS, COLS, RANK = 20_000, 256, 20
 SPECTRA = {"1/j": lambda j: 1 / j, "j^-1/2": lambda j: j**-0.5}

@@ -222,14 +222,14 @@ def _as_matrices(arrays: list[Array]) -> list[Array]:
 
 def _is_uniform(a: Array) -> bool:
     """One stride reaches all entries: packed, a single vector, or one repeated value."""
-    if a.flags.c_contiguous or a.size == 0:
+    if a.flags.c_contiguous:  # as every empty array is
         return True
     wide = [s for s, n in zip(a.strides, a.shape, strict=True) if n > 1]
     return all(s == 0 for s in wide) or len(wide) == 1
 
 
 def _flat(a: Array) -> Array:
-    if a.flags.c_contiguous or a.size == 0:
+    if a.flags.c_contiguous:
         return a.reshape(-1)
     wide = [s for s, n in zip(a.strides, a.shape, strict=True) if n > 1]
     return np.lib.stride_tricks.as_strided(a, (a.size,), (wide[0],), writeable=False)

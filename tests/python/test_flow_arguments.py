@@ -140,6 +140,7 @@ CALLS = [
     (lambda: ef.flow.solve(1.0, 1.0, 1.0, depth=1, b0=-1.0), "b0: got -1.0"),
     (lambda: ef.flow.solve(1.0, 1.0, 1.0, coupling="both"), "coupling: got 'both'"),
     (lambda: ef.flow.solve(1.0, 1.0, 1.0, rtol=0.0), "rtol: got 0.0"),
+    (lambda: ef.flow.solve(1.0, 1.0, 1.0, rtol=np.inf), "rtol: got inf"),
     (lambda: ef.flow.solve(1.0, 1.0, 1.0, workers=0), "workers: got 0"),
     (lambda: ef.flow.solve(np.ones(3), 1.0, 1.0, out=np.empty(4)), "out: got shape"),
     (lambda: ef.flow.solve(1j, 1.0, 1.0), "z: got dtype complex128"),
@@ -210,3 +211,9 @@ def test_the_kernel_finds_the_same_faults_in_large_arrays(name, depth):
             ef.flow.solve(**call, check_finite=False)
         problem[name][n - 7] = np.nan
         ef.flow.solve(**call, check_finite=False)
+
+
+def test_any_positive_tolerance_is_taken():
+    exact = ef.flow.solve(1.0, 1.0, 1.0, depth=1, b0=0.5)
+    for rtol in (1e-12, 0.5, 3.0):
+        assert ef.flow.solve(1.0, 1.0, 1.0, depth=1, b0=0.5, rtol=rtol) == pytest.approx(exact)

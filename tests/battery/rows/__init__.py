@@ -9,6 +9,7 @@ from battery.rows import (
     interrupts,
     leaks,
     mpi_faults,
+    mutants,
     races,
     ratios,
     sanitizers,
@@ -36,4 +37,5 @@ ROWS = {
     "R15": mpi_faults.ROW,
     "R16": suite.REPRODUCIBLE,
     "R17": device.ROW,
+    "R19": mutants.ROW,
 }
