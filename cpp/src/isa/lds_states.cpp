@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lds_states.hpp"
 
-#include "lds_interleave.hpp"
+#include "lds_transpose.hpp"
 
 namespace {
 
 using eigenflow::isa::lds_lane_rows;
+using eigenflow::isa::lds_lanes;
 using eigenflow::isa::lds_state_gain;
 using eigenflow::isa::lds_state_step;
+using std::int64_t;
 namespace simd = eigenflow::isa::EF_LEVEL_NS;
 
 #if defined(__AVX2__)
