@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eigenflow import lds
-from eigenflow.lds import LinearSystem
+from eigenflow.lds import FilterState, LinearSystem
 
 
 def system_of(n, p, seed=0):
@@ -34,10 +34,8 @@ def close(cupy, got, want, digits=1e-11):
     np.testing.assert_allclose(got.get(), want, rtol=digits, atol=digits)
 
 
-@pytest.mark.parametrize(("n", "p"), [(1, 1), (2, 3), (3, 1), (4, 2), (7, 2)])
-def test_many_series(cupy, n, p):
-    system = system_of(n, p)
-    y = observations(system, 30, 70).reshape(7, 10, 30, p)
+def agree(cupy, system, y):
+    """Filter and smooth many series on the device and on the host."""
     store = ("filtered_mean", "predicted_mean")
     want = lds.filter(system, y, store=store)
     got = lds.filter(system, cupy.asarray(y), store=store)
@@ -52,22 +50,19 @@ def test_many_series(cupy, n, p):
     close(cupy, smoothed.log_likelihood, want.log_likelihood)
 
 
+@pytest.mark.parametrize(("n", "p"), [(1, 1), (2, 3), (3, 1), (4, 2), (7, 2)])
+def test_many_series(cupy, n, p):
+    system = system_of(n, p)
+    y = observations(system, 30, 70).reshape(7, 10, 30, p)
+    agree(cupy, system, y)
+
+
 @pytest.mark.parametrize("n_steps", [1, 3, 40])
 @pytest.mark.parametrize(("n", "p"), [(1, 1), (2, 2), (4, 1), (5, 1), (8, 2), (2, 3), (9, 1)])
 def test_series_without_gaps_share_their_gains(cupy, n, p, n_steps):
     system = system_of(n, p)
     y = lds.simulate(system, n_steps, n_series=35, rng=1).observations.reshape(5, 7, n_steps, p)
-    store = ("filtered_mean", "predicted_mean")
-    want = lds.filter(system, y, store=store)
-    got = lds.filter(system, cupy.asarray(y), store=store)
-    for name in store:
-        close(cupy, getattr(got, name), getattr(want, name))
-    close(cupy, got.log_likelihood, want.log_likelihood)
-    close(cupy, got.final_state.mean, want.final_state.mean)
-    close(cupy, got.final_state.cov, want.final_state.cov)
-    smoothed = lds.smooth(system, cupy.asarray(y))
-    close(cupy, smoothed.smoothed_mean, lds.smooth(system, y).smoothed_mean, 1e-9)
-    close(cupy, smoothed.log_likelihood, want.log_likelihood)
+    agree(cupy, system, y)
 
 
 @pytest.mark.parametrize("gaps", [False, True])
@@ -84,6 +79,21 @@ def test_the_state_of_one_call_starts_the_next(cupy, gaps):
         state, total = part.final_state, total + part.log_likelihood.get()
     np.testing.assert_allclose(total, whole.log_likelihood, rtol=1e-11)
     close(cupy, state.cov, whole.final_state.cov)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("shape", [(3,), (1, 2), (3, 3), (7, 2), (4,)])
+def test_a_state_of_other_series_is_refused(cupy, shape, gaps):
+    y = np.zeros((5, 9, 1))
+    if gaps:
+        y[2, 5] = np.nan
+    mean, system = np.zeros(shape), system_of(2, 1)
+    state = FilterState(mean, np.eye(2), np.zeros((2, 0)))
+    if shape == (1, 2):
+        assert lds.filter(system, cupy.asarray(y), state=state).filtered_mean.shape == (5, 9, 2)
+        return
+    with pytest.raises(ValueError, match=r"^state.mean: got shape .*, want \(2,\), or one for"):
+        lds.filter(system, cupy.asarray(y), state=state)
 
 
 def test_infinite_observations_are_named(cupy):

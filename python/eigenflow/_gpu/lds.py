@@ -121,7 +121,8 @@ def _each_by_itself(
     shape = (*rows.shape[:2], system.state_dim)
     arrays = {name: cupy.empty(shape) for name in MEANS if name in fields}
     wanted = [arrays.get(name, 0) for name in MEANS]
-    total, *law = _run_filter(system, _matrices(system), rows, start_law(system, state), *wanted, 0)
+    start = start_law(system, state, len(rows))
+    total, *law = _run_filter(system, _matrices(system), rows, start, *wanted, 0)
     return {
         **arrays,
         "log_likelihood": total,
@@ -137,7 +138,7 @@ def _smooth_each(system: LinearSystem, rows: Any) -> tuple[Any, Any]:
     n, parts = system.state_dim, _matrices(system)
     S, T, _ = rows.shape
     means, covs = cupy.empty((S, T, n)), cupy.empty((S, T, n * (n + 1) // 2))
-    total, *_ = _run_filter(system, parts, rows, start_law(system, None), 0, means, covs)
+    total, *_ = _run_filter(system, parts, rows, start_law(system, None, S), 0, means, covs)
     if S and T:
         grid, block = launch_shape(S, _THREADS)
         kernel("lds", "lds_smooth")(

@@ -91,14 +91,22 @@ def _gains_of(
     )
 
 
-def start_law(system: LinearSystem, state: FilterState | None) -> tuple[Any, Any]:
+def start_law(system: LinearSystem, state: FilterState | None, n_series: int) -> tuple[Any, Any]:
     """Mean (1 or series, n) and covariance (1 or series, n, n) before the first step."""
     import cupy
 
     n = system.state_dim
-    mean, cov = (system.mean0, system.cov0) if state is None else (state.mean, state.cov)
-    parts = [cupy.ascontiguousarray(cupy.asarray(a, np.float64)) for a in (mean, cov)]
-    return parts[0].reshape(-1, n), parts[1].reshape(-1, n, n)
+    given = (system.mean0, system.cov0) if state is None else (state.mean, state.cov)
+    found = []
+    for name, a, one in zip(("mean", "cov"), given, ((n,), (n, n)), strict=True):
+        law = cupy.ascontiguousarray(cupy.asarray(a, np.float64))
+        lead = law.ndim - len(one)
+        # The kernels trust this: they read the laws of as many series as there are.
+        if law.shape[max(lead, 0) :] != one or math.prod(law.shape[:lead]) not in (1, n_series):
+            msg = f"state.{name}: got shape {law.shape}, want {one}, or one for each series of y"
+            raise ValueError(msg)
+        found.append(law.reshape((-1, *one)) if law.size else law.reshape((n_series, *one)))
+    return found[0], found[1]
 
 
 def host_state(state: FilterState | None) -> FilterState | None:
@@ -119,7 +127,7 @@ def filter_series(
         return None
     if S == 1 and T >= START + 1024:
         return _long_series(system, rows, state, fields)
-    mean, cov = start_law(system, state)
+    mean, cov = start_law(system, state, S)
     if len(cov) > 1 and not bool((cov == cov[:1]).all()):
         return None
     gains = _gains(system, T, on_host(cov[0]))
@@ -147,7 +155,7 @@ def smooth_series(system: LinearSystem, rows: Any) -> tuple[Any, Any] | None:
     S, T, _ = rows.shape
     if not S or not T:
         return None
-    mean, cov = start_law(system, None)
+    mean, cov = start_law(system, None, S)
     gains = _gains(system, T, on_host(cov[0]))
     if gains is None:
         return None
