@@ -15,6 +15,7 @@ from eigenflow._gpu import sine_launch
 from eigenflow.nn import sine_cuda, sine_fused, sine_ops, sine_tiles
 from reference import sine_torch as reference
 from support import cupy_on_host
+from support.sine_inputs import drawn, rows_of
 
 DEVICE_ONLY = pytest.mark.parametrize(
     "cupy", [pytest.param("device", marks=pytest.mark.gpu)], indirect=True
@@ -67,24 +68,6 @@ def place(cupy, monkeypatch):
     if not torch.cuda.is_available():
         pytest.skip("PyTorch finds no CUDA device")
     return Place(torch.device("cuda", torch.cuda.current_device()), monkeypatch)
-
-
-def drawn(m, n, k, dtype=torch.float64, *, omega=5.0, base=True, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape):
-        made = torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
-        return made.requires_grad_()
-
-    wide = torch.float64 if dtype == torch.float64 else torch.float32
-    scalars = [torch.tensor(v, dtype=wide, requires_grad=True) for v in (omega, 1.7)]
-    return [normal(m, k), normal(n, k), *scalars, normal(m, n) if base else None]
-
-
-def rows_of(rows, n, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(9)
-    made = torch.randn(rows, n, generator=generator, dtype=torch.float64)
-    return made.to(dtype).requires_grad_()
 
 
 def results(function, inputs):

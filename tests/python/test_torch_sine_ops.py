@@ -11,18 +11,7 @@ from hypothesis import strategies as st
 
 from eigenflow.nn import sine_cuda, sine_ops, sine_tiles
 from reference import sine_torch as reference
-
-
-def drawn(m, n, k, dtype=torch.float64, *, omega=5.0, base=True, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape):
-        made = torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
-        return made.requires_grad_()
-
-    wide = torch.float64 if dtype == torch.float64 else torch.float32
-    scalars = [torch.tensor(v, dtype=wide, requires_grad=True) for v in (omega, 1.7)]
-    return [normal(m, k), normal(n, k), *scalars, normal(m, n) if base else None]
+from support.sine_inputs import drawn
 
 
 def gradients(y, weights, inputs):

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from eigenflow._gpu.sources import compile_options, entry_path
 
 _THREADS = 256
@@ -71,6 +73,11 @@ def _write_whole(path: Path, content: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
         part.write(content)
     os.replace(part.name, path)
+
+
+def suffix(dtype: Any) -> str:
+    """Ending of the names of kernels for float32 or float64."""
+    return "f32" if dtype == np.float32 else "f64"
 
 
 def launch_shape(n: int, threads: int = _THREADS) -> tuple[tuple[int], tuple[int]]:

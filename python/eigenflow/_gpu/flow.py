@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eigenflow._gpu.compile import kernel, launch_shape
+from eigenflow._gpu.compile import kernel, launch_shape, suffix
 
 _STATE = ("theta", "residual", "a", "b", "beta", "learned_eigenvalues")
 _DERIVATIVES = ("theta", "d_z", "d_eigenvalues", "d_b0", "d_times")
@@ -230,5 +230,4 @@ def _fields(out: dict[str, Any], names: tuple[str, ...]) -> list[Any]:
 
 def _launch(name: str, dtype: Any, n_threads: int, *arguments: Any) -> None:
     grid, block = launch_shape(int(n_threads), _THREADS)
-    suffix = "f32" if dtype == np.float32 else "f64"
-    kernel(name, f"{name}_{suffix}")(grid, block, arguments)
+    kernel(name, f"{name}_{suffix(dtype)}")(grid, block, arguments)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from eigenflow import _arrays
-from eigenflow._gpu.compile import kernel, launch_shape
+from eigenflow._gpu.compile import kernel, launch_shape, suffix
 from eigenflow._gpu.rng import random_normals
 from eigenflow._threads import single_blas_thread
 from eigenflow.lowrank.decomposition import require_range
@@ -164,6 +164,6 @@ def _norm(a: Any) -> float:
     flat = flat.view(np.zeros(0, a.dtype).real.dtype)
     grid, block = launch_shape(min(_PARTIAL_SUMS, -(-flat.size // _ENTRIES)))
     sums = cupy.empty(grid[0] * block[0], np.float64)
-    name = "sums_of_squares_f32" if flat.dtype == np.float32 else "sums_of_squares_f64"
+    name = f"sums_of_squares_{suffix(flat.dtype)}"
     kernel("norm", name)(grid, block, (flat, np.int64(flat.size), sums))
     return math.sqrt(float(sums.sum()))

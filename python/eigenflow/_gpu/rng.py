@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from eigenflow._gpu.compile import kernel, launch_table
+from eigenflow._gpu.compile import kernel, launch_table, suffix
 
 _BYTES = 16  # of what one counter gives
 
@@ -17,7 +17,7 @@ def random_normals(
 
     out = cupy.empty(shape, dtype)
     if out.size:
-        name = "fill_normals_f32" if out.dtype == np.float32 else "fill_normals_f64"
+        name = f"fill_normals_{suffix(out.dtype)}"
         size = _BYTES // out.dtype.itemsize
         grid, block = launch_table(shape[0], -(-(first_col % size + shape[1]) // size))
         origin = (np.uint64(key), np.int64(first_row), np.int64(first_col))

@@ -9,7 +9,7 @@ import numpy as np
 from eigenflow._arrays import check_out
 from eigenflow._gpu import sine_launch as launch
 from eigenflow._gpu.arrays import as_float_array
-from eigenflow._gpu.compile import kernel, launch_shape
+from eigenflow._gpu.compile import kernel, launch_shape, suffix
 from eigenflow.sine import _cpu
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _scaled(op: "SineLowRank", factor: Any) -> tuple[Any, Any]:
     rest = math.fsum([*_product_error(op.omega, _INVERSE_PI), op.omega * _INVERSE_PI_LOW])
     grid, block = launch_shape(factor.size)
     arguments = (factor, np.int64(factor.size), scale, rest, high, 0 if low is None else low)
-    kernel("sine", f"scale_factor_{launch.suffix(factor.dtype)}")(grid, block, arguments)
+    kernel("sine", f"scale_factor_{suffix(factor.dtype)}")(grid, block, arguments)
     return high, low
 
 
@@ -109,7 +109,7 @@ def entries(op: "SineLowRank", out: Any, workers: int) -> Any:
     if not result.size:
         return result
     if _is_shallow(op):
-        kind = launch.suffix(op.dtype)
+        kind = suffix(op.dtype)
         nothing = (0, np.int64(0), np.int64(0))
         launch.weights(kind, _factors(op, op.dtype), (0, 0, op.gain), nothing, result)
     else:

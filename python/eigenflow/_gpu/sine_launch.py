@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eigenflow._gpu.compile import kernel, launch_shape
+from eigenflow._gpu.compile import kernel, launch_shape, suffix
 
 Strided = tuple[Any, np.int64, np.int64]
 Number = tuple[int, int, float]
@@ -19,11 +19,6 @@ _ROWS, _GROUPS, _COLS = 32, 8, 64  # of the kernel for any depth: cuda/sine.cuh
 _MAX_COLUMN_BLOCKS = 65_535
 _TILE_ROWS, _TILE_INNER, _TILE_THREADS = 64, 32, 128  # cuda/sine_tiles.cuh
 _WANTED_BLOCKS, _LEAST_STEPS = 528, 4  # four for each multiprocessor of a large device
-
-
-def suffix(dtype: Any) -> str:
-    """Ending of the names of kernels."""
-    return "f32" if dtype == np.float32 else "f64"
 
 
 @dataclass(frozen=True)
