@@ -194,6 +194,7 @@ def test_rows_and_columns_of_zeros_keep_scale_one():
     got = perturb(base, free)
     assert got.row_scale[1] == 1
     assert got.col_scale[2] == 1
+    assert perturb(base, 1024 * free).row_scale[1] == 1
     np.testing.assert_allclose(got.to_dense(), free, atol=1e-13)
     for zero in (perturb(base, np.zeros((5, 4))), perturb(np.zeros((5, 4)), free)):
         assert np.isfinite(zero.to_dense()).all()

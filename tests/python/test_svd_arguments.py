@@ -142,6 +142,8 @@ REFUSALS = [
     ({"rtol": np.nan}, ValueError, r"^rtol: got nan"),
     ({"rtol": np.inf}, ValueError, r"^rtol: got inf"),
     ({"atol": -1.0}, ValueError, r"^atol: got -1.0"),
+    ({"atol": 0.0}, ValueError, r"^atol: got 0.0, want at least"),
+    ({"rtol": 0.0, "atol": 0.0}, ValueError, r"^rtol: got 0.0, want at least"),
     ({"atol": 1e-20}, ValueError, r"^atol: got 1e-20, want at least"),
     ({"rtol": 1e-16}, ValueError, r"^rtol: got 1e-16, want at least .*float64 resolves"),
     ({"norm": "nuclear"}, ValueError, r"^norm: got 'nuclear'"),
@@ -186,6 +188,24 @@ def test_without_the_scan_a_bad_matrix_is_refused_all_the_same(value, dtype):
     for call in (ef.lowrank.svd, ef.lowrank.range_finder):
         with pytest.raises(ValueError, match=r"^A: got NaN or infinity"):
             call(a, 3, check_finite=False)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a: ef.lowrank.svd(a, 5),
+        lambda a: ef.lowrank.svd(a.T),
+        lambda a: ef.lowrank.svd(a, rtol=0.1),
+        lambda a: ef.lowrank.svd(a, 3, power_iterations=1),
+        lambda a: ef.lowrank.range_finder(a, 5),
+        lambda a: ef.lowrank.pivoted_qr(a, 5),
+        lambda a: ef.lowrank.interpolative(a.T, 5),
+        lambda a: ef.lowrank.eigh(np.broadcast_to(a[0, 0], (len(a) >> 12, len(a) >> 12))),
+    ],
+)
+def test_vectors_that_fit_nowhere_are_refused_before_the_work(call):
+    with pytest.raises(MemoryError, match=r"^A: got shape \(.*, whose vectors need .* GiB: "):
+        call(np.broadcast_to(1.0, (2**40, 20)))
 
 
 @pytest.mark.parametrize("size", [-1, 301, 1.5])

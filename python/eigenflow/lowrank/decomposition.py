@@ -18,6 +18,7 @@ from eigenflow.lowrank.requests import (
     as_tolerances,
     failure_probability,
     reads_once,
+    require_room,
     tolerance_as_atol,
 )
 
@@ -171,6 +172,8 @@ def svd(
         cannot resolve (below ``8 eps sqrt(min(m, n)) ||A||_F``).
     TypeError
         For arrays that hold no numbers.
+    MemoryError
+        If the singular vectors cannot fit; said before anything is computed.
 
     Notes
     -----
@@ -235,6 +238,7 @@ def svd(
         limits = as_tolerances(a, _least_norm(a.norm, a.shape, spectral=spectral), rtol, atol)
         options = {"spectral": spectral, "once": once}
         return _result(a.decompose(wanted, *limits, extra, steps, key, **options), A, mean)
+    require_room(a, None if rank is None else wanted, rtol, atol)
     with single_blas_thread(workers) as count, tolerance_as_atol():
         ensure_bound()
         matrix = a.open(count, weights, check_finite=check_finite, once=once)
@@ -299,6 +303,7 @@ def range_finder(
     columns = as_integer(size, "size", 0, min(a.shape))
     steps = 2 if power_iterations is None else as_integer(power_iterations, "power_iterations", 0)
     key = key_from(rng)
+    require_room(a, columns)
     with single_blas_thread(workers) as count:
         ensure_bound()
         plain = as_weights(a.shape, False, None, None)

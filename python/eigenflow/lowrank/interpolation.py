@@ -16,6 +16,7 @@ from eigenflow.lowrank.requests import (
     as_integer,
     as_tolerances,
     failure_probability,
+    require_room,
     tolerance_as_atol,
 )
 
@@ -236,6 +237,7 @@ def _choose(
     extra = as_integer(oversampling, "oversampling", 0)
     key = key_from(rng)
     plain = as_weights(a.shape, False, None, None)
+    require_room(a, None if rank is None else wanted, rtol, atol)
     with single_blas_thread(workers) as count, tolerance_as_atol():
         ensure_bound()
         matrix = a.open(count, plain, check_finite=check_finite, once=False)

@@ -233,9 +233,10 @@ def fit_change(
     else:
         matrix, area = change.reshape(base.shape[0], math.prod(base.shape[1:])), 1
     unreachable = _squared(change - matrix[:, :, None]) if area > 1 else 0.0
+    scales = _fitting(rows, free_exponent - base_exponent, base.dtype)
     return Change(
         base=base,
-        row_scale=_fitting(rows, free_exponent - base_exponent, base.dtype),
+        row_scale=xp.where(unit_base.any(axis=(1, 2)), scales, base.dtype.type(1)),
         col_scale=cols.astype(base.dtype),
         matrix=matrix,
         unreachable_squared=_scaled_back(unreachable, free_exponent),

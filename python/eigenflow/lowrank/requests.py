@@ -56,14 +56,31 @@ def as_tolerances(
     if norm < 0:
         judged = rtol is not None and atol is None
     if judged and max(relative, absolute) < least * scale:
-        name, got, want = (
-            ("rtol", rtol, least) if relative >= absolute else ("atol", atol, least * scale)
-        )
+        is_relative = atol is None or (rtol is not None and relative >= absolute)
+        name, got, want = ("rtol", rtol, least) if is_relative else ("atol", atol, least * scale)
         msg = (
             f"{name}: got {got!r}, want at least {want:.2g}: {a.dtype} resolves no less for this A"
         )
         raise ValueError(msg)
     return -1.0 if atol is None else float(atol), -1.0 if rtol is None else float(rtol)
+
+
+def require_room(a: Matrix, rank: int | None, *tolerances: float | None) -> None:
+    """Refuse vectors that cannot fit before the work that leads to them: it may take hours.
+
+    With a tolerance, one column is the least there may be. The memory is asked for and given back
+    untouched, which costs microseconds.
+    """
+    columns = min(a.shape) if rank is None else rank
+    if any(x is not None for x in tolerances):
+        columns = min(columns, 1)
+    for shape in ((a.shape[0], columns), (columns, a.shape[1])):
+        try:
+            np.empty(shape, a.dtype)
+        except (MemoryError, ValueError):  # ValueError: more bytes than there are addresses
+            size = math.prod(shape) * a.dtype.itemsize / 2**30
+            msg = f"A: got shape {a.shape}, whose vectors need {size:.3g} GiB: {shape}, {a.dtype}"
+            raise MemoryError(msg) from None
 
 
 @cache

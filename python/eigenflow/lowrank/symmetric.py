@@ -18,6 +18,7 @@ from eigenflow.lowrank.requests import (
     as_tolerances,
     failure_probability,
     reads_once,
+    require_room,
     tolerance_as_atol,
 )
 
@@ -161,6 +162,7 @@ def eigh(
         raise ValueError(msg)
     key = key_from(rng)
     plain = as_weights(a.shape, False, None, None)
+    require_room(a, None if rank is None else wanted, rtol, atol)
     with single_blas_thread(workers) as count, tolerance_as_atol():
         ensure_bound()
         matrix = a.open(count, plain, check_finite=check_finite, once=once)

@@ -69,6 +69,7 @@ def too_large() -> dict[str, Callable[[], object]]:
         "simulate": lambda: ef.lds.simulate(system, 2**40, rng=0),
         "simulate many": lambda: ef.lds.simulate(wide, 2**40, n_series=2**40, rng=0),
         "forecast": lambda: ef.lds.forecast(wide, np.ones((5, 2)), 2**40),
+        "svd": lambda: ef.lowrank.svd(constant(2**40, 5), 2, rng=0),
         "perturb": lambda: ef.lowrank.perturb(square, square),
         "select_rank": lambda: ef.lowrank.select_rank(long, (2**40, 2**40), share=0.5),
     }
