@@ -8,6 +8,7 @@ API standard; no copy), and CuPy. CuPy is recognised without importing it.
 import cmath
 import contextlib
 import math
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -218,6 +219,22 @@ def renamed(inner: str, name: str) -> Iterator[None]:
             raise
         msg = f"{name}:{tail}"
         raise type(error)(msg) from error
+
+
+@contextlib.contextmanager
+def places_in(name: str, given: Any) -> Iterator[None]:
+    """Let errors name a place in `given` by one number where it has one axis.
+
+    Functions that give it a second axis, of length one, see places like (7, 0).
+    """
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        if np.ndim(given) != 1 or not text.startswith(f"{name}: "):
+            raise
+        own = re.sub(r"at position \((\d+), 0\)", r"at position \1", text)
+        raise type(error)(own) from error
 
 
 def finite_number(x: Any, name: str) -> float:

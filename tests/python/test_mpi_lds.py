@@ -109,7 +109,7 @@ def test_a_diffuse_start_that_half_a_block_sees_is_refused():
     y = np.arange(10.0)[:, None]
     blocks = cut(y, [1, 9])
     results = on_ranks(2, lambda c: ef.mpi.filter(trend, blocks[c.rank], comm=c))
-    same_error(results, ValueError, "y: the blocks before this one do not tell")
+    same_error(results, ValueError, "y_local: the blocks before this one do not tell")
 
 
 def test_a_system_that_does_not_forget():
@@ -192,7 +192,7 @@ def test_errors_reach_all_ranks():
             block[3] = np.inf
         return ef.mpi.filter(system, block, comm=comm)
 
-    text = same_error(on_ranks(3, infinite), ValueError, "y: got inf at position (3, 0)")
+    text = same_error(on_ranks(3, infinite), ValueError, "y_local: got inf at position (3, 0)")
     assert text.endswith("(on rank 2 of 3)")
     long_one = np.zeros((5000, 1))
 
@@ -202,7 +202,7 @@ def test_errors_reach_all_ranks():
             block[4000] = -np.inf
         return ef.mpi.filter(system, block, comm=comm)
 
-    same_error(on_ranks(3, infinite_late), ValueError, "y: got -inf at position (4000, 0)")
+    same_error(on_ranks(3, infinite_late), ValueError, "y_local: got -inf at position (4000, 0)")
     huge = LinearSystem(3.0, 1.0, 1.0, 1e300, mean0=0.0, cov0=1.0)
     results = on_ranks(3, lambda c: ef.mpi.filter(huge, np.full((700, 1), np.nan), comm=c))
     same_error(results, ValueError, "system: got a variance")

@@ -1,7 +1,8 @@
 """Kalman filter of Dask arrays: many series, or one long one in blocks of time."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import dask.array as da
@@ -9,7 +10,7 @@ import numpy as np
 from dask import delayed
 from dask.base import tokenize
 
-from eigenflow._arrays import Array, float_dtype, refuse_first
+from eigenflow._arrays import Array, float_dtype, places_in, refuse_first
 from eigenflow._map_reduce import lds as pieces
 from eigenflow.dask.arrays import as_dask, whole_rows
 from eigenflow.dask.memory import require_memory_of_block
@@ -111,7 +112,8 @@ def filter(  # noqa: A001
                 msg = f"{name}: got a value with many series in a Dask array, want None"
                 raise ValueError(msg)
         return _many(system, series, fields, method)
-    return _one(system, series, inputs, state, fields, method, run)
+    with places_in("y", y):
+        return _one(system, series, inputs, state, fields, method, run)
 
 
 def _require_memory(
@@ -170,9 +172,24 @@ def _held(*values: Any) -> Any:
     return delayed(values, name=f"held-{tokenize(values)}", pure=True, traverse=False)
 
 
-def _block_of_series(y: Array, held: tuple[Any, ...]) -> FilterResult:
+def _block_of_series(y: Array, held: tuple[Any, ...], block_info: Any = None) -> FilterResult:
     system, fields, method = held
-    return filter_array(system, y, store=fields, method=method, workers=1)
+    with _series_from([begin for begin, _ in block_info[0]["array-location"][:-2]]):
+        return filter_array(system, y, store=fields, method=method, workers=1)
+
+
+@contextmanager
+def _series_from(first: list[int]) -> Iterator[None]:
+    """Let errors name a series by its place in all blocks; `first` is that of the block."""
+    try:
+        yield
+    except ValueError as error:
+        text, named, place = str(error).rpartition(" (series (")
+        if not named:
+            raise
+        own = [int(i) for i in place.strip("(),").split(", ")]
+        where = tuple(i + begin for i, begin in zip(own, first, strict=True))
+        raise type(error)(f"{text} (series {where})") from error
 
 
 def _part(found: FilterResult, name_: str) -> Any:

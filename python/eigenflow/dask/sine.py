@@ -6,7 +6,15 @@ import dask.array as da
 import numpy as np
 from dask import delayed
 
-from eigenflow._arrays import Array, as_float_array, common_float_dtype, finite_number, float_dtype
+from eigenflow._arrays import (
+    Array,
+    as_float_array,
+    common_float_dtype,
+    finite_number,
+    float_dtype,
+    places_in,
+    require_finite,
+)
 from eigenflow._map_reduce import sine as pieces
 from eigenflow.dask.arrays import as_dask, whole_rows
 from eigenflow.dask.rows import DaskRows, same_rows
@@ -35,8 +43,10 @@ def product(op: Any, X: Any, out: Any) -> Any:
     )
 
 
-def _times(X: Array, held: Any) -> Array:
-    return held.matmat(X, workers=1)  # type: ignore[no-any-return]
+def _times(X: Array, held: Any, block_info: Any = None) -> Array:
+    first = tuple(begin for begin, _ in block_info[0]["array-location"])
+    require_finite(np.asarray(X), "X", first=first)
+    return held.matmat(X, workers=1, check_finite=False)  # type: ignore[no-any-return]
 
 
 class SineLowRank:
@@ -118,7 +128,8 @@ class SineLowRank:
         """``op.T @ Y`` for `Y` of shape (m, T) or (m,), a Dask array or not; computed."""
         y, single = self._beside(Y, "Y")
         rows = DaskRows(self._run, *same_rows(self.U, y))
-        total = rows.reduce(pieces.adjoint, pieces.add, self.V, self._settings)
+        with places_in("Y", Y):
+            total = rows.reduce(pieces.adjoint, pieces.add, self.V, self._settings)
         return total[:, 0] if single else total
 
     rmatvec = rmatmat
@@ -130,7 +141,8 @@ class SineLowRank:
         x2 = x if x.ndim == 2 else x[:, None]
         rows = DaskRows(self._run, *same_rows(self.U, g))
         shared = (self.V, x2, self._settings)
-        sums = rows.reduce(pieces.gradient_sums, pieces.add_sums, *shared)
+        with places_in("grad_output", grad_output):
+            sums = rows.reduce(pieces.gradient_sums, pieces.add_sums, *shared)
         dtype = np.result_type(self.dtype, x.dtype, float_dtype(g, "grad_output"))
         lazy = rows.map(pieces.gradient_rows, (self.U.shape[1],), dtype, *shared)
         return SineGradients(lazy, sums.V, sums.omega, sums.gain, sums.X.reshape(x.shape))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eigenflow._arrays import is_dask, kind_of, renamed
+from eigenflow._arrays import is_dask, kind_of, places_in, renamed
 from eigenflow._core import lds as _kernels
 from eigenflow._threads import resolve_workers
 from eigenflow.lds.series import (
@@ -249,7 +249,8 @@ def run_filter(
 ) -> dict[str, Any]:
     """Fill the memory; `ranks` share one series that is cut in time."""
     how = settings(method, check_finite, threads, report)
-    return _kernels.filter(*call.arguments, how, call.batch, ranks)
+    with places_in("y", call.original):
+        return _kernels.filter(*call.arguments, how, call.batch, ranks)
 
 
 def finish_filter(call: FilterCall, parts: dict[str, Any]) -> FilterResult:
@@ -292,7 +293,8 @@ def _on_device(
     from eigenflow._gpu import lds as device
 
     refuse_unknown("CuPy", **unknown)
-    found = device.filter_series(system, y, state, fields, method)
+    with places_in("y", y):
+        found = device.filter_series(system, y, state, fields, method)
     for name in _MEANS:
         if found.get(name) is not None and y.dtype == np.float32:
             found[name] = found[name].astype(np.float32)

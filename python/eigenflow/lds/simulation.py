@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eigenflow._arrays import empty
+from eigenflow._arrays import empty, places_in, renamed
 from eigenflow._core import lds as _kernels
 from eigenflow._rng import RNGLike, key_from
 from eigenflow.lds.margins import warn_if_beyond_float64
@@ -16,6 +16,7 @@ from eigenflow.lds.series import (
     packed,
     read_inputs,
     read_observations,
+    refuse_infinite,
     reporting,
     require_system,
 )
@@ -156,7 +157,9 @@ def _require_in_range(free: Simulation, length: int) -> None:
 
 
 def _observed(system: LinearSystem, given: Any, length: int) -> Array:
-    y, _ = read_observations(system, given)
+    with renamed("y", "given"), places_in("y", given):
+        y, _ = read_observations(system, given)
+        refuse_infinite(y)
     if y.shape[-2] != length:
         msg = f"given: got {y.shape[-2]} steps, want n_steps = {length}"
         raise ValueError(msg)

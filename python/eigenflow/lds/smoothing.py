@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eigenflow._arrays import kind_of
+from eigenflow._arrays import kind_of, places_in
 from eigenflow._core import lds as _kernels
 from eigenflow._threads import resolve_workers
 from eigenflow.lds.series import (
@@ -155,7 +155,7 @@ def smooth(
     n, p, last = system.state_dim, system.obs_dim, max(n_steps - 1, 0)
     shapes = {name: (*batch, n_steps, width) for name, width in zip(_MEANS, (n, n, p), strict=True)}
     means = outputs(fields, shapes, out)
-    with reporting(progress, n_steps) as report:
+    with places_in("y", y), reporting(progress, n_steps) as report:
         parts = _kernels.smooth(
             *kept(system, batch),
             one_axis(observations, batch),
@@ -191,7 +191,8 @@ def _on_device(
     if fields - {"smoothed_mean"}:
         msg = f"store: got {sorted(fields)}, want 'smoothed_mean' for CuPy arrays"
         raise ValueError(msg)
-    mean, total = device.smooth_series(system, y)
+    with places_in("y", y):
+        mean, total = device.smooth_series(system, y)
     if y.dtype == np.float32:
         mean = mean.astype(np.float32)
     return SmoothResult(

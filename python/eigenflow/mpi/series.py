@@ -5,6 +5,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from eigenflow._arrays import renamed
 from eigenflow._threads import resolve_workers
 from eigenflow.lds.filtering import FilterResult, finish_filter, prepare_filter, run_filter
 from eigenflow.lds.system import LinearSystem
@@ -65,7 +66,8 @@ def filter(  # noqa: A001
             msg = f"system: got batch axes {system_batch}, want one system"
             raise ValueError(msg)
         threads = resolve_workers(workers)
-        call = prepare_filter(system, y_local, inputs_local, None, store, method, None)
+        with renamed("y", "y_local"), renamed("inputs", "inputs_local"):
+            call = prepare_filter(system, y_local, inputs_local, None, store, method, None)
         if call.batch:
             msg = f"y_local: got batch axes {call.batch}, want one series"
             raise ValueError(msg)
@@ -77,7 +79,8 @@ def filter(  # noqa: A001
         system=(system.state_dim, "one state dimension for all"),
         y_local=(system.obs_dim, "as many observed series on every rank"),
     )
-    parts = run_filter(call, method, check_finite, threads, None, ranks)
+    with renamed("y", "y_local"):
+        parts = run_filter(call, method, check_finite, threads, None, ranks)
     return finish_filter(call, parts)
 
 

@@ -97,7 +97,7 @@ def far_position() -> None:
         calls = {
             "flow.sure": (lambda: ef.flow.sure(a, 1.0, 1.0, 0.1), where),
             "flow.sure, eigenvalues": (lambda: ef.flow.sure(a[:1], a, 1.0, 0.1), where),
-            "lds.log_likelihood": (lambda: ef.lds.log_likelihood(system, a), str((at, 0))),
+            "lds.log_likelihood": (lambda: ef.lds.log_likelihood(system, a), where),
             "sine": (lambda: ef.sine.SineLowRank(a[:, None], a[:3, None], 1.0), str((at, 0))),
             "lowrank.svd": (lambda: ef.lowrank.svd(a.reshape(-1, cols), 1, rng=0), str(row)),
         }

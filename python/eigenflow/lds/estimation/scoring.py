@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from eigenflow._arrays import Array
+from eigenflow._arrays import Array, places_in
 from eigenflow._core import lds_score as _kernels
 from eigenflow._threads import resolve_workers
 from eigenflow.lds.series import (
@@ -175,7 +175,8 @@ def scored(
     observations, _ = read_observations(system, y)
     batch, n_steps = observations.shape[:-2], observations.shape[-2]
     if check_finite:
-        refuse_infinite(observations)
+        with places_in("y", y):
+            refuse_infinite(observations)
     known = read_inputs(system, inputs, batch, n_steps, y)
     with reporting(progress, n_steps) as report:
         found = _kernels.score(
