@@ -38,6 +38,10 @@ def problems(wheel: Path) -> list[str]:
     n_generated = len([name for name in generated if not name.startswith("eigenflow-")])
     if n_generated != 3:
         found.append(f"want one extension and two CMake files, got {n_generated} generated files")
+    if not any(
+        re.fullmatch(r"[^/]+\.dist-info/sboms/eigenflow\.cdx\.json", name) for name in names
+    ):
+        found.append("missing: the bill of materials")
     if wheel.stat().st_size > MAX_MEGABYTES * 2**20:
         found.append(f"larger than {MAX_MEGABYTES} MB: {wheel.stat().st_size} bytes")
     return found

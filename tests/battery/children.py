@@ -12,6 +12,13 @@ TESTS = Path(__file__).parents[1]
 HANG = 124  # exit status of a child that `pet` no more
 
 
+def with_tests(**more: str) -> dict[str, str]:
+    """The environment of a child: it finds `battery`, then what a given PYTHONPATH names."""
+    given = os.environ.get("PYTHONPATH")
+    folders = [str(TESTS), given] if given else [str(TESTS)]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(folders)} | more
+
+
 def run_child(
     module: str, *arguments: object, seconds: float = 600, **environment: str
 ) -> tuple[int, Any, str]:
@@ -19,12 +26,11 @@ def run_child(
 
     Negative statuses are signals; after `seconds` the child is killed and the status is `HANG`.
     """
-    folders = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     command = [sys.executable, "-W", "ignore", "-m", module, *map(str, arguments)]
     try:
         done = subprocess.run(
             command,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(folders)} | environment,
+            env=with_tests(**environment),
             capture_output=True,
             text=True,
             timeout=seconds,

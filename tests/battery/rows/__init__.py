@@ -15,6 +15,7 @@ from battery.rows import (
     sanitizers,
     sizes,
     suite,
+    supply,
     tolerances,
 )
 
@@ -37,5 +38,6 @@ ROWS = {
     "R15": mpi_faults.ROW,
     "R16": suite.REPRODUCIBLE,
     "R17": device.ROW,
+    "R18": supply.ROW,
     "R19": mutants.ROW,
 }

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from battery.children import TESTS, pet, run_child, say
+from battery.children import pet, run_child, say, with_tests
 from battery.table import Figure, Row
 
 WITHIN = 30.0  # seconds from a loss to its error
@@ -202,7 +202,7 @@ def client_gone(log: Log, full: bool) -> None:
         with jobs.outside_cluster() as cluster:
             want = jobs.svd_job(cluster.client)
             command = [sys.executable, "-m", "battery.rows.dask_faults", "a client", cluster.file]
-            env = os.environ | {"PYTHONPATH": str(TESTS)}
+            env = with_tests()
             other = subprocess.Popen(command, stdout=subprocess.PIPE, env=env)
             assert other.stdout is not None
             other.stdout.readline()

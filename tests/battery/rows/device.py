@@ -1,12 +1,12 @@
 """R17: the kernels of a GPU under the tools of compute-sanitizer, and what they return."""
 
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
 import sys
 
+from battery.children import with_tests
 from battery.rows.suite import pytest_run
 from battery.table import ROOT, Figure, Row
 
@@ -39,7 +39,7 @@ def checked(tool: str, full: bool) -> tuple[str, bool]:
         done = subprocess.run(
             [*sanitizer, *tests],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
+            env=with_tests(),
             capture_output=True,
             text=True,
             timeout=PATIENCE[full],

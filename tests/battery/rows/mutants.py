@@ -9,7 +9,6 @@ import copy
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from battery.children import TESTS
+from battery.children import with_tests
 from battery.table import ROOT, Figure, Row
 
 BAR = 0.85
@@ -28,7 +27,7 @@ TARGETS = {
     "eigenflow._arrays": ["test_arrays.py", "test_array_api.py"],
     "eigenflow._flow_problem": ["test_flow_arguments.py", "test_flow.py"],
     "eigenflow.lowrank.requests": ["test_svd_arguments.py", "test_svd_weights.py"],
-    "eigenflow.dask.checkpoint": ["test_dask.py"],
+    "eigenflow.dask.checkpoint": ["test_dask_checkpoint.py", "test_dask.py"],
     "eigenflow.sine.codec": ["test_sine_codec.py"],
 }
 SWAPS: dict[type, type] = {
@@ -130,7 +129,7 @@ def survives(module: str, at: int) -> bool:
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(TESTS)},
+            env=with_tests(),
             capture_output=True,
             timeout=300,
             check=False,
