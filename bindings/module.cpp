@@ -9,7 +9,8 @@ namespace bindings = eigenflow::bindings;
 
 namespace {
 
-// Ctrl-C has left a KeyboardInterrupt pending in the interpreter: raise that one.
+// Who asked to stop has left an error pending in the interpreter, Ctrl-C a KeyboardInterrupt: raise
+// that one.
 void translate_interrupt(std::exception_ptr failure) {
   try {
     if (failure)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// CPU level, workers, the BLAS table and Ctrl-C.
+// CPU level, workers, the BLAS table, Ctrl-C and calls that were cancelled.
 #include "modules.hpp"
 
 #include <eigenflow/blas.hpp>
@@ -17,11 +17,25 @@ namespace py = pybind11;
 namespace eigenflow::bindings {
 namespace {
 
+// Raises when the work of the thread it runs on is not wanted any more. Lives as long as the
+// process: the interpreter may be gone before the last thread is.
+py::function *stop_check = nullptr;
+
+void set_stop_check(const py::function &check) {
+  delete std::exchange(stop_check, new py::function(check));
+}
+
 // Runs on the thread that released the GIL, every 50 ms at most. Outside the main thread
-// PyErr_CheckSignals does nothing, as Python wants it.
-bool signal_pending() {
+// PyErr_CheckSignals does nothing, as Python wants it. The error stays pending.
+bool should_stop() {
   const py::gil_scoped_acquire gil;
-  return PyErr_CheckSignals() != 0;
+  if (PyErr_CheckSignals() != 0)
+    return true;
+  if (stop_check == nullptr)
+    return false;
+  PyObject *said = PyObject_CallNoArgs(stop_check->ptr());
+  Py_XDECREF(said);
+  return said == nullptr;
 }
 
 // The capsules of SciPy carry a C function pointer; its signature was compared in Python.
@@ -61,7 +75,8 @@ extern "C" PYBIND11_EXPORT void eigenflow_set_num_threads(int workers) {
 }
 
 void register_runtime(py::module_ &m) {
-  set_interrupt_hook(&signal_pending);
+  set_interrupt_hook(&should_stop);
+  m.def("set_stop_check", &set_stop_check, py::arg("check"));
   m.def("cpu_level", [] { return cpu_level_name(active_cpu_level()); });
   m.def("default_workers", &default_workers);
   m.def("resolve_workers", &resolve_workers, py::arg("workers"));

@@ -116,21 +116,6 @@ def test_bad_entries_and_large_blocks_on_a_worker(client):
         ef.dask.svd(large, rank=2, client=client)
 
 
-def test_a_cancelled_call_ends_soon(client):
-    from eigenflow._map_reduce import lowrank as pieces
-    from eigenflow.dask.rows import DaskRows
-    from eigenflow.dask.running import Runner
-
-    A = da.ones((300_000, 120), chunks=(300_000, 120))
-    task = DaskRows(Runner(client), A).tree(pieces.fused, pieces.add, np.ones((120, 60)), 1.0)
-    future = client.compute(task)
-    time.sleep(0.5)
-    future.cancel()
-    began = time.monotonic()
-    assert client.submit(lambda: 1, pure=False).result(timeout=20) == 1
-    assert time.monotonic() - began < 20
-
-
 def die(block_id=None):
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,10 +1,16 @@
-"""A flag that long work looks at between panels, so that a cancelled call ends soon."""
+"""A flag that long work looks at, so that a call that was cancelled ends soon.
+
+The kernels ask it every 50 ms, on the thread that called them; pieces that are loops of Python call
+`check` themselves.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_asked: ContextVar[Callable[[], bool] | None] = ContextVar("asked", default=None)
+from eigenflow._core import runtime
+
+_asked: ContextVar[tuple[Callable[[], bool], ...]] = ContextVar("asked", default=())
 
 
 class Stopped(RuntimeError):  # noqa: N818 - no error: somebody asked for it
@@ -13,9 +19,16 @@ class Stopped(RuntimeError):  # noqa: N818 - no error: somebody asked for it
 
 @contextmanager
 def watching(asked: Callable[[], bool]) -> Iterator[None]:
-    """Let `check` ask this function, on this thread and in this context, while the block runs."""
-    token = _asked.set(asked)
+    """Let `check` ask this function too, on this thread and in this context, in the block.
+
+    Raises
+    ------
+    Stopped
+        At once, if the call was cancelled before it began.
+    """
+    token = _asked.set((*_asked.get(), asked))
     try:
+        check()
         yield
     finally:
         _asked.reset(token)
@@ -23,7 +36,9 @@ def watching(asked: Callable[[], bool]) -> Iterator[None]:
 
 def check() -> None:
     """Raise `Stopped` if the call was cancelled."""
-    asked = _asked.get()
-    if asked is not None and asked():
+    if any(asked() for asked in _asked.get()):
         msg = "the call was cancelled"
         raise Stopped(msg)
+
+
+runtime.set_stop_check(check)

@@ -16,7 +16,7 @@ from eigenflow._flow_problem import normal_axes
 from eigenflow.dask.arrays import as_dask
 from eigenflow.dask.memory import require_memory_of_block
 from eigenflow.dask.rows import combined_in_tree
-from eigenflow.dask.running import Runner
+from eigenflow.dask.running import Runner, watched
 from eigenflow.flow import FlowDerivatives, FlowState
 
 # What describes the coordinates; all else is the same for each of them.
@@ -34,6 +34,7 @@ class _Task(NamedTuple):
     rest: dict[str, Any]
     firsts: tuple[tuple[int, ...], ...]  # where blocks begin, on each axis of the coordinates
 
+    @watched
     def __call__(self, blocks: tuple[Array, ...], block_id: tuple[int, ...] | None = None) -> Any:
         arguments = dict(zip(self.names, blocks, strict=True))
         try:

@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike
 
 from eigenflow._arrays import Array, as_float_array, float_dtype
 from eigenflow._flow_problem import as_times, require_known
-from eigenflow._map_reduce import lowrank, stop
+from eigenflow._map_reduce import lowrank
 from eigenflow._map_reduce import regression as pieces
 from eigenflow._map_reduce.regression import Model, Summary
 from eigenflow._threads import single_blas_thread
 from eigenflow.dask.arrays import as_dask, whole_rows
 from eigenflow.dask.memory import as_bytes, require_memory_of_columns
 from eigenflow.dask.rows import DaskRows, combined_in_tree
-from eigenflow.dask.running import Runner, cancelled
+from eigenflow.dask.running import Runner, watched
 from eigenflow.flow import FlowFit, learned_eigenvalues
 from eigenflow.flow._dual import SMALL, integrate
 from eigenflow.flow._regression import reporting, require_options
@@ -186,7 +186,7 @@ class DaskColumns:
         name = f"{piece.__name__}-{uuid.uuid4().hex}"
         call = pieces.Call(self._model, piece, alpha, shared)
         held = delayed(call, name=f"shared-{name}", traverse=False)
-        task = delayed(_watched)
+        task = delayed(_on_block)
         summaries = [
             task(*block, held, dask_key_name=f"{name}-{i}") for i, block in enumerate(self._blocks)
         ]
@@ -218,11 +218,12 @@ class DaskColumns:
         return type(self)(self._run, (turned, *start), self._model)
 
 
-def _watched(*given: Any) -> Summary:
-    with stop.watching(cancelled), single_blas_thread(1):
-        stop.check()
+@watched
+def _on_block(*given: Any) -> Summary:
+    with single_blas_thread(1):
         return pieces.of_block(*given)
 
 
+@watched
 def _times(rows: Array, basis: Array) -> Array:
     return np.asarray(rows @ basis)

@@ -10,9 +10,8 @@ from dask import delayed
 from dask.base import tokenize
 
 from eigenflow._arrays import Movable, aligned
-from eigenflow._map_reduce import stop
 from eigenflow._map_reduce.tree import FAN_IN, combine_all
-from eigenflow.dask.running import Runner, cancelled
+from eigenflow.dask.running import Runner, watched
 
 T = TypeVar("T")
 
@@ -80,10 +79,10 @@ class _Shared(Movable):
         return self.piece, self.shared, self.firsts
 
 
+@watched
 def _on_block(*blocks: Any, held: _Shared, block_id: tuple[int, ...] | None = None) -> Any:
     first = held.firsts[block_id[0] if block_id else 0]
-    with stop.watching(cancelled):
-        return held.piece(first, *aligned(blocks), *held.shared)
+    return held.piece(first, *aligned(blocks), *held.shared)
 
 
 def combined_in_tree(summaries: list[Any], combine: Callable[..., Any], name: str) -> Any:
@@ -101,6 +100,7 @@ def combined_in_tree(summaries: list[Any], combine: Callable[..., Any], name: st
     return level[0]
 
 
+@watched
 def _combined(parts: list[Any], combine: Callable[..., Any]) -> Any:
     return combine_all(parts, combine)
 

@@ -1,10 +1,18 @@
-"""Computing a small result: on the client's cluster or by Dask's local schedulers."""
+"""Running tasks: a small result is computed, and what nobody wants any more stops."""
 
+import functools
 import sys
+import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import dask
+
+from eigenflow._map_reduce import stop
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _PATIENCE = 20.0  # seconds without any worker
 _LOOK = 0.25  # seconds between two looks
@@ -39,8 +47,7 @@ class Runner:
             when it is back. Tasks that kill worker after worker end in `distributed.KilledWorker`.
         """
         if self.client is None:
-            (result,) = dask.compute(delayed, optimize_graph=False)
-            return result
+            return _compute_here(delayed)
         future = self.client.compute(delayed, optimize_graph=False)
         try:
             self._wait(future)
@@ -92,12 +99,49 @@ def _active_client() -> Any:
         return None
 
 
-def cancelled() -> bool:
-    """Whether the task on this thread was cancelled: the kernels' stop flag on a worker."""
+def _compute_here(delayed: Any) -> Any:
+    """Compute on threads of this process; when that is broken off, so are the tasks that run."""
+    unwanted = threading.Event()
+    with stop.watching(unwanted.is_set):  # Dask gives its threads the context of this one
+        try:
+            (result,) = dask.compute(delayed, optimize_graph=False)
+        except BaseException:
+            unwanted.set()
+            raise
+    return result
+
+
+def watched(task: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a task: its kernels see when it is cancelled, and stop within 0.1 s.
+
+    On a worker it then asks to be run again: a scheduler does so only if somebody wants the same
+    task anew, by a call that came before this one had stopped.
+    """
+
+    @functools.wraps(task)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            with stop.watching(_cancelled):
+                return task(*args, **kwargs)
+        except stop.Stopped:
+            if _on_worker() is None:
+                raise
+            raise sys.modules["distributed"].Reschedule from None
+
+    return call
+
+
+def _on_worker() -> Any:
+    """Return what a worker of a cluster knows of this thread's task; None elsewhere."""
     module = sys.modules.get("distributed.worker")
     state: Any = getattr(module, "thread_state", None)
-    key = getattr(state, "key", None)
-    if key is None:
+    return state if getattr(state, "key", None) is not None else None
+
+
+def _cancelled() -> bool:
+    """Whether the task on this thread of a worker was cancelled."""
+    state = _on_worker()
+    if state is None:
         return False
-    task = state.execution_state["worker"].state.tasks.get(key)
+    task = state.execution_state["worker"].state.tasks.get(state.key)
     return task is not None and task.state == "cancelled"

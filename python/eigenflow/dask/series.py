@@ -15,7 +15,7 @@ from eigenflow._map_reduce import lds as pieces
 from eigenflow.dask.arrays import as_dask, whole_rows
 from eigenflow.dask.memory import require_memory_of_block
 from eigenflow.dask.rows import DaskRows, same_rows
-from eigenflow.dask.running import Runner
+from eigenflow.dask.running import Runner, watched
 from eigenflow.lds import FilterState, LinearSystem
 from eigenflow.lds.filtering import FilterResult, convention
 from eigenflow.lds.filtering import filter as filter_array
@@ -172,6 +172,7 @@ def _held(*values: Any) -> Any:
     return delayed(values, name=f"held-{tokenize(values)}", pure=True, traverse=False)
 
 
+@watched
 def _block_of_series(y: Array, held: tuple[Any, ...], block_info: Any = None) -> FilterResult:
     system, fields, method = held
     with _series_from([begin for begin, _ in block_info[0]["array-location"][:-2]]):

@@ -18,7 +18,7 @@ from eigenflow._arrays import (
 from eigenflow._map_reduce import sine as pieces
 from eigenflow.dask.arrays import as_dask, whole_rows
 from eigenflow.dask.rows import DaskRows, same_rows
-from eigenflow.dask.running import Runner
+from eigenflow.dask.running import Runner, watched
 from eigenflow.sine import SineGradients
 from eigenflow.sine.operator import gain_of
 
@@ -43,6 +43,7 @@ def product(op: Any, X: Any, out: Any) -> Any:
     )
 
 
+@watched
 def _times(X: Array, held: Any, block_info: Any = None) -> Array:
     first = tuple(begin for begin, _ in block_info[0]["array-location"])
     require_finite(np.asarray(X), "X", first=first)
