@@ -23,10 +23,11 @@ extensions = [
 ]
 html_theme = "pydata_sphinx_theme"
 html_title = "eigenflow"
-html_theme_options = {"show_toc_level": 2, "header_links_before_dropdown": 2}
+html_static_path = ["_static"]
+html_css_files = ["page.css"]
+html_theme_options = {"show_toc_level": 2, "header_links_before_dropdown": 7}
 # Pages without pages below them have no navigation of their section.
-_alone = ("install", "cpp", "guide/*", "examples/*", "papers/*/*", "reliability", "development")
-html_sidebars = {page: [] for page in _alone}
+html_sidebars = {page: [] for page in ("install", "cpp", "reliability", "development")}
 exclude_patterns = ["_build"]
 numpydoc_show_class_members = False
 autosummary_generate = True

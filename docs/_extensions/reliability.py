@@ -20,7 +20,7 @@ class ReliabilityTable(SphinxDirective):
         lines = [".. list-table::", "   :header-rows: 1", "   :widths: 5 22 28 30 15", ""]
         lines += self._row("", "promise", "test, and its bar", "last measured", "command")
         for name, row in json.loads(path.read_text()).items():
-            test = f"{row['test']}; bar: {row['bar']} ({row['when']})"
+            test = f"{row['test']}; bar: {row['bar']} ({row['when']})".replace("`", "``")
             figure = f"**{VERDICTS[row['holds']]}**: {row['figure']}"
             lines += self._row(name, row["promise"], test, figure, f"``{row['command']}``")
         return self.parse_text_to_nodes("\n".join(lines))

@@ -50,6 +50,12 @@ def test_bindings_see_public_headers_only():
         assert not any("isa" in name or "src" in name for name in includes(path)), path
 
 
+def test_every_public_header_is_in_the_reference():
+    pages = "".join(p.read_text() for p in files("docs", ".rst") if "cpp" in p.name)
+    for path in (ROOT / "cpp/include/eigenflow").glob("*.h*"):
+        assert f"cpp/include/eigenflow/{path.name}\n" in pages, path
+
+
 def test_references_need_no_eigenflow():
     for path in files("tests/reference", ".py"):
         assert not re.search(r"^\s*(from|import) eigenflow", path.read_text(), re.MULTILINE), path

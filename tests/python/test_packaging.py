@@ -40,6 +40,12 @@ def test_groups_repeat_extras():
         assert group == extras[name], name
 
 
+def test_every_extra_is_explained():
+    page = (ROOT / "docs/install.rst").read_text()
+    for extra in SETTINGS["project"]["optional-dependencies"]:
+        assert f"``{extra}``" in page, extra
+
+
 def test_a_build_needs_two_packages():
     names = [re.match(r"[\w-]+", r).group() for r in SETTINGS["build-system"]["requires"]]
     assert names == ["scikit-build-core", "pybind11"]
