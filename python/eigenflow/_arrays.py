@@ -72,7 +72,11 @@ def on_host(x: Any) -> Any:
 
 
 def _from_dlpack(x: Any, name: str) -> Array:
-    device_type = int(x.__dlpack_device__()[0])
+    try:
+        device_type = int(x.__dlpack_device__()[0])
+    except (BufferError, RuntimeError, ValueError) as error:  # PyTorch's "meta", which has no data
+        msg = f"{name}: got {type(x).__name__} without memory to read ({error}), want CPU memory"
+        raise TypeError(msg) from error
     if device_type not in (1, 3):  # CPU, page-locked CPU memory
         msg = f"{name}: got an array on device {x.__dlpack_device__()}, want CPU memory or CuPy"
         raise TypeError(msg)

@@ -5,6 +5,7 @@ import platform
 import sys
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 
 from eigenflow import _core
 
@@ -36,12 +37,23 @@ def _blas_state() -> str:
     from eigenflow import _blas
 
     _blas.ensure_bound()
-    pools = [
-        f"{pool['internal_api']} {pool['version']} ({pool['num_threads']} threads)"
+    pools = sorted(
+        (_owner(pool["filepath"]), f"{pool['internal_api']} {pool['version']}", pool["num_threads"])
         for pool in threadpool_info()
         if pool["user_api"] == "blas"
+    )
+    known = [
+        f"{library} of {owner} ({count} thread{'s' if count != 1 else ''})"
+        for owner, library, count in pools
     ]
-    return f"SciPy {_installed_version('scipy')}: " + ", ".join(pools)
+    return ", ".join(known) or f"that of SciPy {_installed_version('scipy')}"
+
+
+def _owner(library: str) -> str:
+    """Name whose copy it is: wheels keep theirs in a folder of their own, like "scipy.libs"."""
+    folder = Path(library).parent.name.removeprefix(".").removesuffix(".libs")
+    names = {"numpy": "NumPy", "scipy": "SciPy"}
+    return f"{names[folder]} {_installed_version(folder)}" if folder in names else str(library)
 
 
 def config() -> dict[str, str]:

@@ -66,7 +66,7 @@ def test_import_is_light():
 def test_show_config_says_what_a_bug_report_needs(capsys):
     ef.show_config()
     text = capsys.readouterr().out
-    for word in (ef.__version__, "CPU level", "BLAS", "GPU", np.__version__):
+    for word in (ef.__version__, "CPU level", "BLAS", "SciPy", "GPU", np.__version__):
         assert word in text
 
 

@@ -53,9 +53,13 @@ def test_a_large_tensor_is_not_copied(turned):
     assert kib("VmHWM") - before < 0.4 * A.nbytes / 1024
 
 
-def test_bfloat16_is_refused_by_name():
+def test_tensors_that_numpy_cannot_read_are_refused_by_name():
     with pytest.raises(TypeError, match=r"^A: got torch.bfloat16"):
         ef.lowrank.svd(torch.zeros(4, 3, dtype=torch.bfloat16), 1)
+    with pytest.raises(TypeError, match=r"^A: got .*layout"):
+        ef.lowrank.svd(torch.eye(4).to_sparse(), 1)
+    with pytest.raises(TypeError, match=r"^A: got Tensor without memory"):
+        ef.lowrank.svd(torch.zeros(4, 3, device="meta"), 1)
 
 
 def test_a_lazy_conjugate_is_read_as_what_it_is():
