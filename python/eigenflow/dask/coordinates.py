@@ -14,7 +14,7 @@ from dask.base import tokenize
 from eigenflow._arrays import Array, as_float_array, float_dtype, on_host, refuse_first
 from eigenflow._flow_problem import normal_axes
 from eigenflow.dask.arrays import as_dask
-from eigenflow.dask.memory import require_memory_of_block
+from eigenflow.dask.memory import Need
 from eigenflow.dask.rows import combined_in_tree
 from eigenflow.dask.running import Runner, watched
 from eigenflow.flow import FlowDerivatives, FlowState
@@ -95,13 +95,21 @@ class _Blocks:
         self.arrays = [a.rechunk(sizes) for a in self.arrays]
         self.task = self.task._replace(firsts=_firsts(self.chunks))
 
-    def require_memory(self, arrays: int) -> None:
+    @property
+    def each(self) -> int:
+        """Bytes of a coordinate, as it comes and in the dtype that all are computed in."""
+        kinds = [float_dtype(a, name) for name, a in zip(self.task.names, self.arrays, strict=True)]
+        common = np.result_type(*kinds)
+        return sum(
+            a.dtype.itemsize + (common.itemsize if a.dtype != common else 0) for a in self.arrays
+        )
+
+    def require_memory(self, arrays: int, panel: tuple[float, float] = (0.0, 0.0)) -> None:
         """Refuse blocks that do not fit on a worker with so many results for each time."""
-        times = max(1, math.prod(self.axes)) if arrays else 0
-        each = self.dtype.itemsize * (len(self.arrays) + arrays * times)
+        each = self.each + arrays * math.prod(self.axes) * self.dtype.itemsize
         largest = math.prod(max(sizes) for sizes in self.chunks)
-        limit = Runner().task_memory()
-        require_memory_of_block(self.task.names[0], largest, each, limit, "coordinates")
+        need = Need(self.task.names[0], largest, "coordinates", each, panel=panel)
+        Runner().require_memory(need)
 
     def lazy(self, piece: Callable[..., Any]) -> Any:
         """Return the array of what the piece makes of each block."""
@@ -157,9 +165,15 @@ def run_sum(function: Any, given: dict[str, Any], lead: str) -> Any:
     return _combined(grid.transpose(kept + summed), blocks.axes, chunks, token)
 
 
-def reduced(function: Any, given: dict[str, Any], combine: Callable[[Array, Array], Array]) -> Any:
-    """Return the combined summary that `function` makes of each block; computed, in one read."""
+def reduced(
+    function: Any, given: dict[str, Any], combine: Callable[[Array, Array], Array], panel: Any
+) -> Any:
+    """Return the combined summary that `function` makes of each block; computed, in one read.
+
+    `panel` is what each task needs besides its block; see `Need`.
+    """
     blocks = _Blocks(function, given, None)
+    blocks.require_memory(0, panel)
     grid, token = _summaries(blocks, blocks.task)
     return Runner()(combined_in_tree(list(grid.ravel()), combine, f"reduced-{token}"))
 
@@ -169,6 +183,11 @@ def run_whole(function: Any, given: dict[str, Any]) -> Any:
     blocks = _Blocks(function, given, None)
     summed, kept = blocks.axes_of(given["axis"])
     blocks.rechunk(dict.fromkeys(summed, -1))
+    together = math.prod(sum(blocks.chunks[i]) for i in summed)
+    places = math.prod(max(blocks.chunks[i]) for i in kept)
+    each = 2 * blocks.each * together  # Dask puts what is together into one array once more
+    unit = f"places on the other axes, of {together} coordinates each"
+    Runner().require_memory(Need(blocks.task.names[0], places, unit, each))
     return da.map_blocks(
         _Kept(kept, len(blocks.chunks)),
         *blocks.arrays,

@@ -1,24 +1,24 @@
 """The leading singular triplets of a Dask array."""
 
-import contextlib
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import Any, SupportsIndex
 
+from dask.utils import format_bytes
 from numpy.typing import ArrayLike
 
 from eigenflow._arrays import float_dtype
 from eigenflow._map_reduce import lowrank as pieces
 from eigenflow._map_reduce.engine import Rows
+from eigenflow._map_reduce.tree import FAN_IN
 from eigenflow._rng import RNGLike, key_from
 from eigenflow._threads import single_blas_thread
 from eigenflow.dask.arrays import as_dask, whole_rows
 from eigenflow.dask.checkpoint import Checkpoint
 from eigenflow.dask.frame import in_frame
-from eigenflow.dask.memory import as_bytes, require_memory
-from eigenflow.dask.running import Runner
+from eigenflow.dask.memory import Need
+from eigenflow.dask.running import Runner, bar
 from eigenflow.lowrank.decomposition import SVDResult
 from eigenflow.lowrank.requests import as_integer, as_tolerances
 from eigenflow.lowrank.rows import Found, as_result, decompose
@@ -109,7 +109,7 @@ def svd(
     All sums are in double precision, also for single-precision A, and directions down to 1e-8 of
     the first value are seen. For one list of blocks, one version of the libraries and one seed the
     result is the same bytes for any number of workers, lost workers included. A block is read once
-    a pass; a task holds the block, two panels of 8 MiB and about twelve arrays of n x (rank +
+    a pass; a task holds the block, four panels of 8 MiB and about twelve arrays of n x (rank +
     oversampling). W travels through the client: n x (rank + oversampling) numbers each pass.
 
     Examples
@@ -125,10 +125,9 @@ def svd(
     request = _request(given, rank, rtol, atol, oversampling, passes, method, residuals, rng)
     request = _more(request, norm, power_iterations, checkpoint)
     matrix = whole_rows(given)
-    run = Runner(client)
-    limit = as_bytes(max_memory, "max_memory") or run.task_memory()
+    run = Runner(client, max_memory)
     with single_blas_thread(1):
-        require_memory(matrix, _columns(matrix.shape, request), limit)
+        run.require_memory(_need(matrix, _columns(matrix.shape, request)))
         rows, mean, framed = in_frame(run, matrix, center, row_weights, column_weights)
         job = {**_job(matrix, request), **framed}
         found = _with_checkpoint(rows, matrix, request, checkpoint, job, progress)
@@ -190,6 +189,27 @@ def _request(
     )
 
 
+def _need(A: Any, columns: int) -> Need:
+    """Count a block, four panels of it, and products of so many columns in a group of tasks.
+
+    A panel is copied when it is made double, scaled, put below a factor, and factored.
+    """
+    n, tallest = A.shape[1], max(A.chunks[0])
+    wide = pieces.wide_dtype(A.dtype).itemsize
+    return Need(
+        "A",
+        tallest if n else 0,
+        "rows",
+        n * A.dtype.itemsize,
+        (FAN_IN + 4) * n * columns * wide,
+        (4 * n * wide, 4 * pieces.PANEL),
+        shape=f"{tallest} x {n} ({format_bytes(tallest * n * A.dtype.itemsize)})",
+        made=f"products of {columns} columns",
+        rechunk="A.rechunk({0: %d, 1: -1})",
+        other=", or a smaller rank",
+    )
+
+
 def _columns(shape: tuple[int, int], request: Request) -> int:
     width = krylov_width(shape, request)
     return min(shape[1], (request.passes or 5) * width)
@@ -205,7 +225,7 @@ def _with_checkpoint(
         if loaded is not None:
             request = replace(request, key=loaded[0])
             state = loaded[1]
-    with _bar(progress, request.passes) as show:
+    with bar(progress, request.passes, " reads") as show:
 
         def after_pass(sweeps: Sweeps) -> None:
             if saved is not None:
@@ -226,14 +246,3 @@ def _job(A: Any, request: Request) -> dict[str, Any]:
     blocks = list(map(int, A.chunks[0]))
     wide = str(pieces.wide_dtype(A.dtype))
     return {"shape": list(A.shape), "dtype": str(A.dtype), "wide": wide, "blocks": blocks, **wanted}
-
-
-@contextlib.contextmanager
-def _bar(progress: bool, passes: int | None) -> Iterator[Any]:
-    if not progress:
-        yield lambda _: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=passes, unit=" reads") as bar:
-        yield lambda done: bar.update(done - bar.n)

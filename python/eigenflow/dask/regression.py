@@ -15,9 +15,10 @@ from eigenflow._flow_problem import as_times, require_known
 from eigenflow._map_reduce import lowrank
 from eigenflow._map_reduce import regression as pieces
 from eigenflow._map_reduce.regression import Model, Summary
+from eigenflow._map_reduce.tree import FAN_IN
 from eigenflow._threads import single_blas_thread
 from eigenflow.dask.arrays import as_dask, whole_rows
-from eigenflow.dask.memory import as_bytes, require_memory_of_columns
+from eigenflow.dask.memory import Need
 from eigenflow.dask.rows import DaskRows, combined_in_tree
 from eigenflow.dask.running import Runner, watched
 from eigenflow.flow import FlowFit, learned_eigenvalues
@@ -107,11 +108,10 @@ def fit(
     if np.dtype(E.dtype).kind == "c":
         msg = f"features: got dtype {E.dtype}, want real numbers"
         raise TypeError(msg)
-    run = Runner(client)
+    run = Runner(client, max_memory)
     target, dtype = _targets(y, E, run)
     rows = whole_rows(E.T)
-    limit = as_bytes(max_memory, "max_memory") or run.task_memory()
-    require_memory_of_columns(rows, limit, SMALL)
+    run.require_memory(_need(rows))
     start = _coordinates(eigenvalues, "eigenvalues", rows)
     start_b = _coordinates(b0, "b0", rows)
     model = Model(target.size, depth, coupling == "separate")
@@ -138,6 +138,26 @@ def fit(
         path.error.reshape(shape),
         path.reached.reshape(shape),
         path.converged,
+    )
+
+
+def _need(rows: Any) -> Need:
+    """Count a block of columns, given as rows, the same in double precision, and a product.
+
+    Beside it the sums of a group of tasks: of n^2 numbers each up to `SMALL` samples, and of n
+    beyond.
+    """
+    n, widest = rows.shape[1], max(rows.chunks[0])
+    return Need(
+        "features",
+        widest,
+        "columns",
+        n * (rows.dtype.itemsize + 16),
+        8 * (FAN_IN + 2) * n * (n if n <= SMALL else 4),
+        shape=f"{n} x {widest}",
+        made="their products",
+        rechunk="features.rechunk({0: -1, 1: %d})",
+        other=", or fewer samples",
     )
 
 

@@ -4,12 +4,14 @@ import functools
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import dask
 
 from eigenflow._map_reduce import stop
+from eigenflow.dask.memory import Need, as_bytes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,10 +31,13 @@ class Runner:
     ----------
     client : distributed.Client, optional
         Default: the active one, else Dask's local scheduler.
+    max_memory : float or str, optional
+        Bytes that a task may use. Default: what the workers say.
     """
 
-    def __init__(self, client: Any = None) -> None:
+    def __init__(self, client: Any = None, max_memory: Any = None) -> None:
         self.client = _active_client() if client is None else client
+        self._max_memory = as_bytes(max_memory, "max_memory")
         if client is not None and not hasattr(client, "scheduler_info"):
             msg = f"client: got {type(client).__name__}, want a distributed.Client or None"
             raise TypeError(msg)
@@ -77,6 +82,10 @@ class Runner:
         except (OSError, TimeoutError):  # the scheduler: status will tell
             return 0
 
+    def require_memory(self, need: Need) -> None:
+        """Refuse blocks that do not fit; see `Need.require`."""
+        need.require(self._max_memory or self.task_memory())
+
     def task_memory(self) -> float | None:
         """Return the bytes that a task may use where memory is scarcest; None if no one says."""
         if self.client is None:
@@ -109,6 +118,18 @@ def _compute_here(delayed: Any) -> Any:
             unwanted.set()
             raise
     return result
+
+
+@contextmanager
+def bar(progress: bool, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+    """Give what shows how many of the units are done."""
+    if not progress:
+        yield lambda done: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit) as shown:
+        yield lambda done: shown.update(done - shown.n)
 
 
 def watched(task: Callable[P, T]) -> Callable[P, T]:

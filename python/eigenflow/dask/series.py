@@ -1,7 +1,7 @@
 """Kalman filter of Dask arrays: many series, or one long one in blocks of time."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,9 +13,9 @@ from dask.base import tokenize
 from eigenflow._arrays import Array, float_dtype, places_in, refuse_first
 from eigenflow._map_reduce import lds as pieces
 from eigenflow.dask.arrays import as_dask, whole_rows
-from eigenflow.dask.memory import require_memory_of_block
+from eigenflow.dask.memory import Need
 from eigenflow.dask.rows import DaskRows, same_rows
-from eigenflow.dask.running import Runner, watched
+from eigenflow.dask.running import Runner, bar, watched
 from eigenflow.lds import FilterState, LinearSystem
 from eigenflow.lds.filtering import FilterResult, convention
 from eigenflow.lds.filtering import filter as filter_array
@@ -41,6 +41,8 @@ def filter(  # noqa: A001
     store: Iterable[str] = ("filtered_mean",),
     method: str = "auto",
     client: Any = None,
+    max_memory: Any = None,
+    progress: bool = False,
 ) -> FilterResult:
     """Kalman filter of a Dask array.
 
@@ -61,6 +63,11 @@ def filter(  # noqa: A001
         As in `eigenflow.lds.filter`.
     client : distributed.Client, optional
         Where to compute. Default: the active client, else Dask's local scheduler.
+    max_memory : float or str, optional
+        Bytes that one task may use. Default: a worker's memory limit over its threads.
+    progress : bool
+        For one series: show a bar of the blocks that were filtered. Each is filtered twice, and
+        once more where it has to wait for the block before it.
 
     Returns
     -------
@@ -75,6 +82,10 @@ def filter(  # noqa: A001
     ------
     ValueError, TypeError
         As in `eigenflow.lds.filter`; an infinite observation is named by its position.
+    MemoryError
+        If a block does not fit; the message names a chunk size that does.
+    WorkersLost
+        If all workers are gone for 20 seconds.
 
     Notes
     -----
@@ -104,28 +115,31 @@ def filter(  # noqa: A001
         want = "(*batch, T, 1) or (T,)" if p == 1 else f"(*batch, T, {p})"
         msg = f"y: got shape {series.shape}, want {want}"
         raise ValueError(msg)
-    run = Runner(client)
-    _require_memory(system, series, fields, run.task_memory())
+    run = Runner(client, max_memory)
+    run.require_memory(_need(system, series, fields))
     if series.ndim > 2:
         for name, value in (("inputs", inputs), ("state", state)):
             if value is not None:
                 msg = f"{name}: got a value with many series in a Dask array, want None"
                 raise ValueError(msg)
         return _many(system, series, fields, method)
-    with places_in("y", y):
-        return _one(system, series, inputs, state, fields, method, run)
+    with places_in("y", y), bar(progress, None, " blocks") as show:
+        return _one(system, series, inputs, state, fields, method, run, show)
 
 
-def _require_memory(
-    system: LinearSystem, y: Any, fields: frozenset[str], limit: float | None
-) -> None:
-    """Refuse blocks that do not fit with the largest result of theirs, in double precision."""
-    widths = _widths(system)
-    widest = max((math.prod(widths[name]) for name in fields), default=0)
-    steps = y.shape[-2] if y.ndim > 2 else max(y.chunks[0])  # of many series, each is whole
-    largest = steps * math.prod(max(sizes) for sizes in y.chunks[:-2])
-    each = 8 * (system.obs_dim + widest)
-    require_memory_of_block("y", largest, each, limit, "steps")
+def _need(system: LinearSystem, y: Any, fields: frozenset[str]) -> Need:
+    """Count a block and its results, in double precision.
+
+    Of one series, fields are made by tasks of their own; of many, one task makes all of them, and
+    Dask puts the block into one array once more.
+    """
+    widths = [math.prod(_widths(system)[name]) for name in fields]
+    if y.ndim > 2:
+        steps, series = y.shape[-2], math.prod(max(sizes) for sizes in y.chunks[:-2])
+        each = 8 * steps * (2 * system.obs_dim + sum(widths) + max(widths, default=0))
+        return Need("y", series, f"series of {steps} steps", each)
+    each = 8 * (system.obs_dim + system.input_dim + max(widths, default=0))
+    return Need("y", max(y.chunks[0]), "steps", each)
 
 
 def _many(system: LinearSystem, y: Any, fields: frozenset[str], method: str) -> FilterResult:
@@ -240,6 +254,7 @@ def _one(
     fields: frozenset[str],
     method: str,
     run: Runner,
+    show: Callable[[int], None],
 ) -> FilterResult:
     y = whole_rows(y)
     arrays = (y,) if inputs is None else same_rows(y, whole_rows(_inputs(system, inputs, y)))
@@ -250,18 +265,24 @@ def _one(
     sizes = y.chunks[0]
     firsts = np.cumsum((0, *sizes))[:-1].tolist()
     moves = rows.reduce(_moves, _join, task)
+    done = len(sizes)
+    show(done)
 
     def advance(i: int, law: FilterState) -> FilterState:
         if not sizes[i]:
             return law
         one = DaskRows(run, *(a.blocks[i] for a in arrays))
         end: FilterState = one.reduce(_final_state, _join, task._replace(laws={0: law}))
+        nonlocal done
+        done += 1
+        show(done)
         return end
 
     laws = pieces.starts(moves, start, steady, advance)
     known = {first: law for first, size, law in zip(firsts, sizes, laws, strict=False) if size}
     task = task._replace(laws=known)
     totals = rows.reduce(_totals, add_totals, task)
+    show(done + len(sizes))
     dtype = float_dtype(y, "y")
     lazy = {
         name: rows.map(_field, width, _kind(name, dtype), task, name) if name in fields else None

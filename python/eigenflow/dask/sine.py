@@ -1,5 +1,6 @@
 """Products with ``sin(omega U V^T) / gain`` whose rows of U are blocks of a Dask array."""
 
+import math
 from typing import Any
 
 import dask.array as da
@@ -16,7 +17,9 @@ from eigenflow._arrays import (
     require_finite,
 )
 from eigenflow._map_reduce import sine as pieces
+from eigenflow._map_reduce.tree import FAN_IN
 from eigenflow.dask.arrays import as_dask, whole_rows
+from eigenflow.dask.memory import Need
 from eigenflow.dask.rows import DaskRows, same_rows
 from eigenflow.dask.running import Runner, watched
 from eigenflow.sine import SineGradients
@@ -33,6 +36,10 @@ def product(op: Any, X: Any, out: Any) -> Any:
         msg = f"X: got shape {x.shape}, want {op.shape[1]} rows, as the operator has columns"
         raise ValueError(msg)
     dtype = np.result_type(op.dtype, float_dtype(x, "X"))
+    columns = math.prod(max(sizes) for sizes in x.chunks[1:])
+    each = op.shape[1] * x.dtype.itemsize + op.shape[0] * dtype.itemsize
+    factors = op.U.nbytes + op.V.nbytes
+    Runner().require_memory(Need("X", columns, "columns", each, factors))
     return da.map_blocks(
         _times,
         x.rechunk({0: -1}),
@@ -63,6 +70,9 @@ class SineLowRank:
         As in `eigenflow.sine.SineLowRank`.
     client : distributed.Client, optional
         Where sums over rows are computed. Default: the active client, else Dask's local scheduler.
+    max_memory : float or str, optional
+        Bytes that one task may use. Default: a worker's memory limit over its threads. Products
+        whose blocks do not fit are a MemoryError, which names a chunk size that does.
 
     Notes
     -----
@@ -91,6 +101,7 @@ class SineLowRank:
         gain: float | None = None,
         exact_phase: bool = False,
         client: Any = None,
+        max_memory: Any = None,
     ) -> None:
         self.U = whole_rows(as_dask(U, "U", 2))
         self.V = as_float_array(V, "V", ndim=2)
@@ -100,7 +111,7 @@ class SineLowRank:
         self.omega = finite_number(omega, "omega")
         self.gain = gain_of(gain, len(self.V))
         self._settings = pieces.Settings(self.omega, self.gain, bool(exact_phase))
-        self._run = Runner(client)
+        self._run = Runner(client, max_memory)
         own = np.empty(0, float_dtype(self.U, "U"))
         self.dtype = common_float_dtype(own, self.V)
 
@@ -120,6 +131,7 @@ class SineLowRank:
             msg = f"X: got shape {x.shape}, want {self.shape[1]} rows"
             raise ValueError(msg)
         dtype = np.result_type(self.dtype, x.dtype)
+        self._require_memory(x.size // max(1, len(x)), x)
         rows = DaskRows(self._run, self.U)
         return rows.map(pieces.product, x.shape[1:], dtype, self.V, x, self._settings)
 
@@ -128,6 +140,7 @@ class SineLowRank:
     def rmatmat(self, Y: Any) -> Array:
         """``op.T @ Y`` for `Y` of shape (m, T) or (m,), a Dask array or not; computed."""
         y, single = self._beside(Y, "Y")
+        self._require_memory(y.shape[1], sums=y.shape[1])
         rows = DaskRows(self._run, *same_rows(self.U, y))
         with places_in("Y", Y):
             total = rows.reduce(pieces.adjoint, pieces.add, self.V, self._settings)
@@ -140,6 +153,8 @@ class SineLowRank:
         x = as_float_array(X, "X", ndim=(1, 2))
         g, _ = self._beside(grad_output, "grad_output")
         x2 = x if x.ndim == 2 else x[:, None]
+        k = self.U.shape[1]
+        self._require_memory(x2.shape[1] + k, x, sums=x2.shape[1] + k)
         rows = DaskRows(self._run, *same_rows(self.U, g))
         shared = (self.V, x2, self._settings)
         with places_in("grad_output", grad_output):
@@ -150,8 +165,17 @@ class SineLowRank:
 
     def toarray(self) -> Any:
         """Return the matrix itself as a lazy array."""
+        self._require_memory(self.shape[1])
         rows = DaskRows(self._run, self.U)
         return rows.map(pieces.entries, (self.shape[1],), self.dtype, self.V, self._settings)
+
+    def _require_memory(self, columns: int, *held: Array, sums: int = 0) -> None:
+        """Count rows of U with so many columns beside them, V, what each task holds, and sums."""
+        n, item = self.shape[1], self.dtype.itemsize
+        each = self.U.shape[1] * self.U.dtype.itemsize + columns * item
+        beside = self.V.nbytes + sum(a.nbytes for a in held) + (FAN_IN + 2) * n * sums * item
+        need = Need("U", max(self.U.chunks[0]), "rows", each, beside)
+        self._run.require_memory(need._replace(rechunk="U.rechunk({0: %d, 1: -1})"))
 
     def _beside(self, Y: Any, name: str) -> tuple[Any, bool]:
         """Return rows beside those of U, with a second axis."""

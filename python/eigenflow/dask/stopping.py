@@ -7,8 +7,9 @@ import numpy as np
 from eigenflow._arrays import Array
 from eigenflow.dask import coordinates
 from eigenflow.flow.risk import sure
-from eigenflow.flow.stopping import Noise, bounds, search_of
+from eigenflow.flow.stopping import CHUNK, Noise, bounds, search_of
 
+_PANEL = (66.0, 66.0 * CHUNK)  # bytes of `bounds` besides its block: see `Need`
 _SETTINGS = ("rule", "points_per_decade", "tau", "axis")
 
 
@@ -26,7 +27,7 @@ class _Everywhere:
     def __init__(self, given: dict[str, Any]) -> None:
         self._flow = {k: v for k, v in given.items() if k not in _SETTINGS}
         self.depth = given["depth"]
-        first, last, total, count = coordinates.reduced(bounds, self._flow, _widest)
+        first, last, total, count = coordinates.reduced(bounds, self._flow, _widest, _PANEL)
         self._span, self._noise = (float(first), float(last)), Noise(float(total), int(count))
 
     def sure(self, times: Any) -> Array:
