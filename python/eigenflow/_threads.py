@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import operator
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -63,24 +64,113 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
+def _blas(*, per_thread: bool) -> list[Any]:
+    """Libraries whose number of threads is of the calling thread, or those where it is of all."""
+    return [
+        library
+        for library in _controller().select(user_api="blas").lib_controllers
+        if (getattr(library, "threading_layer", None) == "openmp") == per_thread
+    ]
+
+
+def _set(library: Any, count: int) -> None:
+    """Give a library this number of threads, whichever thread calls.
+
+    threadpoolctl 3.8 lets only one thread set the number of OpenBLAS: the first one that did, until
+    it ends. Others are not told that nothing was set.
+    """
+    release = getattr(library, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
+    library.set_num_threads(count)
+    if release is not None:
+        release()
+
+
 def set_blas_threads(count: int) -> None:
     """Give BLAS threads inside a `single_blas_thread`; the core calls this around large LAPACK."""
-    for library in _controller().select(user_api="blas").lib_controllers:
-        library.set_num_threads(count)
+    for library in _blas(per_thread=False) + _blas(per_thread=True):
+        _set(library, count)
+
+
+class _SharedLimit:
+    """The least number of BLAS threads that anyone inside asked for.
+
+    Most BLAS have one number for the whole process. The first one to come in notes it and the last
+    one to leave puts it back, in whatever order they go: were each to put back what it found, two
+    that overlap would leave BLAS with the number of the first for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a signal's handler may compute, or fork, too
+        self._inside: dict[object, tuple[int, int]] = {}  # a thread and what it asked for
+        self._found: list[tuple[Any, int]] = []
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._lock.acquire,
+                after_in_parent=self._lock.release,
+                after_in_child=self._forked,
+            )
+
+    @contextlib.contextmanager
+    def at_most(self, count: int) -> Iterator[None]:
+        """Limit BLAS while the block runs."""
+        visit = object()
+        # Before the lock: the first call imports BLAS.
+        own = [(library, library.get_num_threads()) for library in _blas(per_thread=True)]
+        try:  # around all: Ctrl-C in the midst of `_enter` must not keep anyone inside
+            self._enter(visit, count)
+            for library, _ in own:
+                _set(library, count)
+            yield
+        finally:
+            self._leave(visit)
+            for library, before in own:
+                _set(library, before)
+
+    def _enter(self, visit: object, count: int) -> None:
+        with self._lock:
+            if not self._inside:
+                shared = _blas(per_thread=False)
+                self._found = [(library, library.get_num_threads()) for library in shared]
+            self._inside[visit] = threading.get_ident(), count
+            self._apply()
+
+    def _leave(self, visit: object) -> None:
+        with self._lock:
+            if self._inside.pop(visit, None) is not None:
+                self._apply()
+
+    def _apply(self) -> None:
+        least = min((count for _, count in self._inside.values()), default=None)
+        for library, before in self._found:
+            _set(library, before if least is None else least)
+
+    def _forked(self) -> None:
+        """Leave for the threads that a child does not have: all but the one that forked."""
+        try:
+            me = threading.get_ident()
+            others = [visit for visit, (thread, _) in self._inside.items() if thread != me]
+            for visit in others:
+                del self._inside[visit]
+            if others:
+                self._apply()
+        finally:
+            self._lock.release()
+
+
+_shared = _SharedLimit()
 
 
 @contextlib.contextmanager
 def blas_limit(workers: int | None) -> Iterator[int]:
     """Limit BLAS to the same number of threads, for the whole process, while the block runs.
 
-    With None, BLAS keeps the number that it has.
+    With None, BLAS keeps the number that it has. Of calls from several threads the least counts.
     """
     count = resolve_workers(workers)
-    if workers is None:
+    with contextlib.nullcontext() if workers is None else _shared.at_most(count):
         yield count
-    else:
-        with _controller().limit(limits=count, user_api="blas"):
-            yield count
 
 
 @contextlib.contextmanager
@@ -89,36 +179,8 @@ def single_blas_thread(workers: int | None) -> Iterator[int]:
 
     For drivers that run their products on threads of their own: those of BLAS would wait for their
     next task by spinning, on the cores that the driver's threads need. Only for full
-    decompositions, most of which is LAPACK, the core asks for as many as the driver has. Calls from
-    several threads share one limit: the first one sets it and the last one takes it away.
+    decompositions, most of which is LAPACK, the core asks for as many as the driver has.
     """
     count = resolve_workers(workers)
-    _single.enter()
-    try:
+    with _shared.at_most(1):
         yield count
-    finally:
-        _single.leave()
-
-
-class _SharedLimit:
-    """One BLAS thread while anyone is inside."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._limit = contextlib.ExitStack()
-
-    def enter(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._limit.enter_context(_controller().limit(limits=1, user_api="blas"))
-            self._inside += 1
-
-    def leave(self) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limit.close()
-
-
-_single = _SharedLimit()

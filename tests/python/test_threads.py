@@ -118,8 +118,10 @@ except KeyboardInterrupt:
     assert run.stdout.strip() == "stopped", run.stderr
 
 
-def test_a_shared_limit_lasts_until_the_last_one_leaves():
-    code = """
+def limits(code):
+    """Run this alone: the limit is of the process, and others may be at work in this one."""
+    begin = """
+import os, threading
 from threadpoolctl import threadpool_info, threadpool_limits
 from eigenflow import _threads
 
@@ -127,18 +129,80 @@ def blas_threads():
     return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
 
 _threads._controller()  # loads BLAS
-with threadpool_limits(2, user_api="blas"):
-    first, second = (_threads.single_blas_thread(2) for _ in range(2))
-    assert first.__enter__() == second.__enter__() == 2
-    assert blas_threads() == {1}
-    first.__exit__(None, None, None)
-    assert blas_threads() == {1}
-    second.__exit__(None, None, None)
-    assert blas_threads() == {2}
+inside, over = threading.Event(), threading.Event()
 """
-    # The limit is of the process: threads that other tests left at work would share it.
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", begin + code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr
+
+
+def test_limits_that_overlap_are_shared_until_the_last_one_leaves():
+    limits("""
+with threadpool_limits(4, user_api="blas"):
+    entered = [_threads.blas_limit(3), _threads.single_blas_thread(2), _threads.blas_limit(2)]
+    assert [limit.__enter__() for limit in entered] == [3, 2, 2]
+    assert blas_threads() == {1}
+    entered[0].__exit__(None, None, None)
+    assert blas_threads() == {1}
+    entered[1].__exit__(None, None, None)
+    assert blas_threads() == {2}
+    entered[2].__exit__(None, None, None)
+    assert blas_threads() == {4}
+""")
+
+
+def test_any_thread_sets_a_limit_and_takes_it_away():
+    limits("""
+def first():
+    with _threads.single_blas_thread(1):
+        inside.set()
+        over.wait()
+    left.set()
+    end.wait()  # alive: threadpoolctl listens to the first thread that set a number only
+
+left, end = threading.Event(), threading.Event()
+_threads.set_blas_threads(4)
+thread = threading.Thread(target=first, daemon=True)
+thread.start()
+inside.wait()
+assert blas_threads() == {1}
+with _threads.single_blas_thread(1):
+    over.set()
+    left.wait()
+    assert blas_threads() == {1}
+assert blas_threads() == {4}
+with threadpool_limits(3, user_api="blas"):  # no thread of ours keeps others out
+    assert blas_threads() == {3}
+assert blas_threads() == {4}
+""")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_has_none_of_the_limits_of_other_threads():
+    limits("""
+def other():
+    with _threads.single_blas_thread(1):
+        inside.set()
+        over.wait()
+
+with threadpool_limits(4, user_api="blas"), _threads.blas_limit(3):
+    thread = threading.Thread(target=other, daemon=True)
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if blas_threads() == {3} else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert blas_threads() == {1}
+    over.set()
+    thread.join()
+    assert blas_threads() == {3}
+""")
 
 
 def test_threadpoolctl_sets_the_default_and_puts_it_back():

@@ -17,30 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from battery.children import pet, run_child, say, with_tests
+from battery.children import Awake, pet, run_child, say, with_tests
 from battery.table import Figure, Row
 
 WITHIN = 30.0  # seconds from a loss to its error
 FILLED = 60.0  # the same where four workers have to die first, or their memory to fill
 RUN = 300.0  # seconds after which a job counts as hanging
-
-
-class Awake:
-    """Seconds for which this process could run: a suspended machine does not count."""
-
-    def __init__(self) -> None:
-        self._seconds, self._over = 0.0, threading.Event()
-        threading.Thread(target=self._tick, daemon=True).start()
-
-    def _tick(self) -> None:
-        last = time.monotonic()
-        while not self._over.wait(0.05):
-            now = time.monotonic()
-            self._seconds, last = self._seconds + min(now - last, 0.5), now
-
-    def stop(self) -> float:
-        self._over.set()
-        return self._seconds
 
 
 class Log:

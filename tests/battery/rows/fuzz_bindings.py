@@ -195,7 +195,7 @@ def measure(full: bool) -> Figure:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "last"
         calls = 30_000 if full else 300
-        status, found, errors = run_child("battery.rows.fuzz_bindings", calls, log, seconds=3600)
+        status, found, errors = run_child("battery.rows.fuzz_bindings", calls, log, seconds=7200)
         if status:
             last = log.read_text() if log.exists() else ""
             return Figure(f"status {status}: {errors[-1500:]}; last call {last[:900]}", False)
