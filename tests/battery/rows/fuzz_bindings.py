@@ -6,11 +6,11 @@ checks arguments before the extension sees them; here these checks are left out.
 """
 
 import operator
+import os
 import sys
 import tempfile
 import types
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,7 +114,7 @@ def array_like(a: np.ndarray, rng: np.random.Generator) -> Any:
             return np.broadcast_to(a, (2, *a.shape))[1]
         case 9:
             return np.zeros(tuple(int(n) for n in rng.integers(0, 5, int(rng.integers(0, 4)))))
-        case 10:
+        case 10 if not a.dtype.hasobject:
             memory = np.zeros(a.nbytes + 8, np.uint8)[int(rng.integers(1, 8)) :][: a.nbytes]
             return memory.view(a.dtype).reshape(a.shape) if a.nbytes else a
         case _:
@@ -160,30 +160,36 @@ def use(result: Any) -> None:
             _core.svd.decompose(part, 2, -1.0, -1.0, False, False, 2, 1, 7, 1)
 
 
-def fuzz(function: Any, arguments: list[Any], calls: int, rng: Any, log: Path) -> tuple[int, list]:
+def drawn(name: str, number: int, arguments: list[Any]) -> tuple[Any, ...]:
+    """Arguments of one wrong call: the same ones for the same number."""
+    rng = np.random.default_rng([number, *name.encode()])
+    return mutated(arguments[int(rng.integers(len(arguments)))], rng)
+
+
+def fuzz(name: str, arguments: list[Any], calls: int, log: Any) -> tuple[int, list[str]]:
     """Call with wrong arguments; return how many calls were refused, and odd errors."""
-    refused, odd = 0, []
-    for _ in range(calls):
-        given = mutated(arguments[int(rng.integers(len(arguments)))], rng)
-        log.write_text(f"{function}{given!r}"[:3000])  # if this process does not come back
+    refused, odd, function = 0, [], operator.attrgetter(name)(_core)
+    for number in range(calls):
+        given = drawn(name, number, arguments)
+        os.pwrite(log.fileno(), f"{name} {number:<20}".encode(), 0)  # if it does not come back
         pet(20)
         try:
             use(function(*given))
         except REFUSALS:
             refused += 1
         except Exception as error:
-            odd.append(f"{function}: {error!r}")
+            odd.append(f"{name} {number}: {error!r}")
     return refused, odd
 
 
 def main(calls: int, log: str) -> None:
+    """Fuzz all functions."""
     warnings.simplefilter("ignore")
     refused, faults = 0, []
     arguments = recorded()
-    for seed, name in enumerate(sorted(arguments)):
-        function = operator.attrgetter(name)(_core)
-        rng = np.random.default_rng(seed)
-        more, odd = fuzz(function, arguments[name], calls, rng, Path(log))
+    for name in sorted(arguments):
+        with open(log, "wb") as last:
+            more, odd = fuzz(name, arguments[name], calls, last)
         refused, faults = refused + more, [*faults, *odd[:2]]
         print(name, more, odd[:2], file=sys.stderr, flush=True)
     missing = functions() - set(arguments)
@@ -191,14 +197,21 @@ def main(calls: int, log: str) -> None:
     say(targets=len(arguments), calls=calls * len(arguments), refused=refused, faults=faults)
 
 
+def show(name: str, number: int) -> None:
+    """Print the arguments of one call."""
+    warnings.simplefilter("ignore")
+    say(call=f"{name}{drawn(name, number, recorded()[name])!r}"[:3000])
+
+
 def measure(full: bool) -> Figure:
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "last"
+    with tempfile.NamedTemporaryFile() as log:
         calls = 30_000 if full else 300
-        status, found, errors = run_child("battery.rows.fuzz_bindings", calls, log, seconds=7200)
+        module = "battery.rows.fuzz_bindings"
+        status, found, errors = run_child(module, calls, log.name, seconds=7200)
         if status:
-            last = log.read_text() if log.exists() else ""
-            return Figure(f"status {status}: {errors[-1500:]}; last call {last[:900]}", False)
+            last = log.read().decode().split()
+            call = run_child(module, "show", *last)[1] if last else None
+            return Figure(f"status {status}: {errors[-1500:]}; last call {last}: {call}", False)
     text = f"{found['targets']} functions, {found['calls']} calls, {found['refused']} refused"
     faults = f"; {found['faults']}" if found["faults"] else ", no crash, no hang"
     return Figure(text + faults, not found["faults"])
@@ -212,4 +225,7 @@ ROW = Row(
 )
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    if sys.argv[1] == "show":
+        show(sys.argv[2], int(sys.argv[3]))
+    else:
+        main(int(sys.argv[1]), sys.argv[2])

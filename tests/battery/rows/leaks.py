@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from battery.table import Figure, Row
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SLOPE = 1000.0  # bytes a call
+SLOW = 2e-3  # seconds of a call of which a tenth must do
 
 
 def resident() -> int:
@@ -42,9 +44,11 @@ def main(repeats: int) -> None:
     warnings.simplefilter("ignore")
     slopes, fewer = {}, 0
     for call in CALLS:
-        # Slow calls are Python on small matrices: fewer of them.
-        slow = call.name.startswith("lds.") and not call.takes("method")
-        slopes[call.name] = slope_of(call, repeats // 50 if slow else repeats)
+        call()  # fills caches
+        began = time.process_time()
+        call()
+        slow = time.process_time() - began > SLOW
+        slopes[call.name] = slope_of(call, repeats // 10 if slow else repeats)
         fewer += slow
     worst = max(slopes, key=slopes.__getitem__)
     leaks = [name for name, slope in slopes.items() if slope > SLOPE]
@@ -58,7 +62,7 @@ def measure(full: bool) -> Figure:
         return Figure(f"status {status}: {errors}", False)
     slope = f"worst {max(found['slope'], 0):.0f} bytes a call ({found['worst']})"
     many, fewer = found["n"] - found["fewer"], found["fewer"]
-    text = f"{many} functions with {repeats} calls each, {fewer} slow ones with {repeats // 50}"
+    text = f"{many} functions with {repeats} calls each, {fewer} slow ones with {repeats // 10}"
     return Figure(f"{text}; {slope}", not found["leaks"])
 
 
