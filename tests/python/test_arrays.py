@@ -111,6 +111,60 @@ def test_kinds_do_not_mix_but_numbers_go_with_any():
         _arrays.common_kind(a=np.ones(2), b=FakeCupy())
 
 
+def test_what_has_no_graph_is_no_dask_array():
+    da = pytest.importorskip("dask.array")
+    xarray = pytest.importorskip("xarray")
+    lazy = da.ones(3)
+    for x in (lazy, xarray.DataArray(lazy)):
+        assert _arrays.is_dask(x)
+        with pytest.raises(TypeError, match=r"^x: got a Dask array, .*x\.compute\(\)"):
+            _arrays.as_float_array(x, "x")
+    for x in (np.ones(3), [1.0, 2.0], 3, xarray.DataArray(np.ones(3))):
+        assert not _arrays.is_dask(x)
+    np.testing.assert_array_equal(_arrays.as_float_array(xarray.DataArray(np.ones(3)), "x"), 1.0)
+
+
+def test_other_memory_and_masks_are_refused():
+    with pytest.raises(TypeError, match=r"^x: got a CuPy array, .*x\.get\(\)"):
+        _arrays.as_float_array(FakeCupy(), "x")
+    with pytest.raises(TypeError, match=r"^x: got a masked array"):
+        _arrays.as_float_array(np.ma.masked_less([1.0, 2.0], 1.5), "x")
+
+
+@pytest.mark.parametrize("value", [3, 2.5, np.float32(0.5), np.int8(-1), True, np.array(4.0)])
+def test_numbers(value):
+    got = _arrays.finite_number(value, "x")
+    assert type(got) is float
+    assert got == value
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        ("1", TypeError, r"^x: got '1', want a number$"),
+        (b"1", TypeError, r"^x: got b'1', want a number$"),
+        (bytearray(b"1"), TypeError, r"^x: got bytearray\(b'1'\), want a number$"),
+        (None, TypeError, r"^x: got None, want a number$"),
+        (1j, TypeError, r"^x: got 1j, want a number$"),
+        (np.ones(2), TypeError, r"^x: got array\(\[1., 1.\]\), want a number$"),
+        (10**400, ValueError, r"^x: got an integer beyond float64, want a number$"),
+        (np.nan, ValueError, r"^x: got nan, want a finite number$"),
+        (-np.inf, ValueError, r"^x: got -inf, want a finite number$"),
+    ],
+)
+def test_what_is_no_finite_number_is_refused(value, error, message):
+    with pytest.raises(error, match=message):
+        _arrays.finite_number(value, "x")
+
+
+@pytest.mark.parametrize("kind", [TypeError, ValueError])
+def test_errors_take_the_name_of_the_callers_argument(kind):
+    with pytest.raises(kind, match=r"^Y: got 3: want 4$"), _arrays.renamed("X", "Y"):
+        raise kind("X: got 3: want 4")
+    with pytest.raises(kind, match=r"^XX: got 3$"), _arrays.renamed("X", "Y"):
+        raise kind("XX: got 3")
+
+
 def test_out_is_used_or_refused_by_name():
     x = np.ones(3)
     out = np.empty(3)
