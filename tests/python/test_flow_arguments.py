@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import eigenflow as ef
+from eigenflow._flow_problem import flow_problem, require_known
 
 DEEP = {"depth": 2, "b0": 0.5}
 
@@ -132,9 +133,12 @@ CALLS = [
     (lambda: ef.flow.solve(1.0, 1.0, [0.0, -1.0]), "times: got -1.0 at position 1"),
     (lambda: ef.flow.solve(1.0, 1.0, np.nan), "times: got nan"),
     (lambda: ef.flow.solve(np.ones(3), np.ones(4), 1.0), "eigenvalues: got shapes"),
-    (lambda: ef.flow.solve(1.0, 1.0, 1.0, depth=9, b0=1.0), "depth: got 9"),
+    (lambda: ef.flow.solve(1.0, 1.0, 1.0, depth=9, b0=1.0), "depth: got 9, want 0 to 8"),
     (lambda: ef.flow.solve(1.0, 1.0, 1.0, depth=-1), "depth: got -1"),
-    (lambda: ef.flow.solve(1.0, 1.0, 1.0, depth=1.5), "depth: got 1.5"),
+    (
+        lambda: ef.flow.solve(1.0, 1.0, 1.0, depth=1.5),
+        "depth: got 1.5, want an integer from 0 to 8",
+    ),
     (lambda: ef.flow.solve(1.0, 1.0, 1.0, depth=1), "b0: got None at depth 1"),
     (lambda: ef.flow.solve(1.0, 1.0, 1.0, b0=1.0), "b0: got a value at depth 0"),
     (lambda: ef.flow.solve(1.0, 1.0, 1.0, depth=1, b0=-1.0), "b0: got -1.0"),
@@ -146,6 +150,10 @@ CALLS = [
     (lambda: ef.flow.solve(1j, 1.0, 1.0), "z: got dtype complex128"),
     (lambda: ef.flow.sure(np.ones(3), 1.0, 1.0, -1.0), "noise_variance: got -1.0"),
     (lambda: ef.flow.sure(np.ones(3), 1.0, 1.0, 1.0, axis=1), "axis: got 1"),
+    (
+        lambda: ef.flow.sure(np.ones((2, 3)), 1.0, 1.0, 1.0, axis=(0, -2)),
+        "axis: got (0, -2), want d",
+    ),
     (lambda: ef.flow.learned_eigenvalues(1.0, -1.0), "eigenvalues: got -1.0"),
     (lambda: ef.flow.state(np.inf, 1.0, 1.0), "z: got inf"),
 ]
@@ -156,6 +164,35 @@ def test_errors_name_the_argument(call, message):
     with pytest.raises((TypeError, ValueError)) as error:
         call()
     assert str(error.value).startswith(message)
+
+
+class FakeCupy:
+    __module__ = "cupy._core.core"
+
+
+def test_a_function_without_a_kernel_for_the_device_says_so():
+    for call in (
+        lambda x: ef.flow.expected_risk(x, 1.0, 1.0, 0.1),
+        lambda x: ef.flow.stopping_time(x, 1.0, 0.1),
+    ):
+        call(np.ones(3))
+        with pytest.raises(TypeError, match=r"^(signal|z): got a CuPy array, want NumPy"):
+            call(FakeCupy())
+
+
+def test_a_depth_is_refused_before_any_kernel_is_chosen():
+    for depth in (-1, 9):
+        with pytest.raises(ValueError, match=rf"^depth: got {depth}, want 0 to 8$"):
+            require_known(depth, "shared", None, 1.0)
+    for depth in (1, 8):
+        require_known(depth, "shared", None, 1.0)
+
+
+def test_a_fault_that_is_no_longer_there_is_an_error_too():
+    """A kernel found it; another thread has mended the array since."""
+    found = flow_problem(np.ones(40_000), 1.0, None, True, defer=True)
+    with pytest.raises(ValueError, match=r"^z: some values were wrong while"):
+        found.refuse()
 
 
 def test_unchecked_nan_stays_in_its_coordinate():
