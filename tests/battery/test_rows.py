@@ -1,14 +1,16 @@
-"""What rows say of a run: that it could not be, what a tool reported, that no test ended."""
+"""What rows say of a run, and the faults that R19 plants."""
 
+import ast
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
 from battery import table
 from battery.children import TESTS, with_tests
-from battery.rows import ROWS, device
+from battery.rows import ROWS, device, kernels, mutants
 
 SANITIZER = """\
 #!{python}
@@ -26,6 +28,15 @@ def test_a_given_path_stays(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/a" + os.pathsep + "/b")
     assert with_tests()["PYTHONPATH"].split(os.pathsep) == [str(TESTS), "/a", "/b"]
     assert with_tests(OTHER="x")["OTHER"] == "x"
+
+
+def test_the_page_says_of_every_row_what_the_row_is():
+    shown = json.loads(table.RESULTS.read_text())
+    assert shown.keys() == ROWS.keys()
+    for name, row in ROWS.items():
+        for part in ("promise", "test", "bar", "when"):
+            assert shown[name][part] == getattr(row, part), (name, part)
+        assert shown[name]["command"].startswith(row.command or f"python tests/battery {name}")
 
 
 def test_the_device_row_does_not_run_without_its_tool(monkeypatch, tmp_path):
@@ -66,3 +77,70 @@ def test_the_device_row_believes_a_tool_that_ran_tests(says, status, good, monke
     for name in (*device.OWN, device.SKETCH):
         assert name in arguments
         assert (TESTS.parent / name.partition("::")[0]).exists()
+
+
+PYTHON = """
+_MANY = 5
+def check(x):
+    if not 0 <= x < 3 and x is not None:
+        raise ValueError("x + 1 < 2")
+    return x + 1
+"""
+
+
+def test_changes_of_python():
+    tree = ast.parse(PYTHON)
+    found = {mutants.changed(tree, at)[1] for at, _ in mutants.places(tree)}
+    assert found == {
+        "line 4: not 0 <= x < 3 and x is not None -> not 0 <= x < 3 or x is not None",
+        "line 4: not 0 <= x < 3 -> not not 0 <= x < 3",
+        "line 4: 0 <= x < 3 -> 0 < x < 3",
+        "line 4: x is not None -> x is None",
+        "line 4: 0 -> 1",
+        "line 4: 3 -> 4",
+        "line 5: no raise ValueError('x + 1 < 2')",
+        "line 6: x + 1 -> x - 1",
+        "line 6: 1 -> 2",
+    }
+    assert list(mutants.places(tree, ("another",))) == []
+    assert len(list(mutants.places(tree, ("check",)))) == len(found)
+    assert ast.unparse(tree) == ast.unparse(ast.parse(PYTHON))
+
+
+def test_what_is_left_out_is_still_there():
+    code = set()
+    for module in mutants.TARGETS:
+        tree = ast.parse(Path(mutants.origin(module)).read_bytes())
+        numbers = [at for at, _ in mutants.places(tree, mutants.CHECKS.get(module, ()))]
+        assert len(numbers) > 20
+        nodes = list(ast.walk(tree))
+        code |= {ast.unparse(nodes[at]) for at in numbers}
+    assert {same.partition(" -> ")[0] for same in mutants.SAME} <= code
+
+
+CPP = """
+#define TWICE(x) ((x) + (x))
+template <int n, class T = vec<n>> T f(const T *x, T &&y) { // a < b
+  /* 1 + 2 */ const char *text = "a && b";
+  for (int i = 0; i < n; ++i)
+    y += x[i] * -1
+      + TWICE(i);
+  return y;
+}
+"""
+
+
+def test_changes_of_cpp():
+    found = kernels.places(CPP)
+    assert [operator for _, operator in found] == ["<", "+=", "*", "+"]
+    text, said = kernels.changed(CPP, *found[0])
+    assert text == CPP.replace("i < n;", "i <= n;")
+    assert said == "line 5: for (int i = 0; i [< -> <=] n; ++i)"
+    assert kernels.changed(CPP, *found[2])[0] == CPP.replace("x[i] * -1", "x[i] / -1")
+
+
+@pytest.mark.parametrize("target", kernels.TARGETS)
+def test_kernels_have_operators_and_tests(target):
+    assert len(kernels.places((table.ROOT / target).read_text())) >= 10
+    for name in kernels.TARGETS[target]:
+        assert (TESTS / "python" / name).exists()

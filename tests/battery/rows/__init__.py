@@ -7,6 +7,7 @@ from battery.rows import (
     fuzz_bindings,
     hostile_files,
     interrupts,
+    kernels,
     leaks,
     mpi_faults,
     mutants,
@@ -40,4 +41,5 @@ ROWS = {
     "R17": device.ROW,
     "R18": supply.ROW,
     "R19": mutants.ROW,
+    "R19b": kernels.ROW,
 }

@@ -70,9 +70,10 @@ def measure(full: bool) -> Figure:
 
 
 ROW = Row(
-    "Kernels of a GPU stay inside their arrays, agree with the CPU, and report a full device.",
-    "all tests that need a device; those of our kernels again under `compute-sanitizer`: "
-    "memcheck, racecheck, initcheck, synccheck",
+    "Kernels of a GPU stay inside their arrays and agree with the CPU; a full device is a "
+    "MemoryError.",
+    "all tests of a device; those of our kernels under memcheck, racecheck, initcheck and "
+    "synccheck of compute-sanitizer",
     "no report, no failure",
     measure,
 )
