@@ -64,13 +64,14 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
-def _blas(*, per_thread: bool) -> list[Any]:
+@functools.cache
+def _blas(*, per_thread: bool) -> tuple[Any, ...]:
     """Libraries whose number of threads is of the calling thread, or those where it is of all."""
-    return [
+    return tuple(
         library
         for library in _controller().select(user_api="blas").lib_controllers
         if (getattr(library, "threading_layer", None) == "openmp") == per_thread
-    ]
+    )
 
 
 def _set(library: Any, count: int) -> None:

@@ -58,15 +58,15 @@ def run_child(
     """
     command = [sys.executable, "-W", "ignore", "-m", module, *map(str, arguments)]
     with (
-        tempfile.NamedTemporaryFile() as pulse,
+        tempfile.TemporaryDirectory() as folder,
         tempfile.TemporaryFile("w+", errors="replace") as out,
         tempfile.TemporaryFile("w+", errors="replace") as errors,
     ):
-        pulse.write(_PULSE.pack(0, FIRST))
-        pulse.flush()
-        env = with_tests(EIGENFLOW_PULSE=pulse.name, **environment)
+        pulse = Path(folder) / "pulse"
+        pulse.write_bytes(_PULSE.pack(0, FIRST))
+        env = with_tests(EIGENFLOW_PULSE=str(pulse), **environment)
         child = subprocess.Popen(command, env=env, stdout=out, stderr=errors)
-        late = _watch(child, pulse.fileno(), seconds)
+        late = _watch(child, pulse, seconds)
         for file in (out, errors):
             file.seek(0)
         lines, said_errors = out.read().strip().splitlines(), errors.read()[-4000:]
@@ -79,13 +79,13 @@ def run_child(
     return child.returncode, said, said_errors
 
 
-def _watch(child: "subprocess.Popen[bytes]", pulse: int, seconds: float) -> str:
+def _watch(child: "subprocess.Popen[bytes]", pulse: Path, seconds: float) -> str:
     """Wait for the end of a child; say what it was late with, if it had to be killed."""
     clock, beats, due = Awake(), -1, FIRST
     try:
         while child.poll() is None:
             now = clock.seconds
-            beat, until = _PULSE.unpack(os.pread(pulse, _PULSE.size, 0))
+            beat, until = _PULSE.unpack(pulse.read_bytes())
             if beat != beats:
                 beats, due = beat, now + until
             if now > min(due, seconds):

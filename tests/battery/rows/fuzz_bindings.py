@@ -205,7 +205,7 @@ def show(name: str, number: int) -> None:
 
 def measure(full: bool) -> Figure:
     with tempfile.NamedTemporaryFile() as log:
-        calls = 30_000 if full else 300
+        calls = 10_000 if full else 300
         module = "battery.rows.fuzz_bindings"
         status, found, errors = run_child(module, calls, log.name, seconds=7200)
         if status:

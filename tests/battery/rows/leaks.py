@@ -13,7 +13,7 @@ from battery.table import Figure, Row
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SLOPE = 1000.0  # bytes a call
-SLOW = 2e-3  # seconds of a call of which a tenth must do
+SLOW = 1e-3  # seconds of a call of which a twentieth must do
 
 
 def resident() -> int:
@@ -48,7 +48,7 @@ def main(repeats: int) -> None:
         began = time.process_time()
         call()
         slow = time.process_time() - began > SLOW
-        slopes[call.name] = slope_of(call, repeats // 10 if slow else repeats)
+        slopes[call.name] = slope_of(call, repeats // 20 if slow else repeats)
         fewer += slow
     worst = max(slopes, key=slopes.__getitem__)
     leaks = [name for name, slope in slopes.items() if slope > SLOPE]
@@ -62,7 +62,7 @@ def measure(full: bool) -> Figure:
         return Figure(f"status {status}: {errors}", False)
     slope = f"worst {max(found['slope'], 0):.0f} bytes a call ({found['worst']})"
     many, fewer = found["n"] - found["fewer"], found["fewer"]
-    text = f"{many} functions with {repeats} calls each, {fewer} slow ones with {repeats // 10}"
+    text = f"{many} functions with {repeats} calls each, {fewer} slow ones with {repeats // 20}"
     return Figure(f"{text}; {slope}", not found["leaks"])
 
 
