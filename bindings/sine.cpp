@@ -22,17 +22,25 @@ py::tuple phase_accuracy(const py::array &U, const py::array &V, double omega, b
   });
 }
 
-void apply(const py::array &U, const py::array &V, const py::array &X, const py::array &out,
-           double omega, double gain, bool exact_phase, bool transposed, int workers) {
+// Calls `function` with the four matrices of a product, without the GIL.
+template <class Function>
+void with_product(const py::array &U, const py::array &V, const py::array &X, const py::array &out,
+                  Function &&function) {
   with_float_type(U, [&](auto zero) {
     using real = decltype(zero);
     const auto u = matrix_of<const real>(U, "U"), v = matrix_of<const real>(V, "V");
     const auto x = matrix_of<const real>(X, "X");
     const auto y = matrix_of<real>(out, "out");
-    const sine::options opts{omega, gain, exact_phase, workers};
     const py::gil_scoped_release release;
-    transposed ? sine::apply_transposed<real>(u, v, x, y, opts)
-               : sine::apply<real>(u, v, x, y, opts);
+    function(u, v, x, y);
+  });
+}
+
+void apply(const py::array &U, const py::array &V, const py::array &X, const py::array &out,
+           double omega, double gain, bool exact_phase, bool transposed, int workers) {
+  const sine::options opts{omega, gain, exact_phase, workers};
+  with_product(U, V, X, out, [&](auto u, auto v, auto x, auto y) {
+    transposed ? sine::apply_transposed(u, v, x, y, opts) : sine::apply(u, v, x, y, opts);
   });
 }
 
@@ -136,26 +144,16 @@ void jvp(const py::array &U, const py::array &V, const py::array &X, const py::o
 void apply_anchors(const py::array &U, const py::array &V, const py::array &X, const py::array &out,
                    const std::vector<index> &counts, const std::vector<double> &half_widths,
                    double omega, double gain, int workers) {
-  with_float_type(U, [&](auto zero) {
-    using real = decltype(zero);
-    const auto u = matrix_of<const real>(U, "U"), v = matrix_of<const real>(V, "V");
-    const auto x = matrix_of<const real>(X, "X");
-    const auto y = matrix_of<real>(out, "out");
-    const py::gil_scoped_release release;
-    sine::apply_anchors<real>(u, v, x, y, {counts, half_widths},
-                              {.omega = omega, .gain = gain, .workers = workers});
+  with_product(U, V, X, out, [&](auto u, auto v, auto x, auto y) {
+    sine::apply_anchors(u, v, x, y, {counts, half_widths},
+                        {.omega = omega, .gain = gain, .workers = workers});
   });
 }
 
 void apply_taylor(const py::array &U, const py::array &V, const py::array &X, const py::array &out,
                   index order, double omega, double gain, int workers) {
-  with_float_type(U, [&](auto zero) {
-    using real = decltype(zero);
-    const auto u = matrix_of<const real>(U, "U"), v = matrix_of<const real>(V, "V");
-    const auto x = matrix_of<const real>(X, "X");
-    const auto y = matrix_of<real>(out, "out");
-    const py::gil_scoped_release release;
-    sine::apply_taylor<real>(u, v, x, y, order, {.omega = omega, .gain = gain, .workers = workers});
+  with_product(U, V, X, out, [&](auto u, auto v, auto x, auto y) {
+    sine::apply_taylor(u, v, x, y, order, {.omega = omega, .gain = gain, .workers = workers});
   });
 }
 

@@ -164,9 +164,7 @@ accuracy phase_accuracy(matrix_view<const Real> U, matrix_view<const Real> V, co
 template <class Real>
 void apply(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<const Real> X,
            matrix_view<Real> Y, const options &opts) {
-  check_factors(U, V, opts);
-  check_shape("X", X, V.rows, X.cols);
-  check_shape("Y", Y, U.rows, X.cols);
+  check_product(U, V, X, Y, opts);
   product<Real>({U, true}, {V, false}, X, Y, opts).run();
 }
 
@@ -183,9 +181,7 @@ template <class Real>
 void apply(const packed_factor &U, const packed_factor &V, matrix_view<const Real> X,
            matrix_view<Real> Y, const options &opts) {
   const auto u = sizes_of<Real>("U", U), v = sizes_of<Real>("V", V);
-  check_factors(u, v, opts);
-  check_shape("X", X, V.rows, X.cols);
-  check_shape("Y", Y, U.rows, X.cols);
+  check_product(u, v, X, Y, opts);
   product<Real>({u, true, &U}, {v, false, &V}, X, Y, opts).run();
 }
 

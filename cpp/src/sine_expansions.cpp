@@ -282,14 +282,6 @@ void apply_monomials(const monomial_features &features, matrix_view<const Real> 
   parallel_for(Y.rows, rows * tiles, body, opts.workers);
 }
 
-template <class Real>
-void check_product(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<const Real> X,
-                   matrix_view<Real> Y, const options &opts) {
-  check_factors(U, V, opts);
-  check_shape("X", X, V.rows, X.cols);
-  check_shape("Y", Y, U.rows, X.cols);
-}
-
 } // namespace
 
 template <class Real>

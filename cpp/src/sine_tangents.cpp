@@ -128,9 +128,7 @@ void check_tangent(const char *name, matrix_view<const Real> a, matrix_view<cons
 template <class Real>
 void jvp(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<const Real> X,
          const tangents<Real> &along, matrix_view<Real> out, const options &opts) {
-  check_factors(U, V, opts);
-  check_shape("X", X, V.rows, X.cols);
-  check_shape("out", out, U.rows, X.cols);
+  check_product(U, V, X, out, opts, "out");
   check_tangent("along.U", along.U, U);
   check_tangent("along.V", along.V, V);
   check_tangent("along.X", along.X, X);

@@ -225,6 +225,15 @@ void check_shape(const char *name, matrix_view<Real> a, index rows, index cols) 
                                                 shape_text(rows, cols));
 }
 
+// X has the rows of V, and Y, as a result or as its gradient, those of U.
+template <class Real, class Result>
+void check_product(matrix_view<const Real> U, matrix_view<const Real> V, matrix_view<const Real> X,
+                   matrix_view<Result> Y, const options &opts, const char *name_of_y = "Y") {
+  check_factors(U, V, opts);
+  check_shape("X", X, V.rows, X.cols);
+  check_shape(name_of_y, Y, U.rows, X.cols);
+}
+
 // Lets worker 0 look for Ctrl-C between tiles, and tells the others to leave their chunk: a chunk
 // can last for seconds when n is large.
 class tile_stop {
