@@ -14,7 +14,8 @@ from eigenflow._gpu import lds_gains
 from eigenflow._gpu.arrays import as_float_array
 from eigenflow._gpu.compile import kernel, launch_shape
 from eigenflow._gpu.lds_gains import host_state, start_law
-from eigenflow.lds.series import PROPER, FilterState, refuse_infinite, require_one
+from eigenflow.lds.arguments import refuse_infinite, require_one
+from eigenflow.lds.series import PROPER, FilterState
 from eigenflow.lds.system import LinearSystem
 
 MEANS = ("filtered_mean", "predicted_mean")

@@ -17,9 +17,9 @@ from eigenflow.dask.memory import Need
 from eigenflow.dask.rows import DaskRows, same_rows
 from eigenflow.dask.running import Runner, bar, watched
 from eigenflow.lds import FilterState, LinearSystem
-from eigenflow.lds.filtering import FilterResult, convention
+from eigenflow.lds.arguments import require_one, settings, wanted_fields
+from eigenflow.lds.filter_call import FilterResult, convention
 from eigenflow.lds.filtering import filter as filter_array
-from eigenflow.lds.series import require_one, settings, wanted_fields
 
 _COVS = ("filtered_cov", "predicted_cov", "innovation_cov")
 

@@ -23,7 +23,7 @@ from eigenflow.dask.memory import Need
 from eigenflow.dask.rows import DaskRows, same_rows
 from eigenflow.dask.running import Runner, watched
 from eigenflow.sine import SineGradients
-from eigenflow.sine.operator import gain_of
+from eigenflow.sine._phases import gain_of
 
 
 def product(op: Any, X: Any, out: Any) -> Any:

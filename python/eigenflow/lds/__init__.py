@@ -20,8 +20,8 @@ from eigenflow.lds.estimation.structural import (
     local_linear_trend,
     structural,
 )
+from eigenflow.lds.filter_call import FilterResult
 from eigenflow.lds.filtering import (
-    FilterResult,
     filter,  # noqa: A004
     filter_blocks,
     log_likelihood,

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from eigenflow._arrays import empty
 from eigenflow._index import continued, continued_of, has_index
+from eigenflow.lds.arguments import read_inputs, require_system
 from eigenflow.lds.filtering import filter as kalman_filter
-from eigenflow.lds.series import FilterState, read_inputs, require_system
+from eigenflow.lds.series import FilterState
 from eigenflow.lds.structure import MANY, as_count
 from eigenflow.lds.system import LinearSystem
 

@@ -11,15 +11,9 @@ from numpy.typing import NDArray
 from eigenflow._arrays import empty, places_in, renamed
 from eigenflow._core import lds as _kernels
 from eigenflow._rng import RNGLike, key_from
+from eigenflow.lds.arguments import read_inputs, read_observations, refuse_infinite, require_system
 from eigenflow.lds.margins import warn_if_beyond_float64
-from eigenflow.lds.series import (
-    packed,
-    read_inputs,
-    read_observations,
-    refuse_infinite,
-    reporting,
-    require_system,
-)
+from eigenflow.lds.series import packed, reporting
 from eigenflow.lds.smoothing import smooth
 from eigenflow.lds.structure import MANY, as_count
 from eigenflow.lds.system import LinearSystem

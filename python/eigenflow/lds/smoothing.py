@@ -10,6 +10,15 @@ from numpy.typing import NDArray
 from eigenflow._arrays import kind_of, places_in
 from eigenflow._core import lds as _kernels
 from eigenflow._threads import resolve_workers
+from eigenflow.lds.arguments import (
+    one_axis,
+    read_inputs,
+    read_observations,
+    refuse_unknown,
+    require_system,
+    settings,
+    wanted_fields,
+)
 from eigenflow.lds.series import (
     EXACT_DIFFUSE,
     PROPER,
@@ -18,17 +27,10 @@ from eigenflow.lds.series import (
     joined_covs,
     joined_rows,
     kept,
-    one_axis,
     outputs,
     per_series,
-    read_inputs,
-    read_observations,
-    refuse_unknown,
     reporting,
-    require_system,
-    settings,
     steady_steps,
-    wanted_fields,
 )
 from eigenflow.lds.system import LinearSystem
 

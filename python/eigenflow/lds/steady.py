@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from eigenflow._core import ConvergenceError
 from eigenflow._core import lds as _kernels
-from eigenflow.lds.series import packed, require_one
+from eigenflow.lds.arguments import require_one
+from eigenflow.lds.series import packed
 from eigenflow.lds.system import LinearSystem
 
 Array = NDArray[np.float64]

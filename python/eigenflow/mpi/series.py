@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from eigenflow._arrays import renamed
 from eigenflow._threads import resolve_workers
-from eigenflow.lds.filtering import FilterResult, finish_filter, prepare_filter, run_filter
+from eigenflow.lds.filter_call import FilterResult, finish_filter, prepare_filter, run_filter
 from eigenflow.lds.system import LinearSystem
 from eigenflow.mpi.communicators import on_all_ranks, require_same
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from eigenflow.nn.sine_ops import sine_matrix
-from eigenflow.sine.operator import gain_of
+from eigenflow.sine._phases import gain_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

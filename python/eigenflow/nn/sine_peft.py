@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from eigenflow.nn.sine_bases import LinearBase
 from eigenflow.nn.sine_lora import AdapterSettings
 from eigenflow.nn.sine_ops import sine_matrix
-from eigenflow.sine.operator import gain_of
+from eigenflow.sine._phases import gain_of
 
 
 def register_peft(config: Any, *, omega: float = 200.0, gain: float | None = None) -> Any:

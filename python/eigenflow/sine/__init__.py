@@ -5,12 +5,13 @@ spreads the phases, the stable rank of a dense random matrix (Ji et al., "Sine a
 matrices for parameter efficient learning", arXiv 2403.19243).
 """
 
+from eigenflow.sine._phases import PhaseWarning
 from eigenflow.sine.codec import QuantizedFactor, QuantizedSine, quantize
 from eigenflow.sine.diagnostics import PhaseHistogram, choose_frequency
 from eigenflow.sine.fitting import SineFit, fit
 from eigenflow.sine.gradients import SineGradients
 from eigenflow.sine.methods import SineInfo
-from eigenflow.sine.operator import PhaseWarning, SineLowRank
+from eigenflow.sine.operator import SineLowRank
 
 __all__ = [
     "PhaseHistogram",

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from eigenflow import _arrays
 from eigenflow._core import sine as _core
 from eigenflow._threads import resolve_workers
-from eigenflow.sine.operator import SineLowRank, gain_of
+from eigenflow.sine._phases import gain_of
+from eigenflow.sine.operator import SineLowRank
 
 MAX_BITS = 5
 _MAX_ROUNDS = 300

@@ -1,7 +1,6 @@
 """The operator."""
 
 import functools
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
@@ -11,20 +10,12 @@ from eigenflow import _arrays
 from eigenflow._threads import resolve_workers
 from eigenflow.sine import gradients, methods
 from eigenflow.sine._indexing import Index, as_range, is_integer, rows_of
+from eigenflow.sine._phases import check_phases, gain_of
 from eigenflow.sine._ranks import PhasesAndRanks
 from eigenflow.sine.gradients import SineGradients
 from eigenflow.sine.methods import SineInfo
 
 _DEFAULT_RTOL = 1e-2
-
-
-def gain_of(gain: float | None, n: int) -> float:
-    """Return the divisor of the entries: sqrt(n) by default, n columns; 1 where there is none."""
-    return max(n, 1) ** 0.5 if gain is None else _arrays.finite_number(gain, "gain")
-
-
-class PhaseWarning(UserWarning):
-    """Phases are so large that rounding may change a sine by more than the tolerance."""
 
 
 class SineLowRank(PhasesAndRanks, _arrays.Movable):
@@ -155,36 +146,13 @@ class SineLowRank(PhasesAndRanks, _arrays.Movable):
         self._scaled_left = True
         self._method = method
         self._target = None if rtol is None else self._rtol
-        self._half_turns, self._rounding = self._check_phases()
+        self._half_turns, self._rounding = check_phases(self, self._backend, self._rtol)
         if method != "auto":
             self.plan()
 
     @property
     def _backend(self) -> Any:
         return _backend(self._kind)
-
-    def _check_phases(self) -> tuple[float, float]:
-        """Largest phase in half-turns, and the bound of the rounding of a sine; may warn."""
-        half_turns, bound, overflows = self._backend.phase_accuracy(
-            self.U, self.V, self.omega, self.exact_phase
-        )
-        if overflows:
-            msg = (
-                f"omega: got {self.omega:g}, with which phases reach {half_turns:.3g} half-turns "
-                f"and leave the range of {self.dtype}; want a smaller omega or smaller factors"
-            )
-            raise ValueError(msg)
-        if bound > self._rtol:
-            advice = "exact_phase=True, " if not self.exact_phase else ""
-            advice += "float64 factors or " if self.dtype == np.float32 else ""
-            warnings.warn(
-                f"omega: phases reach up to {half_turns:.3g} half-turns, where rounding in "
-                f"{self.dtype} may change a sine by up to {bound:.2g}, more than rtol="
-                f"{self._rtol:g}; want {advice}a smaller omega",
-                PhaseWarning,
-                stacklevel=3,
-            )
-        return half_turns, bound
 
     @functools.cached_property
     def _planner(self) -> methods.Planner:

@@ -10,9 +10,10 @@ import scipy.optimize
 from eigenflow._arrays import Array, as_float_array
 from eigenflow._index import plain_values, require_same_index
 from eigenflow._threads import resolve_workers
+from eigenflow.lds.arguments import refuse_infinite
 from eigenflow.lds.estimation.model import StateSpaceModel
 from eigenflow.lds.estimation.scoring import ScoreResult, score
-from eigenflow.lds.series import refuse_infinite, reporting
+from eigenflow.lds.series import reporting
 from eigenflow.lds.structure import as_count
 from eigenflow.lds.system import LinearSystem
 

@@ -9,19 +9,14 @@ import numpy as np
 from eigenflow._arrays import Array, places_in
 from eigenflow._core import lds_score as _kernels
 from eigenflow._threads import resolve_workers
-from eigenflow.lds.series import (
-    EXACT_DIFFUSE,
-    PROPER,
+from eigenflow.lds.arguments import (
     one_axis,
-    packed,
-    per_series,
     read_inputs,
     read_observations,
     refuse_infinite,
-    reporting,
     require_system,
-    starts,
 )
+from eigenflow.lds.series import EXACT_DIFFUSE, PROPER, packed, per_series, reporting, starts
 from eigenflow.lds.system import LinearSystem
 
 FIELDS = (
