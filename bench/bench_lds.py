@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from scipy.signal import lfilter, ss2tf
-from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
-from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 
 from eigenflow import lds
 from eigenflow._threads import resolve_workers
+from eigenflow.comparison.statespace import in_statsmodels
 from eigenflow.lds import LinearSystem
 from eigenflow.lds.series import aligned
 
@@ -43,17 +42,6 @@ def series(n, p):
     return _SERIES[n, p]
 
 
-def peer(system, y, kind=KalmanFilter, C=None):
-    n, p = system.state_dim, system.obs_dim
-    model = kind(k_endog=p, k_states=n, k_posdef=n)
-    model.bind(np.ascontiguousarray(y))
-    model["design"] = system.C if C is None else np.moveaxis(C, 0, -1)
-    model["transition"], model["selection"] = system.A, np.eye(n)
-    model["obs_cov"], model["state_cov"] = system.R, system.Q
-    model.initialize_known(system.mean0, system.cov0)
-    return model
-
-
 def peak_bytes_a_step(function, n_steps=N_STEPS):
     """Python and NumPy memory; eigenflow's kernels keep a few tiles a worker beside it."""
     tracemalloc.start()
@@ -78,7 +66,7 @@ def test_log_likelihood_eigenflow(contest, n, p):
 @pytest.mark.parametrize(("n", "p"), SHAPES, ids=str)
 def test_log_likelihood_statsmodels(contest, n, p):
     system, y = series(n, p)
-    model = peer(system, y[:PART])
+    model = in_statsmodels(system, y[:PART])
     error = abs(lds.log_likelihood(system, y[:PART]) / model.loglike() - 1)
     cell = f"lds log-likelihood, n={n}, p={p}"
     scale = N_STEPS // PART
@@ -97,7 +85,7 @@ def test_filter_eigenflow(contest, workers):
 
 def test_filter_statsmodels(contest):
     system, y = series(4, 1)
-    model = peer(system, y[:PART])
+    model = in_statsmodels(system, y[:PART])
     got, expected = lds.filter(system, y[:PART]).filtered_mean, model.filter().filtered_state.T
     error = float(np.max(np.abs(got - expected)))
     contest("lds filter, n=4, p=1", "statsmodels", model.filter, rounds=3, error=error, scale=10)
@@ -115,7 +103,7 @@ def test_smoother_eigenflow(contest, workers):
 
 def test_smoother_statsmodels(contest):
     system, y = series(4, 1)
-    model = peer(system, y[:PART], KalmanSmoother)
+    model = in_statsmodels(system, y[:PART], smoother=True)
     got, expected = lds.smooth(system, y[:PART]).smoothed_mean, model.smooth().smoothed_state.T
     error = float(np.max(np.abs(got - expected)))
     contest("lds smoother, n=4, p=1", "statsmodels", model.smooth, rounds=3, error=error, scale=10)
@@ -211,7 +199,7 @@ def test_time_varying_eigenflow(contest):
 
 def test_time_varying_statsmodels(contest):
     system, y = changing(PART)
-    model = peer(system, y, C=system.C)
+    model = in_statsmodels(system, y)
     got, expected = lds.filter(system, y).filtered_mean, model.filter().filtered_state.T
     error = float(np.max(np.abs(got - expected)))
     contest("lds time-varying filter, n=4, p=1", "statsmodels", model.filter, rounds=3, error=error)

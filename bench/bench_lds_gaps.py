@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from bench_lds import N_STEPS, PART, ours, peer, series
+from bench_lds import N_STEPS, PART, ours, series
 from eigenflow import lds
+from eigenflow.comparison.statespace import in_statsmodels
 
 PERIODS = (10, 100, 1000)
 
@@ -34,7 +35,7 @@ def test_gaps_each_gain(contest, period):
 @pytest.mark.parametrize("period", PERIODS)
 def test_gaps_statsmodels(contest, period):
     system, y = with_gaps(period)
-    model = peer(system, y[:PART])
+    model = in_statsmodels(system, y[:PART])
     got, expected = lds.filter(system, y[:PART]).filtered_mean, model.filter().filtered_state.T
     error = float(np.max(np.abs(got - expected)))
     cell = f"lds filter, n=4, p=1, every {period}th missing"

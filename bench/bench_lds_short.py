@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from bench_lds import ours, peer, system_of
+from bench_lds import ours, system_of
 from eigenflow import lds
+from eigenflow.comparison.statespace import in_statsmodels
 
 N_STEPS, CALLS = 100, 200
 
@@ -32,7 +33,7 @@ def test_short_eigenflow(contest, what):
 @pytest.mark.parametrize("what", ["filter", "log_likelihood"])
 def test_short_statsmodels(contest, what):
     system, y = task()
-    model = peer(system, y)
+    model = in_statsmodels(system, y)
     call = model.filter if what == "filter" else model.loglike
     error = abs(lds.log_likelihood(system, y) / model.loglike() - 1)
     contest(f"lds {what}, n=4, T=100", "statsmodels", often(call), error=error, per=CALLS)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from eigenflow import flow, lds, lowrank, sine
 from eigenflow.comparison.contest import Contestant, Task
+from eigenflow.comparison.statespace import in_statsmodels
 
 Array = NDArray[Any]
 
@@ -167,22 +168,11 @@ def log_likelihood(n_steps: int = 1_000_000, state_dim: int = 4) -> Task:
 
     contestants = [Contestant("eigenflow", mine)]
     if _installed("statsmodels"):
+        model = in_statsmodels(system, y[:part])
         contestants.append(
-            Contestant("statsmodels", _statsmodels(system, y[:part]), part / n_steps)
+            Contestant("statsmodels", lambda: float(model.loglike()), part / n_steps)
         )
     return Task(f"lds, log-likelihood, {n_steps:.0e} steps, {n} states", contestants)
-
-
-def _statsmodels(system: lds.LinearSystem, y: Array) -> Callable[[], float]:
-    from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
-
-    n = system.state_dim
-    model = KalmanFilter(k_endog=1, k_states=n, k_posdef=n)
-    model.bind(np.ascontiguousarray(y))
-    model["design"], model["transition"], model["selection"] = system.C, system.A, np.eye(n)
-    model["obs_cov"], model["state_cov"] = system.R, system.Q
-    model.initialize_known(system.mean0, system.cov0)
-    return lambda: float(model.loglike())
 
 
 def steady_recursion(n_steps: int = 1_000_000) -> Task:
