@@ -72,7 +72,9 @@ def allocate_ranks(
     shapes : sequence of (int, int), optional
         Rows and columns of the layers: one rank then costs their sum, in parameters.
     costs : array_like, shape (n_layers,), optional
-        Cost of one rank instead, in any unit. Without `shapes` and `costs` each rank costs 1.
+        Cost of one rank instead, in any unit. Of m + n numbers, bytes are that times their size;
+        operations are 2 (m + n) for each input row, and for each position of a convolution's
+        output. Without `shapes` and `costs` each rank costs 1.
     totals : array_like, shape (n_layers,), optional
         Sums of all squared singular values, needed where `spectra` holds the leading ones only.
     share : float, optional
