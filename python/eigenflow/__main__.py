@@ -3,6 +3,9 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
+
+_DEMO = {"matplotlib": "matplotlib", "scikit-learn": "sklearn", "pillow": "PIL", "tqdm": "tqdm"}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -30,6 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         comparison.run(options.out, budget=options.seconds)
         return 0
+    missing = [name for name, module in _DEMO.items() if find_spec(module) is None]
+    if missing:
+        needs = " and ".join(missing)
+        print(f"eigenflow demo needs {needs}: pip install 'eigenflow[demo]'", file=sys.stderr)
+        return 1
     from eigenflow.demo import run
 
     run(options.out)

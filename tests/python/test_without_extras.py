@@ -3,6 +3,12 @@
 import subprocess
 import sys
 
+import numpy as np
+import pytest
+
+import eigenflow as ef
+from eigenflow.__main__ import main
+
 CODE = """
 import sys
 
@@ -40,3 +46,12 @@ def test_a_missing_pytorch_is_named_with_its_extra():
 
 def test_a_missing_scikit_learn_is_named_with_its_extra():
     assert "pip install eigenflow[sklearn]" in message_without("sklearn", "estimators")
+
+
+def test_a_bar_and_the_demo_say_what_they_need(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)  # as if it were not installed
+    with pytest.raises(ImportError, match=r"^progress: got True, which needs tqdm"):
+        ef.lowrank.svd_many([np.eye(3)], 1, progress=True)
+    monkeypatch.setattr("eigenflow.__main__.find_spec", lambda name: None)
+    assert main(["demo"]) == 1
+    assert "pip install 'eigenflow[demo]'" in capsys.readouterr().err

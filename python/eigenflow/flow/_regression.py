@@ -10,6 +10,7 @@ import numpy as np
 from eigenflow._arrays import Array, as_float_array
 from eigenflow._flow_problem import as_times, flow_problem, host_only, require_known
 from eigenflow._map_reduce.regression import Columns
+from eigenflow._progress import progress_bar
 from eigenflow.flow._dual import Report
 from eigenflow.flow._features import FeatureMap, as_feature_map
 from eigenflow.flow.designs import OrthogonalDesign
@@ -134,9 +135,7 @@ def reporting(progress: bool) -> Iterator[Report]:
     if not progress:
         yield lambda n_steps, time: None
         return
-    from tqdm import tqdm
-
-    with tqdm(unit=" steps") as bar:
+    with progress_bar(unit=" steps") as bar:
 
         def report(n_steps: int, time: float) -> None:
             bar.update(n_steps - bar.n)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from eigenflow._arrays import Movable, as_float_array, like
 from eigenflow._core import lds as _kernels
 from eigenflow._index import per_step, per_step_of
+from eigenflow._progress import progress_bar
 from eigenflow.lds.system import LinearSystem
 
 Array = NDArray[np.float64]
@@ -193,9 +194,7 @@ def reporting(
 
 @contextmanager
 def _bar(n_steps: int | None, unit: str) -> Iterator[Callable[[int], None]]:
-    from tqdm import tqdm
-
-    with tqdm(total=n_steps, unit=unit, unit_scale=True) as bar:
+    with progress_bar(total=n_steps, unit=unit, unit_scale=True) as bar:
         yield lambda done: bar.update(done - bar.n)
         if n_steps is not None:
             bar.update(n_steps - bar.n)

@@ -7,6 +7,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
+from eigenflow._progress import progress_bar
 from eigenflow._rng import RNGLike, key_from
 from eigenflow._threads import single_blas_thread
 from eigenflow.lowrank.decomposition import SVDResult, svd
@@ -165,7 +166,5 @@ def _bar(total: int, *, progress: bool) -> Iterator[Callable[[], object]]:
     if not progress:
         yield lambda: None
         return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=total, desc="svd", unit="matrix") as bar:
+    with progress_bar(total=total, desc="svd", unit="matrix") as bar:
         yield bar.update

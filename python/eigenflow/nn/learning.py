@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from eigenflow._progress import progress_bar
 from eigenflow.lowrank.importance import gradient_importance
 from eigenflow.lowrank.layers import LayerPerturbations, perturb_layers
 from eigenflow.nn.importance import batch_gradients
@@ -109,9 +110,7 @@ def epoch_bar(task: Task, epochs: int, progress: bool) -> Iterator[Callable[[flo
     if not progress:
         yield lambda _: None
         return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=epochs, desc=f"task {task}", unit="epoch") as bar:
+    with progress_bar(total=epochs, desc=f"task {task}", unit="epoch") as bar:
 
         def step(loss: float) -> None:
             bar.set_postfix(loss=f"{loss:.3g}")

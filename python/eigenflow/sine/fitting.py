@@ -12,6 +12,7 @@ import numpy as np
 from eigenflow import _arrays
 from eigenflow._arrays import Array
 from eigenflow._core import sine as _core
+from eigenflow._progress import progress_bar
 from eigenflow._threads import resolve_workers
 from eigenflow.sine.operator import SineLowRank
 
@@ -249,9 +250,7 @@ def _reporter(
     if not progress:
         yield callback
         return
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit=" steps") as bar:
+    with progress_bar(total=total, unit=" steps") as bar:
 
         def report(iteration: int, error: float) -> None:
             bar.set_postfix_str(f"error {error:.4g}")
