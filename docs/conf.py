@@ -31,5 +31,6 @@ html_sidebars = {page: [] for page in ("install", "cpp", "reliability", "develop
 exclude_patterns = ["_build"]
 numpydoc_show_class_members = False
 autosummary_generate = True
+autodoc_typehints = "none"  # they are in the tables of parameters, in words
 autodoc_mock_imports = ["torch", "safetensors"]  # the docs are built without PyTorch
 nitpicky = False
