@@ -235,7 +235,8 @@ def places_in(name: str, given: Any) -> Iterator[None]:
         yield
     except ValueError as error:
         text = str(error)
-        if np.ndim(given) != 1 or not text.startswith(f"{name}: "):
+        ndim = given.ndim if hasattr(given, "ndim") else np.ndim(given)
+        if ndim != 1 or not text.startswith(f"{name}: "):
             raise
         own = re.sub(r"at position \((\d+), 0\)", r"at position \1", text)
         raise type(error)(own) from error

@@ -199,7 +199,7 @@ class TestRanks:
         bad = E[:, :20].copy()
         bad[2, 3] = np.inf
         for changed, error, message in [
-            ({"features": bad}, ValueError, "features: got inf at position"),
+            ({"features": bad}, ValueError, "features_local: got inf at position"),
             ({"features": E[:8, :20], "y": y[:8]}, ValueError, "y: got 8 on one rank and 12"),
             ({"times": 1.0}, ValueError, "times: got 1 on one rank and 4 on another"),
             (

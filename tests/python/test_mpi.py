@@ -302,9 +302,14 @@ def test_flow_of_grids_and_one_time():
 
 def test_flow_errors_reach_all_ranks():
     same_error(
+        on_ranks(2, lambda c: ef.mpi.flow([1.0, np.nan], 1.0, [1.0], comm=c)),
+        ValueError,
+        "z_local: got nan at position 1",
+    )
+    same_error(
         on_ranks(2, lambda c: ef.mpi.flow([1.0], [1.0 - 2 * c.rank], [1.0], comm=c)),
         ValueError,
-        "eigenvalues: got -1.0",
+        "eigenvalues_local: got -1.0",
     )
     same_error(
         on_ranks(2, lambda c: ef.mpi.flow([1.0], [1.0], [1.0] * (1 + c.rank), comm=c)),
@@ -349,6 +354,13 @@ def test_sine(sizes, dtype):
 
 def test_sine_errors_reach_all_ranks():
     U, V = np.ones((3, 2)), np.ones((5, 2))
+    bad = np.full((3, 2), np.nan)
+    for run, name in [
+        (lambda c: ef.mpi.SineLowRank(bad, V, 1.0, comm=c), "U_local"),
+        (lambda c: ef.mpi.SineLowRank(U, V, 1.0, comm=c).rmatmat(bad), "Y_local"),
+        (lambda c: ef.mpi.SineLowRank(U, V, 1.0, comm=c).vjp(V, bad), "grad_local"),
+    ]:
+        same_error(on_ranks(2, run), ValueError, f"{name}: got nan at position (0, 0)")
     same_error(
         on_ranks(2, lambda c: ef.mpi.SineLowRank(U, V[c.rank :], 1.0, comm=c)), ValueError, "V: got"
     )
@@ -356,5 +368,5 @@ def test_sine_errors_reach_all_ranks():
     def wrong_height(comm):
         return ef.mpi.SineLowRank(U, V, 1.0, comm=comm).rmatmat(np.ones((3 + comm.rank, 1)))
 
-    text = same_error(on_ranks(2, wrong_height), ValueError, "X: got shape (4, 1)")
+    text = same_error(on_ranks(2, wrong_height), ValueError, "Y_local: got shape (4, 1)")
     assert text.endswith("(on rank 1 of 2)")

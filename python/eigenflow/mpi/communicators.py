@@ -1,5 +1,6 @@
 """Communicators, and errors that reach every rank."""
 
+import contextlib
 import importlib
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -7,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from eigenflow._arrays import renamed
 from eigenflow._core.ranks import Ranks
 
 Prepared = TypeVar("Prepared")
@@ -153,8 +155,12 @@ def _require_alive(comm: Any) -> None:
         raise ValueError(msg)
 
 
-def on_all_ranks(comm: Any, prepare: Callable[[], Prepared]) -> tuple[Ranks, Prepared]:
+def on_all_ranks(
+    comm: Any, prepare: Callable[[], Prepared], **names: str
+) -> tuple[Ranks, Prepared]:
     """Run `prepare` on every rank, and go on when it has worked on all of them.
+
+    `names` are those of the caller's arguments, by the names that errors give them here.
 
     Raises
     ------
@@ -164,7 +170,10 @@ def on_all_ranks(comm: Any, prepare: Callable[[], Prepared]) -> tuple[Ranks, Pre
     """
     ranks = Ranks(as_communicator(comm))
     try:
-        work = prepare()
+        with contextlib.ExitStack() as stack:
+            for inner, name in names.items():
+                stack.enter_context(renamed(inner, name))
+            work = prepare()
     except BaseException as error:
         ranks.fail(*_described(error))
         raise

@@ -84,7 +84,7 @@ def flow(
         )
         return theta, _losses(np.asarray(theta), np.asarray(z_local), np.shape(times))
 
-    _, (theta, loss) = on_all_ranks(comm, local)
+    _, (theta, loss) = on_all_ranks(comm, local, z="z_local", eigenvalues="eigenvalues_local")
     require_same(comm, times=(loss.size, "as many times on every rank"))
     group = as_communicator(comm)
     group.allreduce(loss, "sum")

@@ -62,7 +62,9 @@ class SineLowRank:
     ) -> None:
         self._comm = as_communicator(comm)
         _, self.local = on_all_ranks(
-            self._comm, lambda: sine.SineLowRank(U_local, V, omega, gain=gain, **options)
+            self._comm,
+            lambda: sine.SineLowRank(U_local, V, omega, gain=gain, **options),
+            U="U_local",
         )
         height, width = self.local.V.shape
         require_one_dtype(self._comm, "U_local", self.local.dtype)
@@ -91,7 +93,7 @@ class SineLowRank:
 
     def rmatmat(self, Y_local: ArrayLike) -> Any:
         """Return ``S^T Y`` on every rank, from this rank's rows of Y."""
-        _, part = on_all_ranks(self._comm, lambda: self.local.T @ Y_local)
+        _, part = on_all_ranks(self._comm, lambda: self.local.T @ Y_local, X="Y_local")
         return self._summed("Y_local", part)
 
     rmatvec = rmatmat
@@ -108,7 +110,11 @@ class SineLowRank:
         That of U is this rank's rows; the others are summed over the ranks. `grad_local` holds the
         rows of this rank.
         """
-        _, found = on_all_ranks(self._comm, lambda: self.local.vjp(X, grad_local, wrt=wrt))
+        _, found = on_all_ranks(
+            self._comm,
+            lambda: self.local.vjp(X, grad_local, wrt=wrt),
+            grad_output="grad_local",
+        )
         summed: dict[str, Any] = {
             name: self._summed(name, getattr(found, name))
             for name in ("V", "X")

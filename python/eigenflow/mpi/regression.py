@@ -96,7 +96,8 @@ def fit(
             least_features=0,
         )  # fmt: skip
 
-    _, given = on_all_ranks(group, prepare)
+    names = {"features": "features_local", "eigenvalues": "eigenvalues_local"}
+    _, given = on_all_ranks(group, prepare, **names)
     require_same(
         group,
         y=(given.observed.size, "as many samples on every rank"),

@@ -66,14 +66,13 @@ def filter(  # noqa: A001
             msg = f"system: got batch axes {system_batch}, want one system"
             raise ValueError(msg)
         threads = resolve_workers(workers)
-        with renamed("y", "y_local"), renamed("inputs", "inputs_local"):
-            call = prepare_filter(system, y_local, inputs_local, None, store, method, None)
+        call = prepare_filter(system, y_local, inputs_local, None, store, method, None)
         if call.batch:
             msg = f"y_local: got batch axes {call.batch}, want one series"
             raise ValueError(msg)
         return call, threads
 
-    ranks, (call, threads) = on_all_ranks(comm, prepare)
+    ranks, (call, threads) = on_all_ranks(comm, prepare, y="y_local", inputs="inputs_local")
     require_same(
         comm,
         system=(system.state_dim, "one state dimension for all"),
