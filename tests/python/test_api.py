@@ -111,8 +111,8 @@ column_weights residuals client max_memory checkpoint progress rng",
         "features_local y eigenvalues_local times",
         "comm depth b0 coupling rtol max_steps workers check_finite",
     ),
-    "dask.filter": ("system y", "inputs state store method client"),
-    "dask.SineLowRank": ("U V omega", "gain exact_phase client"),
+    "dask.filter": ("system y", "inputs state store method client max_memory progress"),
+    "dask.SineLowRank": ("U V omega", "gain exact_phase client max_memory"),
     "mpi.svd": (
         "A_local rank",
         "comm rtol atol norm oversampling power_iterations center row_weights_local \
@@ -121,6 +121,18 @@ column_weights rng workers check_finite",
     "mpi.flow": (
         "z_local eigenvalues_local times",
         "comm depth b0 coupling workers check_finite",
+    ),
+    "mpi.sure": (
+        "z_local eigenvalues_local times noise_variance",
+        "comm depth b0 coupling workers check_finite",
+    ),
+    "mpi.expected_risk": (
+        "signal_local eigenvalues_local times noise_variance",
+        "comm depth b0 coupling rtol workers check_finite",
+    ),
+    "mpi.stopping_time": (
+        "z_local eigenvalues_local noise_variance rule",
+        "comm depth b0 coupling points_per_decade tau workers check_finite",
     ),
     "mpi.SineLowRank": ("U_local V omega", "gain comm"),
     "mpi.filter": (

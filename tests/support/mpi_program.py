@@ -40,6 +40,19 @@ def check_flow():
     np.testing.assert_allclose(got.loss, ((want - z) ** 2).sum(axis=1) / 2, rtol=1e-12)
 
 
+def check_risk():
+    z = np.random.default_rng(1).standard_normal(1000)
+    flow = {"depth": 1, "b0": 0.2}
+    for name, times in (("sure", [1.0, np.inf]), ("expected_risk", [1.0])):
+        want = getattr(ef.flow, name)(z, 0.5, times, 0.1, **flow)
+        got = getattr(ef.mpi, name)(mine(z), 0.5, times, 0.1, **flow)
+        np.testing.assert_allclose(got, want, rtol=1e-7)
+    want = ef.flow.stopping_time(z, 0.5, 0.1, **flow)
+    got = ef.mpi.stopping_time(mine(z), 0.5, 0.1, **flow)
+    assert abs(got / want - 1) < 1e-5
+    assert world.allgather(got) == [got] * world.size
+
+
 def check_fit():
     rng = np.random.default_rng(5)
     E, y, values = rng.standard_normal((20, 60)), rng.standard_normal(20), np.full(60, 0.05)

@@ -1,7 +1,7 @@
 """When to stop: by SURE, by the discrepancy principle, or at the paper's universal time."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -177,9 +177,9 @@ def stopping_time(
 
 def search_of(rule: Any, points_per_decade: Any, tau: Any) -> Callable[["Together"], float]:
     """Return the search of a rule, with its checked settings."""
-    known = _RULES.get(rule) if isinstance(rule, str) else None
+    known = RULES.get(rule) if isinstance(rule, str) else None
     if known is None:
-        msg = f"rule: got {rule!r}, want one of {', '.join(map(repr, _RULES))}"
+        msg = f"rule: got {rule!r}, want one of {', '.join(map(repr, RULES))}"
         raise ValueError(msg)
     _require_positive(points_per_decade, "points_per_decade")
     _require_positive(tau, "tau")
@@ -241,6 +241,40 @@ def bounds(
     moved, _ = move_axes_last(problem, None)
     (row,) = _rows(moved, depth, coupling == "separate", resolve_workers(workers))
     return np.array([*row.span(), *row.noise()])
+
+
+class Spread:
+    """Coordinates that stop together, in blocks that an engine sums over.
+
+    ``risk(times)`` is Stein's unbiased risk of all, and ``risk(times, 0.0)`` without the noise.
+    `found` is what `bounds` says of the blocks, by `joined`.
+    """
+
+    def __init__(self, depth: int, risk: Callable[..., Any], found: Sequence[float]) -> None:
+        self.depth, self._risk = depth, risk
+        first, last, total, number = found
+        self._span, self._noise = (float(first), float(last)), Noise(float(total), int(number))
+
+    def sure(self, times: Any) -> Array:
+        """See `Together`."""
+        return np.asarray(self._risk(np.atleast_1d(np.asarray(times, float))))
+
+    def misfit(self, time: float) -> float:
+        """See `Together`."""
+        return float(self._risk(time, 0.0))
+
+    def span(self) -> tuple[float, float]:
+        """See `Together`."""
+        return self._span
+
+    def noise(self) -> Noise:
+        """See `Together`."""
+        return self._noise
+
+
+def joined(a: Array, b: Array) -> Array:
+    """Combine what `bounds` says of two blocks."""
+    return np.array([min(a[0], b[0]), max(a[1], b[1]), a[2] + b[2], a[3] + b[3]])
 
 
 class _Row:
@@ -342,7 +376,7 @@ def _universal(row: Together, _: float, __: float) -> float:
     return float(universal_choice(variance, depth=row.depth).time) if variance else np.inf
 
 
-_RULES: dict[str, Callable[[Together, float, float], float]] = {
+RULES: dict[str, Callable[[Together, float, float], float]] = {
     "sure": _sure,
     "discrepancy": _discrepancy,
     "universal": _universal,

@@ -15,6 +15,7 @@ from eigenflow.mpi.coordinates import FlowBlock, flow
 from eigenflow.mpi.decomposition import svd
 from eigenflow.mpi.operator import SineLowRank
 from eigenflow.mpi.regression import fit
+from eigenflow.mpi.risk import expected_risk, stopping_time, sure
 from eigenflow.mpi.series import filter, log_likelihood  # noqa: A004
 
 __all__ = [
@@ -22,9 +23,12 @@ __all__ = [
     "Communicator",
     "FlowBlock",
     "SineLowRank",
+    "expected_risk",
     "filter",
     "fit",
     "flow",
     "log_likelihood",
+    "stopping_time",
+    "sure",
     "svd",
 ]
