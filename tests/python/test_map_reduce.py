@@ -231,7 +231,6 @@ def test_filter_by_blocks_of_time(name, missing):
     cuts = [5, 300, 300, 900, 1501]
     known = blocks(inputs, cuts) if system.input_dim else [None] * 6
     parts = list(zip(blocks(y, cuts), known, strict=True))
-    steady = lds_pieces.steady_of(system)
     again = []
 
     def run(i, law):
@@ -242,9 +241,9 @@ def test_filter_by_blocks_of_time(name, missing):
         return run(i, law).final_state
 
     start = ef.lds.FilterState(system.mean0, system.cov0, system.diffuse_directions)
-    moves = [lds_pieces.move(0, *part, system, steady) for part in parts]
-    laws = lds_pieces.starts(moves, start, steady, advance)
-    assert again == ([0, 1] if not missing else [0, 1, 4, 5]), again
+    elements = [lds_pieces.element(0, *part, system, "auto") for part in parts]
+    laws = lds_pieces.starts(elements, start, system, advance)
+    assert again == ([0] if name == "level" else []), again
     whole = ef.lds.filter(system, y, inputs=inputs)
     found = [run(i, laws[i]) for i in range(len(parts))]
     means = np.concatenate([each.filtered_mean for each in found])
@@ -254,23 +253,54 @@ def test_filter_by_blocks_of_time(name, missing):
     np.testing.assert_allclose(laws[-1].mean, whole.final_state.mean, atol=1e-10)
 
 
-def test_moves_of_time_are_associative():
-    system = SYSTEMS["two states"]
-    y = np.random.default_rng(0).normal(size=(90, 1))
-    steady = lds_pieces.steady_of(system)
-    a, b, c = (lds_pieces.move(0, part, None, system, steady) for part in np.split(y, [10, 55]))
-    whole = lds_pieces.move(0, y, None, system, steady)
-    left = lds_pieces.follow(lds_pieces.follow(a, b), c)
-    right = lds_pieces.follow(a, lds_pieces.follow(b, c))
-    for got in (left, right):
-        np.testing.assert_allclose(got.shift, whole.shift, atol=1e-12)
-        np.testing.assert_allclose(got.transfer, whole.transfer, atol=1e-14)
-        assert got.complete
+def law_of(system):
+    return ef.lds.FilterState(system.mean0, system.cov0, system.diffuse_directions)
 
 
-def test_a_system_without_a_steady_state_goes_block_by_block():
-    system = ef.lds.LinearSystem(1.2, 0.0, 1.0, 1.0, mean0=[0.0], cov0=1.0)
-    assert lds_pieces.steady_of(system) is None
+@pytest.mark.parametrize("steps", [1, 3, 40, 800])
+@pytest.mark.parametrize("method", ["auto", "full"])
+def test_an_element_tells_the_law_after_any_law(method, steps):
+    rng = np.random.default_rng(steps)
+    undamped = ef.lds.LinearSystem(
+        [[1.0, 0.0, 0.0], [0.0, 0.9, 0.3], [0.0, 0.0, 0.5]],
+        [[0.0, 1.0, 0.0], [0.1, 1.0, 1.0]],
+        np.diag([0.0, 1.0, 0.2]),
+        np.diag([0.5, 2.0]),
+        mean0=np.zeros(3),
+        cov0=np.eye(3),
+    )
+    for system in (undamped, SYSTEMS["two states"]):
+        n, p = system.state_dim, system.obs_dim
+        y = rng.normal(size=(steps, p))
+        y[rng.random(y.shape) < 0.2] = np.nan
+        element = lds_pieces.element(0, y, None, system, method)
+        assert element.shape == (3 * n * n + 2 * n,)
+        for scale in (0.0, 1e-3, 1.0, 1e3):
+            root = rng.normal(size=(n, n)) * scale
+            law = ef.lds.FilterState(rng.normal(size=n), root @ root.T, np.zeros((n, 0)))
+            got = lds_pieces.follow(system, law, element)
+            want = ef.lds.filter(system, y, state=law, method="full").final_state
+            np.testing.assert_allclose(got.mean, want.mean, rtol=1e-8, atol=1e-9)
+            np.testing.assert_allclose(got.cov, want.cov, rtol=1e-8, atol=1e-9)
+
+
+def test_blocks_without_an_element_are_filtered_in_turn():
+    exact = ef.lds.LinearSystem(0.9 * np.eye(2), [[1.0, 0.0]], np.eye(2), 0.0)
+    y = np.random.default_rng(0).normal(size=(60, 1))
+    assert lds_pieces.element(0, y, None, exact, "auto") is None
+    level = SYSTEMS["level"]
+    laws, asked = [law_of(level)], []
+
+    def advance(i, law):
+        asked.append(i)
+        return ef.lds.filter(level, parts[i], state=law).final_state
+
+    parts = np.split(np.r_[[[np.nan]] * 40, y], [0, 30, 50, 50, 80])
+    elements = [lds_pieces.element(0, part, None, level, "auto") for part in parts]
+    laws = lds_pieces.starts(elements, law_of(level), level, advance)
+    assert asked == [0, 1, 2]  # until the first number is seen
+    want = ef.lds.filter(level, np.concatenate(parts)).final_state
+    np.testing.assert_allclose(laws[-1].mean, want.mean, rtol=1e-12)
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,91 +1,100 @@
 """Pieces of a Kalman filter over blocks of time.
 
-Once the covariance is steady the predicted mean moves by ``x <- F x + L y + c``. A block of time is
-then an affine map, ``x <- F^T x + shift``, and affine maps combine associatively. So each block is
-filtered from a zero mean, side by side; the maps give the mean at the start of each block; and with
-that the block is filtered again for what is wanted of it: twice the work of one filter, at most.
+What a block of time does to any law before it is one element of 3 n^2 + 2 n numbers (Särkkä and
+García-Fernández 2021), which the kernels of ranks make: see cpp/src/lds_ranks.cpp. So elements are
+made side by side, one filter of each block; from them the laws before the blocks follow, one after
+the other, at the cost of a few products of n x n; and with its law each block is filtered for what
+is wanted of it: twice the work of one filter. Missing observations and the way to the steady
+covariance are part of an element.
 
-Blocks before the steady covariance, and those after a missing observation until it is steady again,
-are no such map; they are filtered one after the other.
+An element takes the steps that remember the start of the block, one full step each: some hundred as
+a rule, the whole block where a mode is neither seen nor damped. A block that begins with an exact
+observation (R without noise) has no element.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from eigenflow._arrays import Array
-from eigenflow._core import ConvergenceError
-from eigenflow.lds import FilterState, LinearSystem, filter, steady_state  # noqa: A004
+from eigenflow._core.ranks import CommunicationError, Ranks
+from eigenflow.lds import FilterState, LinearSystem
+from eigenflow.lds.filtering import finish_filter, prepare_filter, run_filter
 
 
-class Steady(NamedTuple):
-    """The covariance before an observation that does not change any more, and ``F = A - A K C``."""
-
-    cov: Array
-    step: Array
-
-
-class Move(NamedTuple):
-    """What a block of time does to the mean; `complete` when no observation is missing."""
-
-    transfer: Array
-    shift: Array
-    complete: bool
-
-
-def steady_of(system: LinearSystem) -> Steady | None:
-    """Return the steady law of a system; None if it has none."""
+def element(
+    first: int, y: Array, inputs: Array | None, system: LinearSystem, method: str
+) -> Array | None:
+    """Return the element of a block; None if it has none, or cannot be filtered at all."""
+    kept = _Between()
+    call = prepare_filter(system, y, inputs, None, (), method, None)
     try:
-        found = steady_state(system)
-    except ConvergenceError:
+        run_filter(call, method, True, 1, None, Ranks(kept))
+    except CommunicationError:
+        if kept.element is None:
+            raise
+    except ValueError:
         return None
-    return Steady(found.predicted_cov, system.A - system.A @ found.gain @ system.C)
+    return kept.element
 
 
-def move(first: int, y: Array, inputs: Array | None, system: LinearSystem, steady: Steady) -> Move:
-    """Return the map of a block of time; `inputs` are those of the block."""
-    n = system.state_dim
-    transfer = np.linalg.matrix_power(steady.step, len(y))
-    if np.isnan(y).any() or not len(y):
-        return Move(transfer, np.zeros(n), not len(y))
-    end = filter(system, y, inputs=inputs, state=_at(np.zeros(n), steady), store=(), workers=1)
-    return Move(transfer, end.final_state.mean, True)
-
-
-def follow(a: Move, b: Move) -> Move:
-    """Combine the maps of a block and of the next one."""
-    return Move(b.transfer @ a.transfer, b.transfer @ a.shift + b.shift, a.complete and b.complete)
+def follow(system: LinearSystem, law: FilterState, given: Array) -> FilterState:
+    """Return the law after a block, from the law before it and its element."""
+    nothing = np.empty((0, system.obs_dim))
+    no_inputs = np.empty((0, system.input_dim)) if system.input_dim else None
+    call = prepare_filter(system, nothing, no_inputs, law, (), "auto", None)
+    parts = run_filter(call, "auto", True, 1, None, Ranks(_Between(given)))
+    return finish_filter(call, parts).final_state
 
 
 def starts(
-    moves: Sequence[Move],
+    elements: Sequence[Array | None],
     state: FilterState,
-    steady: Steady | None,
+    system: LinearSystem,
     advance: Callable[[int, FilterState], FilterState],
 ) -> list[FilterState]:
     """Return the law before each block, and after the last one.
 
-    ``advance(i, state)`` filters block i from a state, where the maps do not say enough.
+    ``advance(i, law)`` filters block i from its law, where the element does not say enough: where
+    there is none, and while a direction has an infinite variance.
     """
     laws = [state]
-    for i, each in enumerate(moves):
+    for i, each in enumerate(elements):
         law = laws[-1]
-        if steady is not None and each.complete and _is_steady(law, steady):
-            laws.append(_at(each.transfer @ law.mean + each.shift, steady))
-        else:
+        if each is None or law.diffuse.any():
             laws.append(advance(i, law))
+        else:
+            laws.append(follow(system, law, each))
     return laws
 
 
-def _at(mean: Array, steady: Steady) -> FilterState:
-    return FilterState(mean, steady.cov, np.zeros((len(mean), 0)))
+class _KeptError(Exception):
+    """The element is kept, and the rest of the call is not wanted."""
 
 
-def _is_steady(law: FilterState, steady: Steady) -> bool:
-    """To rounding, relative to standard deviations: as the filter itself takes it."""
-    if law.diffuse.size and law.diffuse.any():
-        return False
-    spread = np.sqrt(np.diagonal(steady.cov))
-    apart = np.abs(law.cov - steady.cov)
-    return bool((apart <= 1e-12 * np.outer(spread, spread)).all())
+class _Between:
+    """The second of two ranks, as a communicator; see `eigenflow.mpi.Communicator`.
+
+    Where the first rank would send the law before the block, as an element, it sends the one that
+    it was given; without one it keeps what the block would send to others, and ends the call.
+    """
+
+    rank, size = 1, 2
+
+    def __init__(self, given: Array | None = None) -> None:
+        self.element: Array | None = None
+        self._given = given
+
+    def allreduce(self, array: Array, how: str) -> None:
+        """Both ranks say the same."""
+
+    def bcast(self, array: Array, root: int) -> None:
+        """Both ranks say the same."""
+
+    def exscan(self, array: Array, combine: Any) -> None:
+        """Receive, or keep."""
+        if self._given is None:
+            self.element = array.copy()
+            raise _KeptError
+        array[...] = self._given
