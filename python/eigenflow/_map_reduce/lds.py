@@ -20,7 +20,7 @@ import numpy as np
 from eigenflow._arrays import Array
 from eigenflow._core.ranks import CommunicationError, Ranks
 from eigenflow.lds import FilterState, LinearSystem
-from eigenflow.lds.filtering import finish_filter, prepare_filter, run_filter
+from eigenflow.lds.filter_call import finish_filter, prepare_filter, run_filter
 
 
 def element(

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eigenflow import flow
-from eigenflow._arrays import renamed
 from eigenflow.flow.path import Coupling
 from eigenflow.flow.stopping import RULES, Spread, bounds, search_of
 from eigenflow.mpi.communicators import Communicator, as_communicator, on_all_ranks, require_same
@@ -176,10 +175,9 @@ def stopping_time(
 
     def prepare() -> tuple[Callable[[Spread], float], NDArray[np.float64]]:
         search = search_of(rule, points_per_decade, tau)
-        with renamed("z", "z_local"), renamed("eigenvalues", "eigenvalues_local"):
-            return search, bounds(z_local, eigenvalues_local, noise_variance, **settings)
+        return search, bounds(z_local, eigenvalues_local, noise_variance, **settings)
 
-    _, (search, found) = on_all_ranks(group, prepare)
+    _, (search, found) = on_all_ranks(group, prepare, z="z_local", eigenvalues="eigenvalues_local")
     require_same(group, rule=(list(RULES).index(rule), "one rule on every rank"))
     least, most, sums = found[:1], found[1:2], found[2:]
     group.allreduce(least, "min")
@@ -199,12 +197,9 @@ def _summed(
     group: Communicator, name: str, local: Callable[[], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
     """Return the sum over ranks; errors name the arguments as they are called here."""
-
-    def named() -> NDArray[np.float64]:
-        with renamed(name, f"{name}_local"), renamed("eigenvalues", "eigenvalues_local"):
-            return np.array(local(), np.float64, order="C")
-
-    _, total = on_all_ranks(group, named)
+    names = {name: f"{name}_local", "eigenvalues": "eigenvalues_local"}
+    _, part = on_all_ranks(group, local, **names)
+    total = np.array(part, np.float64, order="C")
     require_same(group, times=(total.size, "as many times on every rank"))
     group.allreduce(total, "sum")
     return total
