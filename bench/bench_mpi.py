@@ -51,8 +51,9 @@ class Job:
 
     def close(self):
         """End the ranks."""
-        self._process.stdin.close()
-        assert self._process.wait(timeout=60) == 0
+        with self._process:  # closes the pipes: the ranks end with their input
+            pass
+        assert self._process.returncode == 0
 
 
 @pytest.mark.parametrize("who", CONTESTANTS)
