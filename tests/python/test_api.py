@@ -105,7 +105,7 @@ column_weights residuals client max_memory checkpoint progress rng",
     ),
     "dask.fit": (
         "features y eigenvalues times",
-        "depth b0 coupling rtol max_steps client max_memory progress",
+        "depth b0 coupling rtol max_steps client max_memory checkpoint progress",
     ),
     "mpi.fit": (
         "features_local y eigenvalues_local times",

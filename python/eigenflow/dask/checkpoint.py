@@ -15,7 +15,7 @@ from eigenflow._arrays import Array
 
 _ARRAYS = ("V", "gram", "coupling", "numbers")
 # What reading a file of anything can raise.
-_DAMAGE = (
+DAMAGE = (
     OSError,
     ValueError,
     LookupError,
@@ -61,7 +61,7 @@ class Checkpoint:
             if not 0 <= key < 2**64:
                 msg = f"key {key}"
                 raise ValueError(msg)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             msg = f"checkpoint: got {self._path}, which is damaged ({error}); want a file of svd"
             raise ValueError(msg) from None
         if job != self._job:
@@ -103,7 +103,7 @@ class Checkpoint:
             with contextlib.suppress(OSError):
                 fresh.unlink(missing_ok=True)
             if isinstance(error, OSError):
-                raise _unwritten(error, self._path) from error
+                raise unwritten(error, self._path) from error
             raise
 
     def remove(self) -> None:
@@ -120,7 +120,7 @@ def _length(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
     return int(math.prod(shape) * dtype.itemsize)
 
 
-def _unwritten(error: OSError, path: Path) -> OSError:
+def unwritten(error: OSError, path: Path) -> OSError:
     """Name the argument and the file; the number of the error stays."""
     kept = "that of the read before is kept" if path.exists() else "there is none"
     reason = error.strerror or str(error)

@@ -1,5 +1,6 @@
 """Regression by gradient flow whose columns are blocks of a Dask array."""
 
+import os
 import uuid
 from collections.abc import Callable
 from itertools import accumulate
@@ -8,6 +9,7 @@ from typing import Any, Self
 import dask.array as da
 import numpy as np
 from dask import delayed
+from dask.base import tokenize
 from numpy.typing import ArrayLike
 
 from eigenflow._arrays import Array, as_float_array, float_dtype
@@ -18,6 +20,7 @@ from eigenflow._map_reduce.regression import Model, Summary
 from eigenflow._map_reduce.tree import FAN_IN
 from eigenflow._threads import single_blas_thread
 from eigenflow.dask.arrays import as_dask, whole_rows
+from eigenflow.dask.journal import Journal, journal
 from eigenflow.dask.memory import Need
 from eigenflow.dask.rows import DaskRows, combined_in_tree
 from eigenflow.dask.running import Runner, watched
@@ -41,6 +44,7 @@ def fit(
     max_steps: int = 10_000,
     client: Any = None,
     max_memory: Any = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> FlowFit:
     """Regression by gradient flow with columns in blocks.
@@ -60,6 +64,11 @@ def fit(
         Where to compute. Default: the active client, else Dask's local scheduler.
     max_memory : float or str, optional
         Bytes that one task may use. Default: a worker's memory limit over its threads.
+    checkpoint : path, optional
+        A file that holds what each read gave. If it is there when the call starts, nothing in it is
+        read from the features again, and the result is the same bytes; it is removed at the end.
+        Whether the features are the same is not looked at. It grows by n numbers a read, and by n^2
+        with each Jacobian of BDF.
     progress : bool
         Show a bar of the steps.
 
@@ -115,9 +124,14 @@ def fit(
     start = _coordinates(eigenvalues, "eigenvalues", rows)
     start_b = _coordinates(b0, "b0", rows)
     model = Model(target.size, depth, coupling == "separate")
-    columns = DaskColumns(run, (rows, start, start_b), model)
     wide = np.asarray(target, np.float64)
-    with reporting(progress) as report:
+    known = [None if isinstance(x, da.Array) else x for x in (eigenvalues, b0)]
+    settings = (rows.chunks, str(rows.dtype), when, model, rtol, max_steps)
+    with (
+        journal(checkpoint, tokenize(wide, *known, *settings)) as kept,
+        reporting(progress) as report,
+    ):
+        columns = DaskColumns(run, (rows, start, start_b), model, kept)
         path = integrate(columns, wide, depth, when, rtol, max_steps, report, with_fitted=True)
     warn_unless_converged(path, max_steps)
     assert path.fitted is not None
@@ -194,15 +208,38 @@ class DaskColumns:
 
     has_matrix = True
 
-    def __init__(self, run: Runner, arrays: tuple[Any, Any, Any], model: Model) -> None:
-        self._run, self._arrays, self._model = run, arrays, model
+    def __init__(
+        self,
+        run: Runner,
+        arrays: tuple[Any, Any, Any],
+        model: Model,
+        kept: Journal | None = None,
+    ) -> None:
+        self._run, self._arrays, self._model, self._kept = run, arrays, model, kept
         # Thousands of small graphs: the tasks of the blocks are looked up once.
         blocks = [array.to_delayed().ravel().tolist() for array in arrays]
         firsts = (0, *accumulate(arrays[0].chunks[0]))[:-1]
         self._blocks = list(zip(firsts, *blocks, strict=True))
 
     def reduce(self, piece: Callable[..., Summary], alpha: Array | None, *shared: Any) -> Summary:
-        """See `Everywhere`; computes, in one read."""
+        """See `Everywhere`; computes, in one read, what the journal does not have."""
+        return self._once(
+            lambda: self._summed(piece, alpha, shared), self._model, piece, alpha, shared
+        )
+
+    def _once(self, read: Callable[[], Summary], *call: Any) -> Summary:
+        if self._kept is None:
+            return read()
+        token = tokenize(*call)
+        found = self._kept.given(token)
+        if found is None:
+            found = read()
+            self._kept.keep(token, found)
+        return found
+
+    def _summed(
+        self, piece: Callable[..., Summary], alpha: Array | None, shared: tuple[Any, ...]
+    ) -> Summary:
         name = f"{piece.__name__}-{uuid.uuid4().hex}"
         call = pieces.Call(self._model, piece, alpha, shared)
         held = delayed(call, name=f"shared-{name}", traverse=False)
@@ -215,8 +252,13 @@ class DaskColumns:
 
     def triangle(self) -> Array:
         """See `Everywhere`; computes, in one read."""
-        rows = DaskRows(self._run, self._arrays[0])
-        return rows.reduce(lowrank.triangle, lowrank.stack, None, 1.0).factor
+
+        def read() -> Summary:
+            rows = DaskRows(self._run, self._arrays[0])
+            factor = rows.reduce(lowrank.triangle, lowrank.stack, None, 1.0).factor
+            return Summary(factor, np.zeros(0))
+
+        return self._once(read, "triangle").total
 
     def thetas(self, alphas: Array, scale: int) -> Any:
         """See `Everywhere`; lazy."""
@@ -227,7 +269,7 @@ class DaskColumns:
     def scaled(self, length: int, feature: int) -> Self:
         """See `Everywhere`."""
         model = self._model._replace(length=length, feature=feature)
-        return type(self)(self._run, self._arrays, model)
+        return type(self)(self._run, self._arrays, model, self._kept)
 
     def turned(self, basis: Array) -> Self:
         """See `Everywhere`; lazy, so made again for each read."""
@@ -235,7 +277,7 @@ class DaskColumns:
         turned = rows.astype(np.float64).map_blocks(
             _times, basis, dtype=np.float64, chunks=(rows.chunks[0], (basis.shape[1],))
         )
-        return type(self)(self._run, (turned, *start), self._model)
+        return type(self)(self._run, (turned, *start), self._model, self._kept)
 
 
 @watched
