@@ -3,11 +3,13 @@
 import doctest
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 
 import eigenflow as ef
 
+ROOT = Path(__file__).parents[2]
 MODULES = [ef.flow, ef.lowrank, ef.sine, ef.lds, ef.mpi, ef.plot, ef.estimators]
 PUBLIC = [
     pytest.param(getattr(module, name), id=f"{module.__name__.rpartition('.')[2]}.{name}")
@@ -28,6 +30,15 @@ def test_public_names_are_documented(thing):
     documented = thing.__doc__
     for name in parameters:
         assert re.search(rf"\b{name}\b", documented), name
+
+
+@pytest.mark.parametrize("module", ["flow", "lowrank", "sine", "lds"])
+def test_a_page_of_the_reference_says_what_each_function_is_for(module):
+    page = (ROOT / f"docs/reference/{module}.rst").read_text()
+    public = getattr(ef, module)
+    for name in public.__all__:
+        if inspect.isfunction(getattr(public, name)):
+            assert f":func:`{name}`" in page, name
 
 
 @pytest.mark.parametrize("thing", PUBLIC)

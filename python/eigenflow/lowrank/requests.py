@@ -79,7 +79,7 @@ def require_room(a: Matrix, rank: int | None, *tolerances: float | None) -> None
             np.empty(shape, a.dtype)
         except (MemoryError, ValueError):  # ValueError: more bytes than there are addresses
             size = math.prod(shape) * a.dtype.itemsize / 2**30
-            msg = f"A: got shape {a.shape}, whose vectors need {size:.3g} GiB: {shape}, {a.dtype}"
+            msg = f"A: got shape {a.shape}, whose vectors need {size:,.1f} GiB: {shape}, {a.dtype}"
             raise MemoryError(msg) from None
 
 
