@@ -80,7 +80,7 @@ def test_the_device_row_believes_a_tool_that_ran_tests(says, status, good, monke
 
 
 PYTHON = """
-_MANY = 5
+
 def check(x):
     if not 0 <= x < 3 and x is not None:
         raise ValueError("x + 1 < 2")
@@ -96,11 +96,11 @@ def test_changes_of_python():
         "line 4: not 0 <= x < 3 -> not not 0 <= x < 3",
         "line 4: 0 <= x < 3 -> 0 < x < 3",
         "line 4: x is not None -> x is None",
-        "line 4: 0 -> 1",
-        "line 4: 3 -> 4",
+        "line 4: 0 <= x < 3 -> 1 <= x < 3",
+        "line 4: 0 <= x < 3 -> 0 <= x < 4",
         "line 5: no raise ValueError('x + 1 < 2')",
         "line 6: x + 1 -> x - 1",
-        "line 6: 1 -> 2",
+        "line 6: x + 1 -> x + 2",
     }
     assert list(mutants.places(tree, ("another",))) == []
     assert len(list(mutants.places(tree, ("check",)))) == len(found)
@@ -108,14 +108,13 @@ def test_changes_of_python():
 
 
 def test_what_is_left_out_is_still_there():
-    code = set()
+    code = ""
     for module in mutants.TARGETS:
         tree = ast.parse(Path(mutants.origin(module)).read_bytes())
-        numbers = [at for at, _ in mutants.places(tree, mutants.CHECKS.get(module, ()))]
-        assert len(numbers) > 20
-        nodes = list(ast.walk(tree))
-        code |= {ast.unparse(nodes[at]) for at in numbers}
-    assert {same.partition(" -> ")[0] for same in mutants.SAME} <= code
+        assert len(list(mutants.places(tree, mutants.CHECKS.get(module, ())))) > 20
+        code += ast.unparse(tree)
+    for same in mutants.SAME:
+        assert same.partition(" -> ")[0] in code, same
 
 
 CPP = """

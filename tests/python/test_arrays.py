@@ -76,6 +76,37 @@ def test_dtypes(given, expected):
     assert a.dtype.isnative
 
 
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_complex_numbers_stay_where_they_are_allowed(dtype):
+    a = np.array([1 + 2j, 3 - 4j], dtype)
+    assert _arrays.as_float_array(a, "x", allow_complex=True) is a
+    swapped = _arrays.as_float_array(a.astype(a.dtype.newbyteorder()), "x", allow_complex=True)
+    assert swapped.dtype == dtype
+    with pytest.raises(TypeError, match=r"^x: got dtype complex.*, want real numbers"):
+        _arrays.as_float_array(a, "x")
+    a[1] = complex(0, np.inf)
+    with pytest.raises(ValueError, match=r"^x: got infj at position 1|^x: got .*infj.* position 1"):
+        _arrays.as_float_array(a, "x", allow_complex=True)
+
+
+@pytest.mark.parametrize("allow_complex", [False, True])
+def test_numbers_wider_than_double_are_refused(allow_complex):
+    want = "real or complex numbers" if allow_complex else "real numbers"
+    for dtype in (np.longdouble, np.clongdouble):
+        if np.dtype(dtype).itemsize > 16 - 8 * (np.dtype(dtype).kind == "f"):
+            with pytest.raises(TypeError, match=rf"^x: got dtype .*, want {want}"):
+                _arrays.as_float_array(np.ones(2, dtype), "x", allow_complex=allow_complex)
+
+
+def test_a_position_counts_from_where_a_part_begins():
+    a = np.ones((3, 4))
+    a[1, 2] = np.nan
+    with pytest.raises(ValueError, match=r"^x: got nan at position \(101, 22\)"):
+        _arrays.require_finite(a, "x", first=(100, 20))
+    with pytest.raises(ValueError, match=r"^x: got nan at position 52,"):
+        _arrays.require_finite(a[1], "x", first=(50,))
+
+
 def test_strides_order_and_read_only_memory_are_kept():
     base = np.asfortranarray(np.arange(24.0).reshape(4, 6))
     base.flags.writeable = False
@@ -99,8 +130,11 @@ def test_ragged_lists_and_wrong_dimensions_are_value_errors():
 def test_cpu_tensors_are_read_without_a_copy_and_device_tensors_are_refused():
     memory = np.ones(3)
     assert np.shares_memory(_arrays.as_float_array(FakeTensor(memory), "x"), memory)
-    with pytest.raises(TypeError, match=r"^x: got an array on device"):
-        _arrays.as_float_array(FakeTensor(memory, device=(2, 0)), "x")
+    pinned = FakeTensor(memory, device=(3, 0))  # page-locked for a device, and the CPU's own
+    assert np.shares_memory(_arrays.as_float_array(pinned, "x"), memory)
+    for device in (2, 4):
+        with pytest.raises(TypeError, match=rf"^x: got an array on device \({device}, 0\)"):
+            _arrays.as_float_array(FakeTensor(memory, device=(device, 0)), "x")
 
 
 def test_kinds_do_not_mix_but_numbers_go_with_any():
@@ -172,15 +206,15 @@ def test_out_is_used_or_refused_by_name():
     assert _arrays.check_out(None, (3,), np.float64, x).shape == (3,)
     read_only = np.empty(3)
     read_only.flags.writeable = False
-    for bad, error in [
-        ([0.0] * 3, TypeError),
-        (np.empty(3, np.float32), TypeError),
-        (np.empty(4), ValueError),
-        (np.empty(6)[::2], ValueError),
-        (read_only, ValueError),
-        (x, ValueError),
+    for bad, error, message in [
+        ([0.0] * 3, TypeError, "got list, want a NumPy array"),
+        (np.empty(3, np.float32), TypeError, "got dtype float32, want float64"),
+        (np.empty(4), ValueError, r"got shape \(4,\), want \(3,\)"),
+        (np.empty(6)[::2], ValueError, "want a writeable C-contiguous array"),
+        (read_only, ValueError, "want a writeable C-contiguous array"),
+        (x, ValueError, "shares memory with an input"),
     ]:
-        with pytest.raises(error, match=r"^out: "):
+        with pytest.raises(error, match=rf"^out: {message}"):
             _arrays.check_out(bad, (3,), np.float64, x)
 
 

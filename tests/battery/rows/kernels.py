@@ -128,7 +128,7 @@ def measure(full: bool) -> Figure:
             return Figure(f"the tests of {target} fail without a fault", False)
         text = (ROOT / target).read_text()
         found = places(text)
-        wanted = min(len(found), 5 if full else 1)
+        wanted = min(len(found), 4 if full else 1)
         try:
             for i in rng.permutation(len(found)):
                 fault, said = changed(text, *found[i])
