@@ -199,6 +199,19 @@ def test_errors_take_the_name_of_the_callers_argument(kind):
         raise kind("XX: got 3")
 
 
+def test_a_place_on_one_axis_is_one_number():
+    line, matrix = np.ones(9), np.ones((9, 1))
+    inner = "y: got nan at position (7, 0), want a number"
+    for given, name, text in [
+        (line, "y", "y: got nan at position 7, want a number"),
+        (matrix, "y", inner),
+        (line, "x", inner),
+    ]:
+        with pytest.raises(ValueError, match="position") as error, _arrays.places_in(name, given):
+            raise ValueError(inner)
+        assert str(error.value) == text
+
+
 def test_out_is_used_or_refused_by_name():
     x = np.ones(3)
     out = np.empty(3)
