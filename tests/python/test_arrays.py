@@ -202,12 +202,12 @@ def test_errors_take_the_name_of_the_callers_argument(kind):
 def test_a_place_on_one_axis_is_one_number():
     line, matrix = np.ones(9), np.ones((9, 1))
     inner = "y: got nan at position (7, 0), want a number"
-    for given, name, text in [
+    for held, name, text in [
         (line, "y", "y: got nan at position 7, want a number"),
         (matrix, "y", inner),
         (line, "x", inner),
     ]:
-        with pytest.raises(ValueError, match="position") as error, _arrays.places_in(name, given):
+        with pytest.raises(ValueError, match="position") as error, _arrays.places_in(name, held):
             raise ValueError(inner)
         assert str(error.value) == text
 
