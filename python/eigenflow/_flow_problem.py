@@ -208,8 +208,8 @@ def _as_matrices(arrays: list[Array]) -> list[Array]:
     size = int(np.prod(shape))
     if all(_is_uniform(a) for a in arrays):
         return [_flat(a)[None, :] for a in arrays]
-    cols = shape[-1]
-    rows = size // cols if cols else 0
+    cols = shape[-1]  # not 0: empty arrays are uniform
+    rows = size // cols
     out = []
     for a in arrays:
         strides = _matrix_strides(a)

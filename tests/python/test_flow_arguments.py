@@ -74,6 +74,9 @@ def test_memory_layouts_do_not_matter(options):
     np.testing.assert_array_equal(backwards, want[::-1, ::-1])
     swapped = ef.flow.solve(z.T, lam.T, 2.0, **options)
     np.testing.assert_array_equal(swapped, want.T)
+    for part in (np.s_[:1, ::2], np.s_[::3, :1], np.s_[::2, ::3], np.s_[3:3, ::2], np.s_[::2, 4:4]):
+        got = ef.flow.solve(z[part], lam[part], 2.0, **options)
+        np.testing.assert_array_equal(got, want[part])
 
 
 def test_integers_lists_and_out():
@@ -168,6 +171,15 @@ def test_errors_name_the_argument(call, message):
 
 class FakeCupy:
     __module__ = "cupy._core.core"
+
+
+def test_times_may_be_numpys_beside_any_array_and_of_no_other_library():
+    strict = pytest.importorskip("array_api_strict")
+    z, times = np.ones(3), np.array([1.0, 2.0])
+    got = ef.flow.solve(strict.asarray(z), 1.0, times)
+    np.testing.assert_array_equal(np.asarray(got), ef.flow.solve(z, 1.0, times))
+    with pytest.raises(TypeError, match=r"times \(dlpack\).*: got arrays of different libraries"):
+        ef.flow.solve(z, 1.0, strict.asarray(times))
 
 
 def test_a_function_without_a_kernel_for_the_device_says_so():

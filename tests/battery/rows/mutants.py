@@ -30,7 +30,7 @@ PATIENCE = 300  # seconds of a module's tests
 # Modules that check arguments, and the tests that are theirs.
 TARGETS = {
     "eigenflow._arrays": ["test_arrays.py", "test_array_api.py"],
-    "eigenflow._flow_problem": ["test_flow_arguments.py", "test_flow.py"],
+    "eigenflow._flow_problem": ["test_flow_arguments.py", "test_flow_sure.py", "test_flow.py"],
     "eigenflow.lowrank.requests": ["test_svd_arguments.py", "test_svd_weights.py"],
     "eigenflow.dask.checkpoint": ["test_dask_checkpoint.py", "test_dask.py"],
     "eigenflow.sine.codec": ["test_sine_codec.py"],
@@ -51,6 +51,7 @@ SAME = {
     "size <= 4 -> size <= 5": "no number has five bytes",
     "1 << 15 -> 2 << 15": "the faster of two ways to one result, a little later",
     "1 << 15 -> 1 << 16": "the faster of two ways to one result, a little later",
+    "leading[-1][1] if leading else 0 -> leading[-1][1] if leading else 1": "no second row",
     "a.min() >= 0 -> a.min() > 0": "zeros are looked at again, and pass",
     "_length(archive, entry) > most -> _length(archive, entry) >= most": "a file has a header too",
 }
