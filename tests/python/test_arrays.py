@@ -137,6 +137,18 @@ def test_cpu_tensors_are_read_without_a_copy_and_device_tensors_are_refused():
             _arrays.as_float_array(FakeTensor(memory, device=(device, 0)), "x")
 
 
+def test_what_numpy_has_no_type_for_is_refused():
+    class Brain(FakeTensor):
+        dtype = "bfloat16"
+
+        def __dlpack__(self, **options):
+            raise BufferError("no such type")
+
+    message = r"^x: got bfloat16, which NumPy cannot read \(no such type\)$"
+    with pytest.raises(TypeError, match=message):
+        _arrays.as_float_array(Brain(np.ones(3)), "x")
+
+
 def test_kinds_do_not_mix_but_numbers_go_with_any():
     assert _arrays.common_kind(a=np.ones(2), b=[1.0], c=3) == "numpy"
     assert _arrays.common_kind(a=FakeCupy(), b=2.0) == "cupy"

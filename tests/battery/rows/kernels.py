@@ -27,7 +27,7 @@ TARGETS = {
     "cpp/include/eigenflow/hd/gaussian.hpp": ["test_gaussian.py"],
     "cpp/include/eigenflow/hd/flow_hitting.hpp": ["test_flow_inverse.py", "test_flow_stopping.py"],
     "cpp/src/rank.cpp": ["test_selection_rules.py", "test_selection.py"],
-    "cpp/src/isa/sine.cpp": ["test_sine.py", "test_sine_gradients.py"],
+    "cpp/src/isa/sine.cpp": ["test_sine.py", "test_sine_gradients.py", "test_sine_methods.py"],
     "cpp/src/lds_step.cpp": ["test_lds_filter.py", "test_lds_general.py"],
     "cpp/src/svd_bounds.cpp": ["test_svd_spectral.py", "test_svd.py"],
 }

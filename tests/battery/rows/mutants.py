@@ -51,6 +51,7 @@ SAME = {
     "size <= 4 -> size <= 5": "no number has five bytes",
     "1 << 15 -> 2 << 15": "the faster of two ways to one result, a little later",
     "1 << 15 -> 1 << 16": "the faster of two ways to one result, a little later",
+    "norm if norm >= 0 else 1.0 -> norm if norm >= 0 else 2.0": "the unit of what is compared",
     "leading[-1][1] if leading else 0 -> leading[-1][1] if leading else 1": "no second row",
     "a.min() >= 0 -> a.min() > 0": "zeros are looked at again, and pass",
     "_length(archive, entry) > most -> _length(archive, entry) >= most": "a file has a header too",
