@@ -114,7 +114,7 @@ def array_like(a: np.ndarray, rng: np.random.Generator) -> Any:
             return np.broadcast_to(a, (2, *a.shape))[1]
         case 9:
             return np.zeros(tuple(int(n) for n in rng.integers(0, 5, int(rng.integers(0, 4)))))
-        case 10 if not a.dtype.hasobject:
+        case 10:
             memory = np.zeros(a.nbytes + 8, np.uint8)[int(rng.integers(1, 8)) :][: a.nbytes]
             return memory.view(a.dtype).reshape(a.shape) if a.nbytes else a
         case _:
@@ -134,7 +134,7 @@ def mutated(args: tuple[Any, ...], rng: np.random.Generator) -> tuple[Any, ...]:
         if rng.integers(6) == 0:
             out[at] = OTHERS[int(rng.integers(len(OTHERS)))]
         elif isinstance(old, np.ndarray):
-            out[at] = array_like(old, rng)
+            out[at] = array_like(old, rng) if old.dtype.kind in "biufc" else []
         elif isinstance(old, bool):
             out[at] = not old
         elif isinstance(old, int):
