@@ -151,8 +151,10 @@ double gavish_donoho_omega(double beta) {
 }
 
 choice gavish_donoho_rank(const spectrum &values, index rows, index cols, double noise_std) {
+  require(rows >= 0 && cols >= 0, "shape: must not be negative");
   require(values.size == std::min(rows, cols), "size: must be min(rows, cols)");
   const vector_view<const double> &s = values.leading;
+  require(s.size <= values.size, "leading: more values than the matrix has");
   if (values.size == 0)
     return {};
   const auto longer = static_cast<double>(std::max(rows, cols));

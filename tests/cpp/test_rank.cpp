@@ -56,6 +56,8 @@ TEST(the_optimal_threshold_of_a_square_is_four_over_root_three) {
 TEST(gavish_donoho_keeps_what_stands_above_the_noise) {
   const std::vector<double> s{50, 40, 1.5, 1, 0.5};
   CHECK(rank::gavish_donoho_rank({view(s), 5}, 5, 5).rank == 2);
+  CHECK_THROWS(rank::gavish_donoho_rank({view(s), -8}, -8, -8), eigenflow::argument_error);
+  CHECK_THROWS(rank::gavish_donoho_rank({view(s), 4}, 4, 9), eigenflow::argument_error);
   CHECK(rank::gavish_donoho_rank({view(s), 5}, 5, 5, 0.1).rank == 4);
   CHECK(!rank::gavish_donoho_rank({view(s), 20}, 20, 20).reached);
 }

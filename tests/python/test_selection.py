@@ -112,6 +112,12 @@ def test_the_limits_of_a_square_and_of_a_thin_matrix():
     assert core.marchenko_pastur_median(0.0) == pytest.approx(1.0, abs=1e-15)
 
 
+@pytest.mark.parametrize("size", [-(2**31), -8, 2])
+def test_the_kernel_reads_no_value_outside_the_spectrum(size):
+    with pytest.raises(ValueError, match=r"^(shape: must not|leading: more)"):
+        core.gavish_donoho(np.array([3.0, 2.0, 1.0]), size, size, -1.0)
+
+
 @pytest.mark.parametrize("shape", [(300, 300), (200, 600), (600, 200)])
 @pytest.mark.parametrize("rank", [0, 5, 20])
 def test_planted_ranks_are_found_with_known_and_unknown_noise(shape, rank):

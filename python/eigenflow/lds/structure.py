@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse.csgraph
 
 from eigenflow._arrays import Array, as_float_array
 
@@ -334,17 +333,18 @@ def _clusters(t: Array, scale: float, tol: float) -> list[Array]:
 
 
 def _split(w: Array, group: Array) -> list[Array]:
-    """Cut a group at its widest gap (the longest edge of its spanning tree)."""
+    """Cut a group at its widest gap (the longest edges of its spanning tree)."""
     distance = np.abs(w[group][:, None] - w[group][None, :])
-    linked, widest = [0], 0.0
+    linked, gaps = [0], []
     while len(linked) < len(group):
         rest = [i for i in range(len(group)) if i not in linked]
         gap, nearest = min((float(distance[i, linked].min()), i) for i in rest)
-        widest = max(widest, gap)
+        gaps.append(gap)
         linked.append(nearest)
-    graph = scipy.sparse.csr_array(distance < widest)
-    count, label = scipy.sparse.csgraph.connected_components(graph)
-    return [group[label == i] for i in range(count)]
+    # A part is complete before a longer edge leaves it (Prim): cuts in this order are the parts.
+    cuts = 1 + np.flatnonzero(np.array(gaps) == max(gaps))
+    parts = np.split(np.array(linked), cuts)
+    return [group[np.sort(part)] for part in sorted(parts, key=np.min)]
 
 
 def _leading_basis(t: Array, z: Array, select: Array) -> Array:

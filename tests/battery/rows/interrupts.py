@@ -39,7 +39,7 @@ def long_calls() -> dict[str, Any]:
             z[:n], rates[:n], 0.01, 2000 if n is None else 20, depth=1, b0=0.3
         ),
         "flow.hitting_time": lambda n=None: ef.flow.hitting_time(
-            np.linspace(0.1, 0.9, 9)[:, None], z[:n], rates[:n], depth=2, b0=0.3
+            np.linspace(0.3, 0.9, 3)[:, None], z[:n], rates[:n], depth=2, b0=0.3
         ),
         "lowrank.svd": lambda n=None: ef.lowrank.svd(matrix[:n], 20, rng=0, power_iterations=30),
         "lowrank.pivoted_qr": lambda n=None: ef.lowrank.pivoted_qr(

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from battery.children import Awake
 from battery.rows.suite import pytest_run
 from battery.table import Figure, Row
 
@@ -41,13 +42,16 @@ def end_of(n_ranks: int, delay: float) -> float | None:
     ) as job:
         assert job.stdout is not None
         job.stdout.readline()
-        began = time.monotonic()
+        clock = Awake()
         try:
-            job.wait(delay + 60)
-        except subprocess.TimeoutExpired:
-            job.kill()
-            return None
-        return time.monotonic() - began - delay if job.returncode else None
+            while job.poll() is None:
+                if clock.seconds > delay + 60:
+                    job.kill()
+                    return None
+                time.sleep(0.02)
+            return clock.seconds - delay if job.returncode else None
+        finally:
+            clock.stop()
 
 
 def measure(full: bool) -> Figure:

@@ -125,7 +125,7 @@ def measure(full: bool) -> Figure:
     if shutil.which("gcc") is None or not sys.platform.startswith("linux"):
         return Figure("needs Linux and GCC", None)
     python = build(ROOT / "build" / "sanitized")
-    calls = 3000 if full else 100
+    calls = 1000 if full else 100
     with tempfile.NamedTemporaryFile() as log:
         fuzz = run(python, "-W", "ignore", "-m", "battery.rows.fuzz_bindings", calls, log.name)
     said = fuzz.stdout + fuzz.stderr

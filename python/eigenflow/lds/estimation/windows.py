@@ -35,7 +35,9 @@ class HankelData:
         """A few thousand rows at a time, formed."""
         for begin in range(0, self.shape[0], _ROWS):
             rows = slice(begin, min(begin + _ROWS, self.shape[0]))
-            yield rows, self._windows[rows].reshape(rows.stop - begin, -1)
+            block = self._windows[rows].reshape(rows.stop - begin, -1)
+            # Overlapping rows of a view have no BLAS: NumPy would copy them in every product.
+            yield rows, np.ascontiguousarray(block)
 
     def dot(self, x: Array) -> Array:
         """Product with a matrix."""
