@@ -86,10 +86,16 @@ def test_flows_have_the_same_bytes_on_a_cluster(client):
     z, E = rng.normal(size=400), rng.normal(size=(10, 30))
     lazy, columns = da.from_array(z, chunks=130), da.from_array(E, chunks=(10, 11))
 
+    system = ef.lds.LinearSystem(0.9, 1.0, 1.0, 2.0)
+    y = da.from_array(np.where(rng.random(2000) < 0.05, np.nan, 1.0), chunks=300)
+
     def run():
+        series = ef.lds.filter(system, y)
         risk = ef.flow.sure(lazy, 0.1, [1.0, 2.0], 0.05)
         path = ef.flow.fit(columns, z[:10], 0.01, [3.0], rtol=0.1)
-        return risk, path.dual, path.coefficients.compute()
+        likelihood = np.array(series.log_likelihood)
+        lazy_results = dask.compute(path.coefficients, series.filtered_mean)
+        return risk, path.dual, likelihood, *lazy_results
 
     with client.as_current():
         ours = run()

@@ -58,6 +58,20 @@ def test_every_field_of_the_state():
         assert lazy.compute().tobytes() == getattr(want, field.name).tobytes()
 
 
+def test_all_fields_of_a_block_are_one_computation(monkeypatch):
+    from eigenflow.dask.coordinates import _Task
+
+    z, values = coordinates()
+    lazy, count, call = da.from_array(z, chunks=(10, 7)), [], _Task.__call__
+    state = ef.flow.state(lazy, values, [1.0, 2.0])
+    slopes = ef.flow.derivatives(lazy, values, [1.0, 2.0])
+    monkeypatch.setattr(_Task, "__call__", lambda *given: count.append(1) or call(*given))
+    dask.compute(vars(state))
+    assert len(count) == 3
+    dask.compute(vars(slopes))
+    assert len(count) == 6
+
+
 def test_other_functions_of_coordinates():
     z, values = coordinates()
     lazy = da.from_array(z, chunks=(10, 7))

@@ -111,12 +111,27 @@ class _Blocks:
         need = Need(self.task.names[0], largest, "coordinates", each, panel=panel)
         Runner().require_memory(need)
 
-    def lazy(self, piece: Callable[..., Any]) -> Any:
-        """Return the array of what the piece makes of each block."""
-        return da.map_blocks(
-            piece,
+    def lazy(self) -> Any:
+        """Return the array of the results."""
+        return self._mapped(_on_block, *self.arrays, held=_held(self.task))
+
+    def fields(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Return the arrays of results that have several; a block is worked on once for all."""
+        whole = da.map_blocks(
+            _whole,
             *self.arrays,
             held=_held(self.task),
+            dtype=object,
+            chunks=self.chunks,
+            meta=np.empty((0,) * len(self.chunks), object),
+        )
+        return {name: self._mapped(_field, whole, name_=name) for name in names}
+
+    def _mapped(self, piece: Callable[..., Any], *arrays: Any, **same: Any) -> Any:
+        return da.map_blocks(
+            piece,
+            *arrays,
+            **same,
             dtype=self.dtype,
             new_axis=list(range(len(self.axes))) or None,
             chunks=(*((n,) for n in self.axes), *self.chunks),
@@ -134,10 +149,10 @@ def run(function: Any, given: dict[str, Any], lead: str | None) -> Any:
     fields = _fields(function.__name__, given)
     blocks.require_memory(1 if fields is None else len(fields[1]))
     if fields is None:
-        return blocks.lazy(_on_block)
+        return blocks.lazy()
     kind, wanted = fields
     every = {field.name: None for field in dataclasses.fields(kind)}
-    return kind(**{**every, **{name: blocks.lazy(_Field(name)) for name in wanted}})
+    return kind(**{**every, **blocks.fields(wanted)})
 
 
 def _fields(name: str, given: dict[str, Any]) -> tuple[Any, tuple[str, ...]] | None:
@@ -256,17 +271,12 @@ def _on_block(*blocks: Any, held: _Task, block_id: tuple[int, ...] | None = None
     return np.asarray(held(blocks, block_id))
 
 
-class _Field:
-    """One field of a result that has several."""
+def _whole(*blocks: Any, held: _Task, block_id: tuple[int, ...] | None = None) -> Any:
+    return held(blocks, block_id)
 
-    def __init__(self, name: str) -> None:
-        self.name = name
 
-    def __dask_tokenize__(self) -> Any:
-        return self.name
-
-    def __call__(self, *blocks: Any, held: _Task, block_id: tuple[int, ...] | None = None) -> Any:
-        return getattr(held(blocks, block_id), self.name)
+def _field(found: Any, name_: str) -> Any:
+    return getattr(found, name_)
 
 
 class _Kept:
