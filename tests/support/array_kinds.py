@@ -53,9 +53,12 @@ CASES = {
     "lds.forecast": lambda put: ef.lds.forecast(SYSTEM, put(Y), 3).mean,
     "lds.score": lambda put: ef.lds.score(SYSTEM, put(Y)).C,
 }
-# The name in `eigenflow.mpi`, where it differs.
+# The name in `eigenflow.mpi`.
 ON_RANKS = {
     "flow.solve": "flow",
+    "flow.sure": "sure",
+    "flow.expected_risk": "expected_risk",
+    "flow.stopping_time": "stopping_time",
     "flow.fit": "fit",
     "lowrank.svd": "svd",
     "sine.SineLowRank @ X": "SineLowRank",
