@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 import dask
 
 from eigenflow._map_reduce import stop
+from eigenflow._progress import progress_bar
 from eigenflow.dask.memory import Need, as_bytes
 
 P = ParamSpec("P")
@@ -126,9 +127,7 @@ def bar(progress: bool, total: int | None, unit: str) -> Iterator[Callable[[int]
     if not progress:
         yield lambda done: None
         return
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit=unit) as shown:
+    with progress_bar(total=total, unit=unit) as shown:
         yield lambda done: shown.update(done - shown.n)
 
 
