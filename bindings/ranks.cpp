@@ -47,7 +47,7 @@ guarded_group::failure kind_of(const std::string &name) {
   return name == "KeyboardInterrupt" ? failure::interrupt : failure::other;
 }
 
-void agree(const python_ranks &ranks) { guarded_group(ranks).agree(); }
+void agree(const python_ranks &ranks, std::uint32_t which) { guarded_group(ranks).agree(which); }
 
 void fail(const python_ranks &ranks, const std::string &kind, const std::string &text) {
   guarded_group(ranks).fail(kind_of(kind), text);
@@ -99,7 +99,7 @@ void register_ranks(py::module_ &m) {
   py::register_exception_translator(&translate_type_error);
   py::class_<python_ranks>(m, "Ranks")
       .def(py::init<py::object>(), py::arg("comm"))
-      .def("agree", &agree)
+      .def("agree", &agree, py::arg("which"))
       .def("fail", &fail, py::arg("kind"), py::arg("text"));
 }
 

@@ -59,10 +59,13 @@ void guarded_group::check(std::int64_t call, std::size_t count) const {
   inner_.allreduce(std::span<std::int64_t>(word), reduction::max);
   if (word[0] > 0)
     rethrow_from(size() - static_cast<int>(word[0]), failure::other, {});
-  if (word[1] != -word[2])
-    throw_shared(failure::argument, "ranks: made different calls, or calls of different sizes (" +
-                                        std::to_string(-word[2] / 64) + " to " +
-                                        std::to_string(word[1] / 64) + " numbers)");
+  if (word[1] == -word[2])
+    return;
+  std::string text = "ranks: made different calls";
+  if (word[1] % 64 != agreeing && word[2] % 64 != agreeing)
+    text += ", or calls of different sizes (" + std::to_string(-word[2] / 64) + " to " +
+            std::to_string(word[1] / 64) + " numbers)";
+  throw_shared(failure::argument, text);
 }
 
 void guarded_group::rethrow_from(int root, failure kind, const std::string &message) const {
@@ -105,7 +108,7 @@ void guarded_group::fail() const {
   }
 }
 
-void guarded_group::agree() const { check(agreeing, 0); }
+void guarded_group::agree(std::uint32_t which) const { check(agreeing, which); }
 
 void guarded_group::same(const char *name, std::int64_t value, const char *wanted) const {
   std::array<std::int64_t, 2> ends{value, -value};

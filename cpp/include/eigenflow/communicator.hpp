@@ -97,8 +97,9 @@ public:
   void exscan(std::span<double> x, const combine &op) const override;
   void bcast(std::span<std::byte> x, int root) const override;
 
-  // Waits until every rank is here; throws if one has failed meanwhile.
-  void agree() const;
+  // Waits until every rank is here; throws if one has failed meanwhile, or is in another call: one
+  // with another number.
+  void agree(std::uint32_t which = 0) const;
   // Throws argument_error on every rank unless `value` is the same on all. The message starts with
   // the name and ends with what is wanted of it.
   void same(const char *name, std::int64_t value, const char *wanted) const;
