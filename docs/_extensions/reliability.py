@@ -17,7 +17,7 @@ class ReliabilityTable(SphinxDirective):
         """Write the table as text and let Sphinx read it."""
         path = Path(self.env.srcdir) / "results" / "reliability.json"
         self.env.note_dependency(str(path))
-        lines = [".. list-table::", "   :header-rows: 1", "   :widths: 5 22 28 30 15", ""]
+        lines = [".. list-table::", "   :header-rows: 1", "   :widths: 5 20 26 27 22", ""]
         lines += self._row("", "promise", "test, and its bar", "last measured", "command")
         for name, row in json.loads(path.read_text()).items():
             test = f"{row['test']}; bar: {row['bar']} ({row['when']})".replace("`", "``")

@@ -1,5 +1,7 @@
 """Factors of few bits against exact k-means, and products that decode them on the way."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -111,6 +113,36 @@ def test_bad_input():
         ef.sine.QuantizedSine(good, good, 1.0, gain=0.0)
     with pytest.raises(ValueError, match="omega: got nan"):
         ef.sine.QuantizedSine(good, good, float("nan"))
+
+
+LIES = [
+    ({"bits": 6}, "bits: got 6, want 1 to 5"),
+    ({"shape": (3,)}, "shape: got (3,), want two integers"),
+    ({"shape": (3, 2, 1)}, "shape: got (3, 2, 1), want two integers"),
+    ({"shape": (3, -2)}, "shape: got (3, -2), want two integers"),
+    ({"shape": (3, 2.0)}, "shape: got (3, 2.0), want two integers"),
+    ({"shape": (6, True)}, "shape: got (6, True), want two integers"),
+    ({"shape": (3, 3)}, "codes: got uint8 of shape (2,), want uint8 of shape (3,)"),
+    ({"codes": np.zeros(2, np.int8)}, "codes: got int8 of shape (2,), want uint8"),
+    ({"codes": np.zeros((2, 1), np.uint8)}, "codes: got uint8 of shape (2, 1), want uint8"),
+    ({"codes": np.zeros(3, np.uint8)}, "codes: got uint8 of shape (3,), want uint8 of shape (2,)"),
+    ({"table": np.zeros(4)}, "table: got float64 of shape (4,), want float32 of shape (4,)"),
+    ({"table": np.zeros(3, np.float32)}, "table: got float32 of shape (3,), want float32"),
+    ({"table": np.array([0, 1, 2, np.inf], np.float32)}, "table: got NaN or infinity"),
+]
+
+
+@pytest.mark.parametrize(("lie", "message"), LIES)
+def test_parts_that_do_not_fit_together_are_refused(lie, message):
+    parts = {
+        "codes": np.zeros(2, np.uint8),
+        "table": np.zeros(4, np.float32),
+        "shape": (3, 2),
+        "bits": 2,
+    }
+    assert ef.sine.QuantizedFactor(**parts).toarray().shape == (3, 2)
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        ef.sine.QuantizedFactor(**{**parts, **lie})
 
 
 def test_the_kernel_refuses_too_few_codes():
