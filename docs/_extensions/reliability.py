@@ -11,18 +11,19 @@ VERDICTS = {True: "holds", False: "does not hold", None: "not run"}
 
 
 class ReliabilityTable(SphinxDirective):
-    """One row a promise: what is tested, the bar, the figure last measured, the command."""
+    """One row a promise: what is tested, the bar, the figure last measured, its arguments."""
 
     def run(self) -> list[nodes.Node]:
         """Write the table as text and let Sphinx read it."""
         path = Path(self.env.srcdir) / "results" / "reliability.json"
         self.env.note_dependency(str(path))
-        lines = [".. list-table::", "   :header-rows: 1", "   :widths: 5 20 26 27 22", ""]
-        lines += self._row("", "promise", "test, and its bar", "last measured", "command")
+        lines = [".. list-table::", "   :header-rows: 1", "   :widths: 6 22 29 30 13", ""]
+        lines += self._row("", "promise", "test, and its bar", "last measured", "arguments")
         for name, row in json.loads(path.read_text()).items():
             test = f"{row['test']}; bar: {row['bar']} ({row['when']})".replace("`", "``")
+            arguments = row["command"].removeprefix("python tests/battery ")
             figure = f"**{VERDICTS[row['holds']]}**: {row['figure']}"
-            lines += self._row(name, row["promise"], test, figure, f"``{row['command']}``")
+            lines += self._row(name, row["promise"], test, figure, f"``{arguments}``")
         return self.parse_text_to_nodes("\n".join(lines))
 
     @staticmethod
