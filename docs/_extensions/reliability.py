@@ -18,7 +18,7 @@ class ReliabilityTable(SphinxDirective):
         path = Path(self.env.srcdir) / "results" / "reliability.json"
         self.env.note_dependency(str(path))
         lines = [".. list-table::", "   :header-rows: 1", "   :widths: 6 22 29 30 13", ""]
-        lines += self._row("", "promise", "test, and its bar", "last measured", "arguments")
+        lines += self._row("", "promise", "test, and its bar", "last measured", "how")
         for name, row in json.loads(path.read_text()).items():
             test = f"{row['test']}; bar: {row['bar']} ({row['when']})".replace("`", "``")
             arguments = row["command"].removeprefix("python tests/battery ")
