@@ -131,6 +131,12 @@ py::dict filter(const kept_system &system, const py::tuple &start, const py::obj
   const series_stack<double> filtered(means[0], "filtered_mean"),
       predicted(means[1], "predicted_mean"), innovations(means[2], "innovations"),
       terms(means[3], "log_likelihood_terms");
+  systems.require_batch(rows.n_series, rows.first.rows);
+  starts.require_batch(rows.n_series);
+  known.require_batch(rows.n_series);
+  for (const auto *out : {&filtered, &predicted, &innovations, &terms})
+    out->require_batch(rows.n_series);
+  require(ranks == nullptr || rows.n_series == 1, "y: ranks share one series");
   auto options = options_of<lds::filter_options>(settings);
   options.store_filtered_cov = py::cast<bool>(covs[0]);
   options.store_predicted_cov = py::cast<bool>(covs[1]);
@@ -174,6 +180,11 @@ py::dict smooth(const kept_system &system, const py::tuple &start, const py::obj
   const series_stack<const double> rows(y, "y"), known(inputs, "inputs");
   const series_stack<double> mean(means[0], "smoothed_mean"), w(means[1], "state_disturbance"),
       v(means[2], "obs_disturbance");
+  systems.require_batch(rows.n_series, rows.first.rows);
+  starts.require_batch(rows.n_series);
+  known.require_batch(rows.n_series);
+  for (const auto *out : {&mean, &w, &v})
+    out->require_batch(rows.n_series);
   auto options = options_of<lds::smoother_options>(settings);
   options.store_cov = py::cast<bool>(covs[0]);
   options.store_lag_one_cov = py::cast<bool>(covs[1]);
@@ -214,7 +225,9 @@ py::dict smooth(const kept_system &system, const py::tuple &start, const py::obj
 }
 
 py::tuple steady_state(const py::tuple &system) {
-  const lds::model model = system_stack(system).at(0);
+  const system_stack systems(system);
+  systems.require_batch(1, 1);
+  const lds::model model = systems.at(0);
   lds::steady_result r;
   {
     const py::gil_scoped_release release;
@@ -230,6 +243,8 @@ void propagate(const py::tuple &system, const py::object &inputs, const py::obje
   const system_stack systems(system);
   const series_stack<const double> known(inputs, "inputs");
   const series_stack<double> x(states, "states");
+  systems.require_batch(x.n_series, x.first.rows);
+  known.require_batch(x.n_series);
   const py::gil_scoped_release release;
   for (index i = 0; i < x.n_series; ++i)
     lds::propagate(systems.at(i), known.at(i), x.at(i));

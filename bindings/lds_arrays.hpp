@@ -13,10 +13,18 @@
 
 namespace eigenflow::bindings {
 
+// A stack is read by the index of a series: it must have that many, or one for all.
+inline void require_stack(index length, index n_series, const char *name) {
+  require(length == 1 || length == n_series || n_series == 0,
+          std::string(name) + ": got " + std::to_string(length) + " of them for " +
+              std::to_string(n_series) + " series");
+}
+
 // Matrices of a batch with time axes, (N, T or 1, rows, cols), or nothing.
 struct matrix_stack {
   matrix_view<const double> first;
   index series_stride = 0, time_stride = 0;
+  index n_series = 1, n_times = 1;
 
   matrix_stack() = default;
   matrix_stack(const py::handle &given, const char *name) {
@@ -25,8 +33,10 @@ struct matrix_stack {
     const auto a = py::reinterpret_borrow<py::array>(given);
     first = {data_of<const double>(a, name, 4), a.shape(2), a.shape(3), stride_of<double>(a, 2),
              stride_of<double>(a, 3)};
-    series_stride = a.shape(0) > 1 ? stride_of<double>(a, 0) : 0;
-    time_stride = a.shape(1) > 1 ? stride_of<double>(a, 1) : 0;
+    n_series = a.shape(0);
+    n_times = a.shape(1);
+    series_stride = n_series > 1 ? stride_of<double>(a, 0) : 0;
+    time_stride = n_times > 1 ? stride_of<double>(a, 1) : 0;
   }
   matrix_view<const double> at(index series) const {
     matrix_view<const double> m = first;
@@ -56,6 +66,15 @@ public:
     return std::all_of(part_.begin(), part_.end(),
                        [](const matrix_stack &m) { return m.series_stride == 0; });
   }
+  // For so many series of so many steps.
+  void require_batch(index n_series, index n_steps) const {
+    for (std::size_t i = 0; i < names_.size(); ++i) {
+      require_stack(part_[i].n_series, n_series, names_[i]);
+      require(part_[i].n_times == 1 || part_[i].n_times >= n_steps,
+              std::string(names_[i]) + ": got matrices for " + std::to_string(part_[i].n_times) +
+                  " of " + std::to_string(n_steps) + " steps");
+    }
+  }
   lds::model at(index i) const {
     const auto &[A, C, Q, R, S, B, D, c, d] = part_;
     lds::model m{A.at(i),        C.at(i), Q.at(i), R.at(i), c.vector_at(i),
@@ -75,16 +94,23 @@ private:
 template <class T> struct series_stack {
   matrix_view<T> first;
   index n_series = 0, stride = 0;
+  const char *name = "";
+  bool given = false;
 
   series_stack() = default;
-  series_stack(const py::handle &given, const char *name) {
-    if (given.is_none())
+  series_stack(const py::handle &array, const char *its_name) : name(its_name) {
+    if (array.is_none())
       return;
-    const auto a = py::reinterpret_borrow<py::array>(given);
+    given = true;
+    const auto a = py::reinterpret_borrow<py::array>(array);
     first = {data_of<T>(a, name, 3), a.shape(1), a.shape(2), stride_of<double>(a, 1),
              stride_of<double>(a, 2)};
     n_series = a.shape(0);
     stride = n_series > 1 ? stride_of<double>(a, 0) : 0;
+  }
+  void require_batch(index n) const {
+    if (given)
+      require_stack(n_series, n, name);
   }
   matrix_view<T> at(index i) const {
     matrix_view<T> m = first;
@@ -106,6 +132,10 @@ class start_stack {
 public:
   explicit start_stack(const py::tuple &t)
       : mean_(t[0], "mean"), cov_(t[1], "cov"), diffuse_(t[2], "diffuse") {}
+  void require_batch(index n) const {
+    for (const auto *stack : {&mean_, &cov_, &diffuse_})
+      stack->require_batch(n);
+  }
   lds::belief at(index i) const {
     lds::belief b;
     b.mean = packed(mean_.at(i));

@@ -61,6 +61,9 @@ py::dict score(const py::tuple &system, const py::tuple &start, const py::object
   const system_stack systems(system);
   const start_stack starts(start);
   const series_stack<const double> rows(y, "y"), known(inputs, "inputs");
+  systems.require_batch(rows.n_series, rows.first.rows);
+  starts.require_batch(rows.n_series);
+  known.require_batch(rows.n_series);
   std::vector<lds::score_result> results(static_cast<std::size_t>(rows.n_series));
   lds::score_batch batch;
   batch.n_series = rows.n_series;

@@ -1,0 +1,29 @@
+"""Faults that random wrong arguments found in the extension (row R6), by their own examples."""
+
+import operator
+
+import numpy as np
+import pytest
+
+from battery.rows.fuzz_bindings import recorded
+from eigenflow import _core
+
+
+@pytest.fixture(scope="module")
+def given():
+    with np.errstate(all="ignore"):
+        return recorded()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["lds.filter", "lds.smooth", "lds_score.score"])
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_stack_of_another_number_of_series_is_not_read(given, name, count):
+    function = operator.attrgetter(name)(_core)
+    system, (mean, cov, diffuse), y, *others = given[name][0]
+    y = np.concatenate([y, y])
+    for at, what in enumerate(("mean", "cov")):
+        start = [mean, cov, diffuse]
+        start[at] = np.zeros((count, *start[at].shape[1:]))
+        with pytest.raises(ValueError, match=f"^{what}: got {count} of them for {len(y)} series"):
+            function(system, tuple(start), y, *others)
