@@ -68,7 +68,7 @@ def one_series(run):
     from eigenflow.dask import series
     from eigenflow.dask.rows import DaskRows
 
-    task = series._Task(SYSTEM, "full", None, {0: START})
+    task = series._Task(SYSTEM, "full", {0: START})
     return DaskRows(run, da.ones((4_000_000, 1), chunks=-1)).summaries(series._totals, task)[0]
 
 
