@@ -54,6 +54,8 @@ std::vector<ladder> ladders_of(std::span<const layer> layers, index multiple_of)
     require(one.importance >= 0, "importance: must not be negative");
     require(one.min_rank >= 0 && one.min_rank <= one.max_rank,
             "min_rank: must lie in [0, max_rank]");
+    require(std::isfinite(one.importance), "importance: must be finite");
+    require(one.s.size == 0 || std::isfinite(one.s[0]), "s: must be finite");
     if (one.s.size > 0)
       largest = std::max(largest, one.s[0]);
     most_important = std::max(most_important, one.importance);

@@ -27,3 +27,14 @@ def test_a_stack_of_another_number_of_series_is_not_read(given, name, count):
         start[at] = np.zeros((count, *start[at].shape[1:]))
         with pytest.raises(ValueError, match=f"^{what}: got {count} of them for {len(y)} series"):
             function(system, tuple(start), y, *others)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_ranks_of_values_that_are_not_finite_are_refused(bad):
+    table = np.tile([1.0, -1.0, 1.0, 0.0, 1.0, 1.0], (2, 1))
+    s = np.array([2.0, 1.0, bad, 1.0])
+    with pytest.raises(ValueError, match=r"^s: must be finite"):
+        _core.rank.allocate_by_budget(s, [2, 4], table, 9.0, 1)
+    table[1, 0] = bad
+    with pytest.raises(ValueError, match=r"^importance: must"):
+        _core.rank.allocate_by_budget(np.ones(4), [2, 4], table, 9.0, 1)

@@ -129,5 +129,6 @@ def extra() -> dict[str, list[tuple[Any, ...]]]:
         "call_log.start": [()],
         "call_log.stop": [()],
         "runtime.cpu_level": [()],
+        "runtime.set_stop_check": [(lambda: None,)],
         "runtime.blas_available": [()],
     }

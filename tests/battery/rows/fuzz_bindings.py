@@ -20,6 +20,7 @@ from battery.children import pet, run_child, say
 from battery.rows.binding_arguments import extra, wrong_callables
 from battery.table import Figure, Row
 from eigenflow import ConvergenceError, _core
+from eigenflow._map_reduce.stop import check
 
 TYPES = ("f4", "f8", "c8", "c16", "i4", "i8", "u1", "?", ">f8", "O", "U4")
 # RuntimeError: pybind11's for what it cannot read; LookupError: for what is not in a tuple or dict;
@@ -190,6 +191,7 @@ def main(calls: int, log: str) -> None:
     for name in sorted(arguments):
         with open(log, "wb") as last:
             more, odd = fuzz(name, arguments[name], calls, last)
+        _core.runtime.set_stop_check(check)  # not the one that the calls left
         refused, faults = refused + more, [*faults, *odd[:2]]
         print(name, more, odd[:2], file=sys.stderr, flush=True)
     missing = functions() - set(arguments)
