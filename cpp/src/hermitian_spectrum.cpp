@@ -126,16 +126,20 @@ hermitian_spectrum<W>::hermitian_spectrum(std::vector<W> matrix, index n)
   std::reverse(values_.begin(), values_.end());
 }
 
-template <class W> void hermitian_spectrum<W>::leading_vectors(matrix_view<W> x) const {
-  if (x.cols == 0)
-    return;
-  columns<double> held(n_, x.cols);
-  const matrix_view<double> z = held.view(0, x.cols);
-  if (2 * x.cols > n_ || !twisted_vectors(diagonal_, beside_, values_, z))
-    all_vectors(diagonal_, beside_, z);
-  copy(z, x);
-  blas::ormtr<W>(blas::triangle::upper, col_major<const W>(reflectors_.data(), n_, n_),
-                 {tau_.data(), n_ - 1, 1}, x);
+template <class W> matrix_view<const W> hermitian_spectrum<W>::leading_vectors(index count) {
+  const std::size_t wanted = as_size(n_ * count);
+  if (vectors_.size() < wanted) {
+    columns<double> held(n_, count);
+    const matrix_view<double> z = held.view(0, count);
+    if (4 * count > 3 * n_ || !twisted_vectors(diagonal_, beside_, values_, z))
+      all_vectors(diagonal_, beside_, z);
+    vectors_.resize(wanted);
+    const matrix_view<W> x = col_major(vectors_.data(), n_, count);
+    copy(z, x);
+    blas::ormtr<W>(blas::triangle::upper, col_major<const W>(reflectors_.data(), n_, n_),
+                   {tau_.data(), n_ - 1, 1}, x);
+  }
+  return col_major<const W>(vectors_.data(), n_, count);
 }
 
 template class hermitian_spectrum<double>;

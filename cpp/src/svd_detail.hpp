@@ -160,7 +160,7 @@ template <class T> struct subspace {
   // A^H Y = V (Y^H Y) + V_next next E^T, E the last next.cols unit vectors; empty when unknown.
   std::vector<wide_of<T>> next;
   std::vector<wide_of<T>> gram; // Y^H Y in the working precision; empty when unknown
-  std::unique_ptr<const hermitian_spectrum<wide_of<T>>> ritz; // of gram, where it is known
+  std::unique_ptr<hermitian_spectrum<wide_of<T>>> ritz; // of gram, where it is known
   index next_rows = 0, next_cols = 0;
   int passes = 0;
 };

@@ -88,7 +88,7 @@ private:
   bool by_quick_gram() {
     const index d = space_.size;
     if (space_.ritz != nullptr)
-      return by_spectrum(*space_.ritz, true);
+      return by_spectrum(std::move(*space_.ritz), true);
     if (!space_.gram.empty())
       return by_eigenvectors(std::move(space_.gram), true);
     if (!space_.identity || space_.kept || (wanted_.by_rank() && wanted_.rank == d))
@@ -124,7 +124,7 @@ private:
     return by_spectrum(hermitian_spectrum<W>(std::move(g), d), rounded);
   }
 
-  bool by_spectrum(const hermitian_spectrum<W> &spectrum, bool rounded) {
+  bool by_spectrum(hermitian_spectrum<W> spectrum, bool rounded) {
     std::vector<double> squares(spectrum.values());
     for (double &value : squares)
       value = std::max(0.0, value);
@@ -138,7 +138,7 @@ private:
     out_.rank = rank;
     std::vector<W> chosen;
     const matrix_view<W> x = packed(chosen, spectrum.size(), rank);
-    spectrum.leading_vectors(x);
+    copy(spectrum.leading_vectors(rank), x);
     refine(x);
     return true;
   }

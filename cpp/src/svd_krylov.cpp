@@ -1,63 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The basis of the short space. Block Krylov (Musco and Musco 2015) with small blocks, kept on one
 // side: only V is orthogonalised, Y = A V never is. The space of A^T A grows by one block for each
-// sweep over A, and stops growing when the leading Ritz values have stopped moving.
-#include "svd_detail.hpp"
+// sweep over A, and stops growing when the leading Ritz values lack next to nothing.
+#include "svd_convergence.hpp"
 
 #include <eigenflow/errors.hpp>
-
-#include <numeric>
 
 namespace eigenflow::svd {
 namespace {
 
 // The missing energy of the leading values, relative to the error's square, at which to stop.
 constexpr double missing_energy = 2e-5;
+constexpr double product_rounding = 5; // of a column of A^H A V, times eps ||A||^2
+constexpr double apart = 1e-3; // relative distance of values that a few sweeps tell from each other
 
 index block_width(index rank, index short_side) {
   const index width = rank >= 0 && rank <= 16 ? 16 : 32;
   return std::clamp<index>(short_side / 8, 1, width);
 }
 
-// How the energy captured by the leading j values has grown over the last three bases.
-class history {
-public:
-  void add(const std::vector<double> &squares) {
-    older_.swap(old_);
-    old_.swap(now_);
-    now_.resize(squares.size() + 1);
-    now_[0] = 0;
-    std::partial_sum(squares.begin(), squares.end(), now_.begin() + 1);
-  }
-  double captured(index j) const { return as_size(j) < now_.size() ? now_[as_size(j)] : 0; }
-  index count() const { return static_cast<index>(now_.size()) - 1; }
-
-  // What the next blocks can still add to the leading j, by extending the gains as a geometric
-  // series: the true gains fall faster. Infinite until two gains are known.
-  double remaining(index j) const {
-    const double r = ratio(j);
-    return r < 0.9 ? gain(j) * r / (1 - r) : std::numeric_limits<double>::infinity();
-  }
-
-private:
-  double gain(index j) const { return std::max(0.0, now_[as_size(j)] - old_[as_size(j)]); }
-  double ratio(index j) const {
-    if (as_size(j) >= older_.size())
-      return std::numeric_limits<double>::infinity();
-    return gain(j) > 0 ? gain(j) / (old_[as_size(j)] - older_[as_size(j)]) : 0;
-  }
-
-  std::vector<double> older_, old_, now_;
-};
-
 template <class T> class krylov {
   using W = wide_of<T>;
 
 public:
   krylov(const linear_operator<T> &a, target &wanted, std::uint64_t key, int workers,
-         subspace<T> &space)
-      : a_(a), wanted_(wanted), key_(key), workers_(workers), space_(space),
-        width_(block_width(wanted.rank, a.cols())) {
+         subspace<T> &space, index width)
+      : a_(a), wanted_(wanted), key_(key), workers_(workers), space_(space), width_(width),
+        limit_(a.cols() / 2) {
     space_.kept = !a.is_streamed() || wanted.norm_squared < 0;
     if (wanted.norm_squared < 0 && !wanted.by_spectral_tolerance()) {
       probe_ = std::make_unique<norm_probe<T>>(a, key, workers);
@@ -65,13 +34,14 @@ public:
     }
   }
   int looks() const { return looks_; }
+  index wider() const { return wider_; } // blocks are wanted, of this many columns, if not 0
 
-  // True when the basis holds what is wanted; false when the exact way is the cheaper one.
+  // True when the basis holds what is wanted; false when it cannot, or when the exact way is the
+  // cheaper one.
   bool run() {
-    const index limit = a_.cols() / 2;
     const index first =
         wanted_.by_rank() ? wanted_.rank + wanted_.oversampling + 2 * width_ : 4 * width_;
-    reserve(std::min(limit, first + first / 2) + width_);
+    reserve(std::min(limit_, 2 * first + first / 2) + width_);
     start_block(width_);
     for (;;) {
       sweep();
@@ -79,14 +49,14 @@ public:
         space_.gram = gram_;
         return true;
       }
-      if (out_of_reach())
-        return false;
-      if (space_.size + width_ > limit)
+      if (wider_ > 0 || out_of_reach() || is_last())
         return false;
     }
   }
 
 private:
+  bool is_last() const { return space_.size + width_ > limit_; }
+
   void reserve(index size) {
     if (space_.v.capacity() == 0) {
       space_.v = columns<T>(a_.cols(), size);
@@ -210,6 +180,16 @@ private:
     return sum <= rounding * rounding * wanted_.norm_squared * newest_energy();
   }
 
+  // Of the newest block alone.
+  std::vector<double> newest_values() const {
+    const index size = space_.size, first = size - width_;
+    std::vector<W> block;
+    for (index j = first; j < size; ++j)
+      for (index i = first; i < size; ++i)
+        block.push_back(gram_[as_size(j * size + i)]);
+    return hermitian_spectrum<W>(std::move(block), width_).values();
+  }
+
   double newest_energy() const {
     double sum = 0;
     for (index j = space_.size - width_; j < space_.size; ++j)
@@ -219,6 +199,7 @@ private:
 
   void refill() {
     std::fill(space_.next.begin(), space_.next.end(), W(0));
+    band_ = 2 * width_;
     const matrix_view<T> block = space_.v.view(space_.size, space_.size + width_);
     fill_gaussian<T>(key_, 0, space_.size, block, workers_);
     orthogonalise(block);
@@ -266,22 +247,94 @@ private:
   }
 
   bool ritz_converged() {
-    const index size = space_.size;
-    require_finite<W>(col_major(gram_.data(), size, size));
-    space_.ritz = std::make_unique<const hermitian_spectrum<W>>(gram_, size);
-    const std::vector<double> &squares = space_.ritz->values();
-    past_.add(squares);
-    if (wanted_.tolerance < 0)
-      return settled(wanted_.rank);
-    const index rank = rank_for(squares.data(), size, wanted_);
-    if (rank < 0)
+    if (!is_worth_a_look())
       return false;
-    if (rank == 0)
+    const index size = space_.size;
+    space_.ritz = std::make_unique<hermitian_spectrum<W>>(gram_, size);
+    const std::vector<double> &squares = space_.ritz->values();
+    const index rank =
+        wanted_.tolerance < 0 ? wanted_.rank : rank_for(squares.data(), size, wanted_);
+    if (rank <= 0)
+      return rank == 0;
+    const bool above = squares[as_size(rank - 1)] * static_cast<double>(width_) > newest_energy();
+    const matrix_view<const W> x = space_.ritz->leading_vectors(above ? rank : 0);
+    look(squares, x.block(size - width_, 0, width_, x.cols));
+    if (!settled(rank))
+      return look_again(rank);
+    if (hides_copies(squares, rank)) {
+      wider_ = rank + std::max(width_, wanted_.oversampling);
+      return false;
+    }
+    if (wanted_.tolerance < 0)
       return true;
     // The rank is final when one less cannot come within the tolerance any more.
-    const double below = wanted_.norm_squared - past_.captured(rank - 1);
-    const bool least = below - past_.remaining(rank - 1) > wanted_.tolerance * wanted_.tolerance;
-    return settled(rank) && (least || settled(rank - 1));
+    const double below = wanted_.norm_squared - ends_.captured(rank - 1);
+    const bool least = below - ends_.missing(rank - 1) > wanted_.tolerance * wanted_.tolerance;
+    return least || settled(rank - 1);
+  }
+
+  // An eigenproblem costs as much as a sweep over a small A. By rank, the leading values settle
+  // when they stand well above the newest block, which takes far less to see; where they never do,
+  // in a flat spectrum, the basis is looked at once it is large.
+  bool is_worth_a_look() {
+    const index size = space_.size, rank = wanted_.rank;
+    const matrix_view<W> g = col_major(gram_.data(), size, size);
+    require_finite(g);
+    if (is_last())
+      return true;
+    if (size < next_look_)
+      return false;
+    return wanted_.tolerance >= 0 || size >= 2 * (rank + 2 * width_) ||
+           count_above<W>(g, band_, least_leading_value()) >= rank;
+  }
+
+  // Above the newest block by a factor that fits spectra from j^-1/4 to exp(-j/40): the less energy
+  // is left beside the values outside, the less may be missing, and the further they stand out.
+  double least_leading_value() const {
+    const double outside = newest_values().front();
+    const double left = missing_energy * (wanted_.norm_squared - trace());
+    return std::clamp(1.5 + 0.5 * (std::log(outside / left) - 4.8), 1.5, 2.9) * outside;
+  }
+
+  // A value of A^H A has as many copies in the basis as a block has columns, and no more but for
+  // rounding: where so many leading values agree and smaller ones follow, some may be left outside,
+  // if the energy there is enough for one.
+  bool hides_copies(const std::vector<double> &squares, index rank) const {
+    const double outside = wanted_.norm_squared - trace();
+    for (index first = 0, last = 0; first < rank; first = last) {
+      const double least = (1 - apart) * squares[as_size(first)];
+      while (last < rank && squares[as_size(last)] >= least)
+        ++last;
+      if (last - first >= width_ && last < rank && outside >= least)
+        return true;
+    }
+    return false;
+  }
+
+  // last: the entries of the leading vectors in the newest block.
+  void look(const std::vector<double> &squares, matrix_view<const W> last) {
+    columns<W> held(width_, last.cols);
+    const matrix_view<W> residuals = held.view(0, last.cols);
+    if (last.cols > 0)
+      multiply<W>(col_major<const W>(space_.next.data(), width_, width_), last, W(0), residuals);
+    ends_.look<W>(squares, residuals, product_rounding * epsilon<T>() * squares[0],
+                  newest_values());
+  }
+
+  // Puts the next look where the leading values may have settled. What they lack falls by a factor
+  // of 16 or more with each block where nothing else is known, and faster and faster.
+  bool look_again(index rank) {
+    const double coming = ends_.coming(rank), need = 1.3 * coming / allowed(rank);
+    const double blocks = static_cast<double>(space_.size - last_look_) / width_;
+    const double fall = coming < last_coming_ && std::isfinite(last_coming_)
+                            ? std::log(last_coming_ / coming) / blocks
+                            : std::log(16.0);
+    const double wait = std::isfinite(need) && need > 1 ? std::log(need) / std::max(fall, 0.1) : 1;
+    const index most = std::max<index>(2, space_.size / (4 * width_));
+    last_look_ = space_.size;
+    last_coming_ = coming;
+    next_look_ = space_.size + width_ * std::clamp<index>(static_cast<index>(wait), 1, most);
+    return false;
   }
 
   // The least rank that can be within the tolerance in the spectral norm, and proof that it is: an
@@ -294,7 +347,7 @@ private:
     require_finite(x);
     blas::syevd<W>(blas::triangle::upper, x, {squares.data(), size, 1});
     std::reverse(squares.begin(), squares.end());
-    past_.add(squares);
+    look(squares, {&x(size - width_, size - 1), width_, size, 1, -size});
     const double allowed = wanted_.spectral_allowance(squares[0]);
     unresolved_ = allowed < wanted_.floor * squares[0];
     index rank = 0;
@@ -304,12 +357,15 @@ private:
       wanted_.chosen = wanted_.rank;
       return size > wanted_.rank + width_ && settled(wanted_.rank);
     }
-    if (unresolved_ || rank >= size || size < next_look_ ||
-        !(past_.remaining(rank + 1) <= 0.05 * allowed))
+    const double shown = newest_values().front() * outside_over_shown_;
+    if (unresolved_ || rank >= size || size < next_look_ || shown > allowed ||
+        !(ends_.missing(rank + 1) <= 0.05 * allowed))
       return false;
     next_look_ = size + size / 5;
     const double outside =
         outside_bound<T>(a_, space_.v.view(0, size), key_, workers_, space_.passes);
+    outside_over_shown_ *=
+        std::max(1.0, outside * outside / std::max(shown, std::numeric_limits<double>::min()));
     // A second look may settle for one rank more: a value that is at the tolerance to rounding.
     for (index more = 0; more <= std::min<index>(looks_, 1) && rank + more < size; ++more) {
       const double bound = deflated_bound<W>(squares, x, space_.next, width_, rank + more, outside);
@@ -324,11 +380,15 @@ private:
     return false;
   }
 
-  bool settled(index rank) const { return past_.remaining(rank) <= allowed(rank); }
+  bool settled(index rank) const {
+    const double most = allowed(rank);
+    return ends_.missing(rank) <= most &&
+           (ends_.hidden(rank) <= most || ends_.gained(rank) <= most);
+  }
 
   // Of energy that may be missing in the leading values.
   double allowed(index rank) const {
-    const double error = std::max(wanted_.norm_squared - past_.captured(rank), 0.0);
+    const double error = std::max(wanted_.norm_squared - ends_.captured(rank), 0.0);
     const double rounding = 0.01 * wanted_.floor * wanted_.norm_squared;
     return std::max(missing_energy * error, rounding);
   }
@@ -338,16 +398,21 @@ private:
   std::uint64_t key_;
   int workers_;
   subspace<T> &space_;
-  index width_;
+  index width_, limit_; // of a block, and of the basis
+  index wider_ = 0;
+  index band_ = width_; // of the projection: entries beside the diagonal, but for rounding
   int sweeps_below_ = 0;
   std::vector<W> factor_;                // of the newest orthogonalised block
   std::vector<W> projection_;            // of the newest block on the basis
   std::vector<W> gram_;                  // Y^H Y, size x size
   std::unique_ptr<norm_probe<T>> probe_; // where the norm of A is not known
   int looks_ = 0;
-  index next_look_ = 0;     // size of the basis at which the next certificate is worth its products
+  index next_look_ = 0;           // size of the basis at which the next look is worth its cost
+  index last_look_ = 0;           // that of the one before
+  double outside_over_shown_ = 1; // the bound on values outside over those of the newest block
+  double last_coming_ = std::numeric_limits<double>::infinity(); // as it was expected there
   bool unresolved_ = false; // the tolerance is in the rounding of squares
-  history past_;
+  convergence ends_;
 };
 
 } // namespace
@@ -355,10 +420,15 @@ private:
 template <class T>
 bool build_krylov(const linear_operator<T> &a, target &wanted, std::uint64_t key, int workers,
                   subspace<T> &space, int &looks) {
-  krylov<T> engine(a, wanted, key, workers, space);
-  const bool enough = engine.run();
-  looks = engine.looks();
-  return enough;
+  for (index width = block_width(wanted.rank, a.cols());;) {
+    krylov<T> engine(a, wanted, key, workers, space, width);
+    const bool enough = engine.run();
+    looks = engine.looks();
+    if (engine.wider() == 0)
+      return enough;
+    width = engine.wider();
+    space.size = 0;
+  }
 }
 
 #define EF_INSTANTIATE(T)                                                                          \

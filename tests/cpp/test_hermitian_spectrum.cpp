@@ -45,24 +45,23 @@ template <class W> square<W> with_values(const std::vector<double> &values) {
 
 // Largest entry of A X - X diag(values) relative to ||A||, and of X^H X - I, in units of eps.
 template <class W> void check_pairs(const square<W> &a, index n, index k) {
-  const svd::hermitian_spectrum<W> spectrum(a, n);
+  svd::hermitian_spectrum<W> spectrum(a, n);
   const std::vector<double> &values = spectrum.values();
   CHECK(std::is_sorted(values.rbegin(), values.rend()));
-  std::vector<W> x(at(n * k));
-  spectrum.leading_vectors(col_major(x.data(), n, k));
+  const W *x = spectrum.leading_vectors(k).data;
   const double norm = std::max(std::abs(values.front()), std::abs(values.back()));
   double residual = 0, dependence = 0;
   for (index j = 0; j < k; ++j) {
     for (index i = 0; i < n; ++i) {
-      W sum = -values[at(j)] * x[at(j * n + i)];
+      W sum = -values[at(j)] * x[j * n + i];
       for (index l = 0; l < n; ++l)
-        sum += (i <= l ? a[at(l * n + i)] : conjugate(a[at(i * n + l)])) * x[at(j * n + l)];
+        sum += (i <= l ? a[at(l * n + i)] : conjugate(a[at(i * n + l)])) * x[j * n + l];
       residual = std::max(residual, std::abs(sum));
     }
     for (index l = 0; l <= j; ++l) {
       W sum = l == j ? -1 : 0;
       for (index i = 0; i < n; ++i)
-        sum += conjugate(x[at(l * n + i)]) * x[at(j * n + i)];
+        sum += conjugate(x[l * n + i]) * x[j * n + i];
       dependence = std::max(dependence, std::abs(sum));
     }
   }

@@ -20,14 +20,16 @@ public:
   index size() const { return n_; }
   const std::vector<double> &values() const { return values_; } // they descend
 
-  // Orthonormal eigenvectors of the first x.cols values. Costs 2 n^2 x.cols operations.
-  void leading_vectors(matrix_view<W> x) const;
+  // Orthonormal eigenvectors of the first `count` values, column-major; they are kept, and fewer are
+  // their first columns. Costs 2 n^2 count operations.
+  matrix_view<const W> leading_vectors(index count);
 
 private:
   index n_;
   std::vector<W> reflectors_, tau_;
   std::vector<double> diagonal_, beside_; // of the tridiagonal matrix
   std::vector<double> values_;
+  std::vector<W> vectors_; // as many as were asked for
 };
 
 } // namespace eigenflow::svd

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "svd_convergence.hpp"
+
+#include <numeric>
+
+namespace eigenflow::svd {
+namespace {
+
+constexpr double beyond = 1.25; // a block shows less than the largest value outside
+
+double gain(double residual_squared, double gap) {
+  if (residual_squared == 0)
+    return 0;
+  return gap > 0 ? residual_squared / gap : std::numeric_limits<double>::infinity();
+}
+
+} // namespace
+
+template <class W>
+void convergence::look(const std::vector<double> &squares, matrix_view<const W> residuals,
+                       double rounding, const std::vector<double> &newest) {
+  before_.swap(captured_);
+  captured_.assign(1, 0.0);
+  std::partial_sum(squares.begin(), squares.end(), std::back_inserter(captured_));
+  const double mean =
+      std::accumulate(newest.begin(), newest.end(), 0.0) / static_cast<double>(newest.size());
+  missing_.assign(1, 0.0);
+  hidden_.assign(1, 0.0);
+  coming_.assign(1, 0.0);
+  for (index j = 0; j < residuals.cols; ++j) {
+    const double square = squared_norm(residuals.col(j)), value = squares[as_size(j)];
+    const double above = value - beyond * newest.front();
+    missing_.push_back(missing_.back() + gain(square, above));
+    hidden_.push_back(hidden_.back() + gain(rounding * rounding, above));
+    coming_.push_back(coming_.back() + gain(square, value - mean));
+  }
+}
+
+// L D L^H of the shifted matrix, by rows of the upper triangle: a row reaches `width` to the right.
+template <class W> index count_above(matrix_view<const W> band, index width, double t) {
+  const index n = band.cols, reach = width + 1;
+  std::vector<W> rows(as_size(n * reach), W(0));
+  for (index i = 0; i < n; ++i)
+    for (index j = i; j < std::min(n, i + reach); ++j)
+      rows[as_size(i * reach + j - i)] = band(i, j) - (i == j ? W(t) : W(0));
+  index count = 0;
+  for (index i = 0; i < n; ++i) {
+    const W *row = &rows[as_size(i * reach)];
+    const double pivot = std::real(row[0]);
+    count += pivot > 0;
+    if (pivot == 0)
+      continue;
+    for (index k = 1; k < std::min(reach, n - i); ++k) {
+      const W factor = conjugate(row[k]) / pivot;
+      W *below = &rows[as_size((i + k) * reach)];
+      for (index j = k; j < reach; ++j)
+        below[j - k] -= factor * row[j];
+    }
+  }
+  return count;
+}
+
+#define EF_INSTANTIATE(W)                                                                          \
+  template void convergence::look<W>(const std::vector<double> &, matrix_view<const W>, double,    \
+                                     const std::vector<double> &);                                 \
+  template index count_above<W>(matrix_view<const W>, index, double);
+EF_INSTANTIATE(double)
+EF_INSTANTIATE(std::complex<double>)
+
+} // namespace eigenflow::svd

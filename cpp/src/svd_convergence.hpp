@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How much energy the leading Ritz values of a Krylov basis still lack. With A^H A X = X D + R for
+// the Ritz vectors X, a value d lacks less than |r|^2 / (d - m), to second order, m the largest
+// value outside of the basis (Parlett 1998, section 11.7). The newest block shows m: it is the last
+// that was taken out of the outside. No bound is known for values that do not stand above it. What
+// the rounding of R hides, |rounding|^2 / (d - m), shows only in what a further block adds.
+#pragma once
+
+#include "svd_detail.hpp"
+
+namespace eigenflow::svd {
+
+class convergence {
+public:
+  // Looks at a basis: its Ritz values, which descend; R without its orthonormal factor, a column
+  // for each leading value, and the rounding of a column; and the values of the newest block, which
+  // descend.
+  template <class W>
+  void look(const std::vector<double> &squares, matrix_view<const W> residuals, double rounding,
+            const std::vector<double> &newest);
+
+  // Energy of the leading j values, and a bound on what it lacks: infinite where none is known.
+  double captured(index j) const { return captured_[as_size(j)]; }
+  double missing(index j) const { return entry(missing_, j); }
+  double hidden(index j) const { return entry(hidden_, j); }
+  // Energy that the leading j have gained since the look before, infinite at the first.
+  double gained(index j) const {
+    return as_size(j) < before_.size() ? captured(j) - before_[as_size(j)] : unknown;
+  }
+  // What the next block is expected to add, from the mean of the newest.
+  double coming(index j) const { return entry(coming_, j); }
+
+private:
+  static constexpr double unknown = std::numeric_limits<double>::infinity();
+  static double entry(const std::vector<double> &sums, index j) {
+    return as_size(j) < sums.size() ? sums[as_size(j)] : unknown;
+  }
+
+  std::vector<double> captured_, before_, missing_, hidden_, coming_;
+};
+
+// The number of eigenvalues above t of a Hermitian band matrix, whose `width` diagonals beside the
+// main one are read from the upper triangle (Sylvester's law). Without pivots, for n width^2
+// operations: t must not be close to an eigenvalue of a leading block, or the count may be off.
+template <class W> index count_above(matrix_view<const W> band, index width, double t);
+
+} // namespace eigenflow::svd
