@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "svd_convergence.hpp"
 
+#include "svd_detail.hpp"
+
 #include <numeric>
 
 namespace eigenflow::svd {

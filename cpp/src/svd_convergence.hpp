@@ -6,7 +6,11 @@
 // the rounding of R hides, |rounding|^2 / (d - m), shows only in what a further block adds.
 #pragma once
 
-#include "svd_detail.hpp"
+#include <eigenflow/scalars.hpp>
+#include <eigenflow/views.hpp>
+
+#include <limits>
+#include <vector>
 
 namespace eigenflow::svd {
 
@@ -20,12 +24,13 @@ public:
             const std::vector<double> &newest);
 
   // Energy of the leading j values, and a bound on what it lacks: infinite where none is known.
-  double captured(index j) const { return captured_[as_size(j)]; }
+  double captured(index j) const { return captured_[static_cast<std::size_t>(j)]; }
   double missing(index j) const { return entry(missing_, j); }
   double hidden(index j) const { return entry(hidden_, j); }
   // Energy that the leading j have gained since the look before, infinite at the first.
   double gained(index j) const {
-    return as_size(j) < before_.size() ? captured(j) - before_[as_size(j)] : unknown;
+    const double before = entry(before_, j);
+    return before < unknown ? captured(j) - before : unknown;
   }
   // What the next block is expected to add, from the mean of the newest.
   double coming(index j) const { return entry(coming_, j); }
@@ -33,7 +38,8 @@ public:
 private:
   static constexpr double unknown = std::numeric_limits<double>::infinity();
   static double entry(const std::vector<double> &sums, index j) {
-    return as_size(j) < sums.size() ? sums[as_size(j)] : unknown;
+    const auto i = static_cast<std::size_t>(j);
+    return i < sums.size() ? sums[i] : unknown;
   }
 
   std::vector<double> captured_, before_, missing_, hidden_, coming_;

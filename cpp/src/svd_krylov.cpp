@@ -3,6 +3,7 @@
 // side: only V is orthogonalised, Y = A V never is. The space of A^T A grows by one block for each
 // sweep over A, and stops growing when the leading Ritz values lack next to nothing.
 #include "svd_convergence.hpp"
+#include "svd_detail.hpp"
 
 #include <eigenflow/errors.hpp>
 
@@ -152,7 +153,8 @@ private:
     }
     space_.next = factor_;
     space_.next_rows = space_.next_cols = width;
-    if (exhausted())
+    led_nowhere_ = exhausted();
+    if (led_nowhere_)
       refill();
   }
 
@@ -221,7 +223,7 @@ private:
       // The least error that this basis allows, before any eigenvalue is computed.
       if (left > wanted_.tolerance * wanted_.tolerance && left > rounding)
         return false;
-    } else if (space_.size < wanted_.rank + std::min(wanted_.oversampling, width_)) {
+    } else if (space_.size < wanted_.rank + wanted_.oversampling) {
       return false;
     }
     const bool all = left <= rounding;
@@ -280,7 +282,7 @@ private:
     const index size = space_.size, rank = wanted_.rank;
     const matrix_view<W> g = col_major(gram_.data(), size, size);
     require_finite(g);
-    if (is_last())
+    if (is_last() || led_nowhere_)
       return true;
     if (size < next_look_)
       return false;
@@ -411,7 +413,8 @@ private:
   index last_look_ = 0;           // that of the one before
   double outside_over_shown_ = 1; // the bound on values outside over those of the newest block
   double last_coming_ = std::numeric_limits<double>::infinity(); // as it was expected there
-  bool unresolved_ = false; // the tolerance is in the rounding of squares
+  bool led_nowhere_ = false; // the newest block: the basis is invariant but for rounding
+  bool unresolved_ = false;  // the tolerance is in the rounding of squares
   convergence ends_;
 };
 

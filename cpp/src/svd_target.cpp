@@ -29,7 +29,10 @@ bool target::below_floor() const {
 namespace {
 
 double krylov_columns(const target &wanted) {
-  return wanted.by_rank() ? 1.4 * static_cast<double>(wanted.rank) + 100 : 100;
+  if (!wanted.by_rank())
+    return 100;
+  const auto least = static_cast<double>(wanted.rank + wanted.oversampling);
+  return std::max(1.4 * static_cast<double>(wanted.rank) + 100, least);
 }
 
 } // namespace

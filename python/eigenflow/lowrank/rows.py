@@ -193,8 +193,7 @@ class _Decomposition:
         relative = 0.0 if request.rtol is None else request.rtol
         if not request.by_rank and not request.atol and relative**2 < 64 * self.target.eps:
             return True  # below what energies resolve
-        basis = 100 + (1.4 * self.target.rank if request.by_rank else 0)
-        return basis > 0.45 * smaller
+        return self.target.basis_columns > 0.45 * smaller
 
     def _basis(self) -> Sweeps | None:
         """Return the basis; None where it would be so large that the exact way is cheaper."""

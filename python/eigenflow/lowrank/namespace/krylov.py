@@ -53,6 +53,13 @@ class Target:
         return self.tolerance < 0 and not self.spectral
 
     @property
+    def basis_columns(self) -> float:
+        """How many columns a Krylov basis has in the end, about."""
+        if not self.by_rank:
+            return 100.0
+        return max(1.4 * self.rank + 100, self.rank + self.oversampling)
+
+    @property
     def by_spectral_tolerance(self) -> bool:
         """Whether the error is limited in the spectral norm."""
         return bool(self.spectral)
@@ -244,7 +251,7 @@ class Krylov:
         if target.tolerance >= 0:
             if left > max(target.tolerance**2, target.rounding):
                 return False
-        elif len(self._gram) < target.rank + min(target.oversampling, self._width):
+        elif len(self._gram) < target.rank + target.oversampling:
             return False
         everything = left <= target.rounding
         if everything and target.tolerance < 0:

@@ -127,8 +127,7 @@ class _Decomposition:
 
     def _exact_is_cheaper(self) -> bool:
         target = self._target
-        basis = 100 + (1.4 * target.rank if target.by_rank else 0)
-        return target.below_floor or basis > 0.45 * min(self._a.shape)
+        return target.below_floor or target.basis_columns > 0.45 * min(self._a.shape)
 
     def _by_krylov(self, along: Sides) -> Triplets | None:
         basis = ImageKrylov(along, self._target, self._library, self._key)
