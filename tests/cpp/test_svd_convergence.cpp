@@ -94,10 +94,12 @@ TEST(what_is_missing_is_bounded_closely) {
     more += outer.values()[at(j)] - inner.values()[at(j)];
     sum += inner.values()[at(j)];
     CHECK(std::abs(ends.captured(j + 1) - sum) < 1e-14);
-    CHECK(ends.missing(j + 1) >= 0.99 * more - 1e-15);
-    CHECK(ends.missing(j + 1) <= 2 * more + 1e-15);
     CHECK(ends.coming(j + 1) <= ends.missing(j + 1));
     CHECK(std::isinf(ends.gained(j + 1)));
+    if ((j + 1) % width != 0) // equal values share what they gain
+      continue;
+    CHECK(ends.missing(j + 1) >= 0.99 * more - 1e-15);
+    CHECK(ends.missing(j + 1) <= 2 * more + 1e-15);
   }
   CHECK(more > 1e-6);
   ends.look<double>(inner.values(), {}, 0.0, {1.0, 0.5});
