@@ -20,8 +20,8 @@ public:
   index size() const { return n_; }
   const std::vector<double> &values() const { return values_; } // they descend
 
-  // Orthonormal eigenvectors of the first `count` values, column-major; they are kept, and fewer are
-  // their first columns. Costs 2 n^2 count operations.
+  // Orthonormal eigenvectors of the first `count` values, column-major; they are kept, and fewer
+  // are their first columns. Costs 2 n^2 count operations.
   matrix_view<const W> leading_vectors(index count);
 
 private:
