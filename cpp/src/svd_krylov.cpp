@@ -7,6 +7,8 @@
 
 #include <eigenflow/errors.hpp>
 
+#include <utility>
+
 namespace eigenflow::svd {
 namespace {
 
@@ -75,6 +77,7 @@ private:
     const matrix_view<T> block = space_.v.view(space_.size, space_.size + width);
     fill_gaussian<T>(key_, 0, space_.size, block, workers_);
     orthogonalise(block);
+    next_is_fresh_ = true;
   }
 
   // A^H Y of the newest block lies in the span of the two newest blocks and of the next one, but
@@ -131,6 +134,7 @@ private:
   // One sweep over A: the image of the newest block, and from it the next block.
   void sweep() {
     const index begin = space_.size, width = width_;
+    newest_is_fresh_ = std::exchange(next_is_fresh_, false);
     reserve(begin + 2 * width);
     const matrix_view<T> w = space_.v.view(begin + width, begin + 2 * width);
     const matrix_view<T> v = space_.v.view(begin, begin + width);
@@ -200,11 +204,14 @@ private:
   }
 
   void refill() {
+    for (const W entry : factor_)
+      dropped_squared_ += squared(entry);
     std::fill(space_.next.begin(), space_.next.end(), W(0));
     band_ = 2 * width_;
     const matrix_view<T> block = space_.v.view(space_.size, space_.size + width_);
     fill_gaussian<T>(key_, 0, space_.size, block, workers_);
     orthogonalise(block);
+    next_is_fresh_ = true;
   }
 
   double trace() const {
@@ -319,7 +326,8 @@ private:
     const matrix_view<W> residuals = held.view(0, last.cols);
     if (last.cols > 0)
       multiply<W>(col_major<const W>(space_.next.data(), width_, width_), last, W(0), residuals);
-    ends_.look<W>(squares, residuals, product_rounding * epsilon<T>() * squares[0],
+    const double rounding = product_rounding * epsilon<T>() * squares[0];
+    ends_.look<W>(squares, residuals, std::hypot(rounding, std::sqrt(dropped_squared_)),
                   newest_values());
   }
 
@@ -384,8 +392,8 @@ private:
 
   bool settled(index rank) const {
     const double most = allowed(rank);
-    return ends_.missing(rank) <= most &&
-           (ends_.hidden(rank) <= most || ends_.gained(rank) <= most);
+    const bool gains = newest_is_fresh_ || ends_.gained(rank) > most;
+    return ends_.missing(rank) <= most && (ends_.hidden(rank) <= most || !gains);
   }
 
   // Of energy that may be missing in the leading values.
@@ -413,8 +421,10 @@ private:
   index last_look_ = 0;           // that of the one before
   double outside_over_shown_ = 1; // the bound on values outside over those of the newest block
   double last_coming_ = std::numeric_limits<double>::infinity(); // as it was expected there
-  bool led_nowhere_ = false; // the newest block: the basis is invariant but for rounding
-  bool unresolved_ = false;  // the tolerance is in the rounding of squares
+  bool next_is_fresh_ = false, newest_is_fresh_ = false;         // blocks of random numbers
+  double dropped_squared_ = 0; // of the factors of blocks that were taken for rounding
+  bool led_nowhere_ = false;   // the newest block: the basis is invariant but for rounding
+  bool unresolved_ = false;    // the tolerance is in the rounding of squares
   convergence ends_;
 };
 
