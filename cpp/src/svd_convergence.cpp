@@ -33,7 +33,8 @@ void convergence::look(const std::vector<double> &squares, matrix_view<const W> 
     const double square = squared_norm(residuals.col(j)), value = squares[as_size(j)];
     const double above = value - beyond * newest.front();
     missing_.push_back(missing_.back() + gain(square, above));
-    hidden_.push_back(hidden_.back() + gain(rounding * rounding, above));
+    // No value moves by more than the norm of what couples it to others (Weyl).
+    hidden_.push_back(hidden_.back() + std::min(gain(rounding * rounding, above), rounding));
     coming_.push_back(coming_.back() + gain(square, value - mean));
   }
 }
