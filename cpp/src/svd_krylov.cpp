@@ -357,7 +357,11 @@ private:
     require_finite(x);
     blas::syevd<W>(blas::triangle::upper, x, {squares.data(), size, 1});
     std::reverse(squares.begin(), squares.end());
-    look(squares, {&x(size - width_, size - 1), width_, size, 1, -size});
+    columns<W> held(width_, size);
+    const matrix_view<W> last = held.view(0, size);
+    for (index j = 0; j < size; ++j) // of the largest value first
+      std::copy_n(&x(size - width_, size - 1 - j), width_, &last(0, j));
+    look(squares, last);
     const double allowed = wanted_.spectral_allowance(squares[0]);
     unresolved_ = allowed < wanted_.floor * squares[0];
     index rank = 0;

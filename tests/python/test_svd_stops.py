@@ -86,3 +86,16 @@ def test_a_complex_matrix_stops_as_early(kind):
     U, values, V = result.U, result.s, result.Vh
     best = truth.best_error(A, result.rank)
     assert np.linalg.norm(A - (U * values) @ V) <= (1 + 2e-5) * best
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+@pytest.mark.parametrize("norm", ["fro", "spectral"])
+def test_what_memory_held_before_changes_nothing(norm, dtype):
+    A = truth.with_spectrum((420, 300), truth.decay("root", 300), seed=3, dtype=np.complex128)
+    A = np.ascontiguousarray(A.real if dtype is np.float32 else A, dtype)
+    seen = set()
+    for seed in range(4):
+        np.random.default_rng(seed).normal(size=300_000)
+        result = ef.lowrank.svd(A, rtol=0.35 if norm == "spectral" else 0.6, norm=norm, rng=0)
+        seen.add((result.U.tobytes(), result.s.tobytes(), result.error))
+    assert len(seen) == 1
