@@ -9,6 +9,9 @@ namespace eigenflow::svd {
 namespace {
 
 constexpr double beyond = 1.25; // a block shows less than the largest value outside
+constexpr double apart = 1e-3; // relative distance of values that a few sweeps tell from each other
+constexpr double usual_fall = 16; // of what is to come, with a block; later it falls faster
+constexpr double margin = 1.3;    // what is missing is more than what the next block brings
 
 double gain(double residual_squared, double gap) {
   if (residual_squared == 0)
@@ -37,6 +40,29 @@ void convergence::look(const std::vector<double> &squares, matrix_view<const W> 
     hidden_.push_back(hidden_.back() + std::min(gain(rounding * rounding, above), rounding));
     coming_.push_back(coming_.back() + gain(square, value - mean));
   }
+}
+
+index pace::blocks_to_wait(double coming, double allowed, index n_blocks) {
+  const double need = margin * coming / allowed;
+  const bool known = std::isfinite(last_coming_) && coming < last_coming_;
+  const double fall = known
+                          ? std::log(last_coming_ / coming) / static_cast<double>(n_blocks - last_)
+                          : std::log(usual_fall);
+  const double wait = std::isfinite(need) && need > 1 ? std::log(need) / std::max(fall, 0.1) : 1;
+  last_ = n_blocks;
+  last_coming_ = coming;
+  return std::clamp<index>(static_cast<index>(wait), 1, std::max<index>(2, n_blocks / 4));
+}
+
+bool may_hide_copies(const std::vector<double> &squares, index rank, index width, double outside) {
+  for (index first = 0, last = 0; first < rank; first = last) {
+    const double least = (1 - apart) * squares[as_size(first)];
+    while (last < rank && squares[as_size(last)] >= least)
+      ++last;
+    if (last - first >= width && last < rank && outside >= least)
+      return true;
+  }
+  return false;
 }
 
 // L D L^H of the shifted matrix, by rows of the upper triangle: a row reaches `width` to the right.

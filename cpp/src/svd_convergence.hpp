@@ -45,6 +45,22 @@ private:
   std::vector<double> captured_, before_, missing_, hidden_, coming_;
 };
 
+// From look to look: how fast falls what is still to come?
+class pace {
+public:
+  // Blocks to add before `coming` may be down at `allowed`, in a basis of n blocks.
+  index blocks_to_wait(double coming, double allowed, index n_blocks);
+
+private:
+  index last_ = 0; // blocks at the look before, and what was expected there
+  double last_coming_ = std::numeric_limits<double>::infinity();
+};
+
+// A value of A^H A has as many copies in the basis as a block has columns, `width`, and no more but
+// for rounding: where so many of the leading values agree and smaller ones follow, some may be left
+// outside, if the energy there is enough for one.
+bool may_hide_copies(const std::vector<double> &squares, index rank, index width, double outside);
+
 // The number of eigenvalues above t of a Hermitian band matrix, whose `width` diagonals beside the
 // main one are read from the upper triangle (Sylvester's law). Without pivots, for n width^2
 // operations: t must not be close to an eigenvalue of a leading block, or the count may be off.

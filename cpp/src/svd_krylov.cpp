@@ -15,7 +15,6 @@ namespace {
 // The missing energy of the leading values, relative to the error's square, at which to stop.
 constexpr double missing_energy = 2e-5;
 constexpr double product_rounding = 5; // of a column of A^H A V, times eps ||A||^2
-constexpr double apart = 1e-3; // relative distance of values that a few sweeps tell from each other
 
 index block_width(index rank, index short_side) {
   const index width = rank >= 0 && rank <= 16 ? 16 : 32;
@@ -270,7 +269,7 @@ private:
     look(squares, x.block(size - width_, 0, width_, x.cols));
     if (!settled(rank))
       return look_again(rank);
-    if (hides_copies(squares, rank)) {
+    if (may_hide_copies(squares, rank, width_, wanted_.norm_squared - trace())) {
       wider_ = rank + std::max(width_, wanted_.oversampling);
       return false;
     }
@@ -305,21 +304,6 @@ private:
     return std::clamp(1.5 + 0.5 * (std::log(outside / left) - 4.8), 1.5, 2.9) * outside;
   }
 
-  // A value of A^H A has as many copies in the basis as a block has columns, and no more but for
-  // rounding: where so many leading values agree and smaller ones follow, some may be left outside,
-  // if the energy there is enough for one.
-  bool hides_copies(const std::vector<double> &squares, index rank) const {
-    const double outside = wanted_.norm_squared - trace();
-    for (index first = 0, last = 0; first < rank; first = last) {
-      const double least = (1 - apart) * squares[as_size(first)];
-      while (last < rank && squares[as_size(last)] >= least)
-        ++last;
-      if (last - first >= width_ && last < rank && outside >= least)
-        return true;
-    }
-    return false;
-  }
-
   // last: the entries of the leading vectors in the newest block.
   void look(const std::vector<double> &squares, matrix_view<const W> last) {
     columns<W> held(width_, last.cols);
@@ -331,19 +315,10 @@ private:
                   newest_values());
   }
 
-  // Puts the next look where the leading values may have settled. What they lack falls by a factor
-  // of 16 or more with each block where nothing else is known, and faster and faster.
+  // Puts the next look where the leading values may have settled.
   bool look_again(index rank) {
-    const double coming = ends_.coming(rank), need = 1.3 * coming / allowed(rank);
-    const double blocks = static_cast<double>(space_.size - last_look_) / width_;
-    const double fall = coming < last_coming_ && std::isfinite(last_coming_)
-                            ? std::log(last_coming_ / coming) / blocks
-                            : std::log(16.0);
-    const double wait = std::isfinite(need) && need > 1 ? std::log(need) / std::max(fall, 0.1) : 1;
-    const index most = std::max<index>(2, space_.size / (4 * width_));
-    last_look_ = space_.size;
-    last_coming_ = coming;
-    next_look_ = space_.size + width_ * std::clamp<index>(static_cast<index>(wait), 1, most);
+    next_look_ = space_.size + width_ * pace_.blocks_to_wait(ends_.coming(rank), allowed(rank),
+                                                             space_.size / width_);
     return false;
   }
 
@@ -422,14 +397,13 @@ private:
   std::unique_ptr<norm_probe<T>> probe_; // where the norm of A is not known
   int looks_ = 0;
   index next_look_ = 0;           // size of the basis at which the next look is worth its cost
-  index last_look_ = 0;           // that of the one before
   double outside_over_shown_ = 1; // the bound on values outside over those of the newest block
-  double last_coming_ = std::numeric_limits<double>::infinity(); // as it was expected there
-  bool next_is_fresh_ = false, newest_is_fresh_ = false;         // blocks of random numbers
+  bool next_is_fresh_ = false, newest_is_fresh_ = false; // blocks of random numbers
   double dropped_squared_ = 0; // of the factors of blocks that were taken for rounding
   bool led_nowhere_ = false;   // the newest block: the basis is invariant but for rounding
   bool unresolved_ = false;    // the tolerance is in the rounding of squares
   convergence ends_;
+  pace pace_;
 };
 
 } // namespace
@@ -441,7 +415,7 @@ bool build_krylov(const linear_operator<T> &a, target &wanted, std::uint64_t key
     krylov<T> engine(a, wanted, key, workers, space, width);
     const bool enough = engine.run();
     looks = engine.looks();
-    if (engine.wider() == 0)
+    if (engine.wider() == 0 || 4 * engine.wider() > a.cols())
       return enough;
     width = engine.wider();
     space.size = 0;

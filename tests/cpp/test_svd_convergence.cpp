@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <complex>
+#include <limits>
 #include <vector>
 
 namespace svd = eigenflow::svd;
@@ -118,4 +119,22 @@ TEST(rounding_hides_energy) {
   // No bound for a value that does not stand above the newest block.
   ends.look<double>({1.0, 0.1}, col_major<const double>(residuals.data(), 1, 2), 1e-3, newest);
   CHECK(std::isfinite(ends.missing(1)) && std::isinf(ends.missing(2)));
+}
+
+TEST(copies_that_may_be_hidden) {
+  const std::vector<double> squares{4.0, 1.0, 1.0, 1.0, 0.5, 0.5};
+  CHECK(svd::may_hide_copies(squares, 5, 3, 1.0));
+  CHECK(!svd::may_hide_copies(squares, 5, 3, 0.9)); // too little is left for one of them
+  CHECK(!svd::may_hide_copies(squares, 4, 3, 1.0)); // no smaller one that a copy would replace
+  CHECK(!svd::may_hide_copies(squares, 5, 4, 1.0)); // a block has room for more
+  CHECK(!svd::may_hide_copies(squares, 6, 2, 0.9));
+}
+
+TEST(looks_wait_for_what_is_to_come) {
+  const double unknown = std::numeric_limits<double>::infinity();
+  svd::pace pace;
+  CHECK(pace.blocks_to_wait(unknown, 1.0, 4) == 1);
+  CHECK(pace.blocks_to_wait(1000.0, 1.0, 5) == 2);  // by 16 a block: log 1300 / log 16
+  CHECK(pace.blocks_to_wait(0.1, 1.0, 7) == 1);     // next to nothing
+  CHECK(pace.blocks_to_wait(0.05, 1e-9, 40) == 10); // at most a quarter of the basis
 }

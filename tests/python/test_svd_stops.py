@@ -99,3 +99,17 @@ def test_what_memory_held_before_changes_nothing(norm, dtype):
         result = ef.lowrank.svd(A, rtol=0.35 if norm == "spectral" else 0.6, norm=norm, rng=0)
         seen.add((result.U.tobytes(), result.s.tobytes(), result.error))
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("copies", [50, 200])
+def test_a_tolerance_among_copies_gives_the_least_rank(copies, dtype):
+    j = np.arange(1.0, 601)
+    s = np.where(j <= copies, 1.0, 0.3 * 0.95 ** (j - copies))
+    A = truth.with_spectrum(SHAPE, s, seed=1).astype(dtype)
+    tails = np.sqrt(np.cumsum(s[::-1] ** 2)[::-1])
+    for rank in (copies - 5, copies + 5):
+        rtol = 1.02 * tails[rank] / tails[0]
+        result = ef.lowrank.svd(A, rtol=rtol, rng=0)
+        assert truth.distance(A, *result) <= rtol * tails[0] * (1 + 1e-6)
+        assert rank - 1 <= result.rank <= rank
