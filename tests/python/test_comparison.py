@@ -39,7 +39,8 @@ def test_contestants_of_a_task_agree(name):
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     if name == "truncated_svd":
         best = np.sqrt(np.sum(1.0 / np.arange(6, 31) ** 2) / np.sum(1.0 / np.arange(1, 31) ** 2))
-        assert all(best * 0.999 <= error <= best * 1.05 for error in errors)
+        assert all(best * 0.999 <= error <= best * 1.5 for error in errors)  # some draw at random
+        assert errors[0] <= best * 1.001
     elif name == "log_likelihood":
         part = [c.function() * (1 / c.share) for c in task.contestants]
         np.testing.assert_allclose(part[0], part[-1], rtol=0.1)
