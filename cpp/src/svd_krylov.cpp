@@ -44,7 +44,7 @@ public:
     const index first =
         wanted_.by_rank() ? wanted_.rank + wanted_.oversampling + 2 * width_ : 4 * width_;
     reserve(std::min(limit_, 2 * first + first / 2) + width_);
-    start_block(width_);
+    start_block();
     for (;;) {
       sweep();
       if (done()) {
@@ -71,9 +71,9 @@ private:
   }
 
   // Fills the columns behind the basis with a fresh Gaussian block, orthogonal to it.
-  void start_block(index width) {
-    reserve(space_.size + width);
-    const matrix_view<T> block = space_.v.view(space_.size, space_.size + width);
+  void start_block() {
+    reserve(space_.size + width_);
+    const matrix_view<T> block = space_.v.view(space_.size, space_.size + width_);
     fill_gaussian<T>(key_, 0, space_.size, block, workers_);
     orthogonalise(block);
     next_is_fresh_ = true;
@@ -156,8 +156,7 @@ private:
     }
     space_.next = factor_;
     space_.next_rows = space_.next_cols = width;
-    led_nowhere_ = exhausted();
-    if (led_nowhere_)
+    if (exhausted())
       refill();
   }
 
@@ -207,10 +206,7 @@ private:
       dropped_squared_ += squared(entry);
     std::fill(space_.next.begin(), space_.next.end(), W(0));
     band_ = 2 * width_;
-    const matrix_view<T> block = space_.v.view(space_.size, space_.size + width_);
-    fill_gaussian<T>(key_, 0, space_.size, block, workers_);
-    orthogonalise(block);
-    next_is_fresh_ = true;
+    start_block();
   }
 
   double trace() const {
@@ -288,7 +284,7 @@ private:
     const index size = space_.size, rank = wanted_.rank;
     const matrix_view<W> g = col_major(gram_.data(), size, size);
     require_finite(g);
-    if (is_last() || led_nowhere_)
+    if (is_last() || next_is_fresh_) // an invariant basis, but for rounding
       return true;
     if (size < next_look_)
       return false;
@@ -400,7 +396,6 @@ private:
   double outside_over_shown_ = 1; // the bound on values outside over those of the newest block
   bool next_is_fresh_ = false, newest_is_fresh_ = false; // blocks of random numbers
   double dropped_squared_ = 0; // of the factors of blocks that were taken for rounding
-  bool led_nowhere_ = false;   // the newest block: the basis is invariant but for rounding
   bool unresolved_ = false;    // the tolerance is in the rounding of squares
   convergence ends_;
   pace pace_;
