@@ -54,8 +54,8 @@ def sure(
     One message, of a number for each time.
     """
 
-    def local() -> NDArray[np.float64]:
-        given = flow.sure(
+    def local() -> Any:
+        return flow.sure(
             z_local,
             eigenvalues_local,
             times,
@@ -66,7 +66,6 @@ def sure(
             workers=workers,
             check_finite=check_finite,
         )
-        return np.asarray(given, np.float64)
 
     return _number_or_array(_summed(as_communicator(comm), "z", local))
 
@@ -108,8 +107,8 @@ def expected_risk(
         What `eigenflow.flow.expected_risk` refuses on any rank; different numbers of times.
     """
 
-    def local() -> NDArray[np.float64]:
-        given = flow.expected_risk(
+    def local() -> Any:
+        return flow.expected_risk(
             signal_local,
             eigenvalues_local,
             times,
@@ -121,7 +120,6 @@ def expected_risk(
             workers=workers,
             check_finite=check_finite,
         )
-        return np.asarray(given, np.float64)
 
     return _number_or_array(_summed(as_communicator(comm), "signal", local))
 
@@ -185,17 +183,15 @@ def stopping_time(
     group.allreduce(sums, "sum")
 
     def risk(times: Any, variance: Any = noise_variance) -> NDArray[np.float64]:
-        def local() -> NDArray[np.float64]:
-            return np.asarray(flow.sure(z_local, eigenvalues_local, times, variance, **settings))
+        def local() -> Any:
+            return flow.sure(z_local, eigenvalues_local, times, variance, **settings)
 
         return _summed(group, "z", local)
 
     return search(Spread(depth, risk, (*least, *most, *sums)))
 
 
-def _summed(
-    group: Communicator, name: str, local: Callable[[], NDArray[np.float64]]
-) -> NDArray[np.float64]:
+def _summed(group: Communicator, name: str, local: Callable[[], Any]) -> NDArray[np.float64]:
     """Return the sum over ranks; errors name the arguments as they are called here."""
     names = {name: f"{name}_local", "eigenvalues": "eigenvalues_local"}
     _, part = on_all_ranks(group, local, **names)
