@@ -6,7 +6,7 @@
 Each cell of `svd_grid.py` is decomposed; the products that its run asked for (with A, with the
 basis, Gram matrices) are then run again, one kind and size after the other, on matrices of the same
 sizes and order. The report also lists where the rest goes: seconds inside LAPACK and BLAS's
-triangular solves, as they were in the run.
+triangular solves, as they were in a run, and what neither these nor its products explain.
 """
 
 import argparse
@@ -97,8 +97,10 @@ def run(path, seconds, folder, only):
 
 def report(path):
     """Print a row for each cell, and the means."""
-    print("| matrix | threads | wall, ms | products, ms | ratio | LAPACK and solves, ms |")
-    print("|" + "---|" * 6)
+    print(
+        "| matrix | threads | wall, ms | products, ms | ratio | LAPACK and solves, ms | other, ms |"
+    )
+    print("|" + "---|" * 7)
     ratios = defaultdict(list)
     for r in read(path):
         ratio = r["wall"] / r["products"]
@@ -106,7 +108,8 @@ def report(path):
         rest = ", ".join(f"{name} {1e3 * s:.1f}" for name, s in r["rest"].items())
         name = f"{r['shape'][0]} x {r['shape'][1]}, {r['dtype']}, {r['spectrum']}, rank {r['rank']}"
         times = f"{1e3 * r['wall']:.1f} | {1e3 * r['products']:.1f}"
-        print(f"| {name} | {r['threads']} | {times} | {ratio:.2f} | {rest} |")
+        other = 1e3 * (r["wall"] - r["inside"] - sum(r["rest"].values()))
+        print(f"| {name} | {r['threads']} | {times} | {ratio:.2f} | {rest} | {other:.1f} |")
     print("\n| threads | matrix | geometric mean | most |\n|---|---|---|---|")
     for (threads, shape), values in ratios.items():
         mean = geometric_mean(values)
