@@ -113,10 +113,16 @@ void guarded_group::agree(std::uint32_t which) const { check(agreeing, which); }
 void guarded_group::same(const char *name, std::int64_t value, const char *wanted) const {
   std::array<std::int64_t, 2> ends{value, -value};
   allreduce(std::span<std::int64_t>(ends), reduction::max);
-  if (ends[0] != -ends[1])
-    throw_shared(failure::argument, std::string(name) + ": got " + std::to_string(-ends[1]) +
-                                        " on one rank and " + std::to_string(ends[0]) +
-                                        " on another, want " + wanted);
+  const std::int64_t least = -ends[1], most = ends[0];
+  if (least == most)
+    return;
+  std::array<std::int64_t, 2> holders{value == least ? rank() : size(),
+                                      value == most ? rank() : size()};
+  allreduce(std::span<std::int64_t>(holders), reduction::min);
+  throw_shared(failure::argument, std::string(name) + ": got " + std::to_string(least) +
+                                      " on rank " + std::to_string(holders[0]) + " and " +
+                                      std::to_string(most) + " on rank " +
+                                      std::to_string(holders[1]) + ", want " + wanted);
 }
 
 void guarded_group::allreduce(std::span<double> x, reduction how) const {

@@ -141,6 +141,16 @@ TEST(an_error_on_one_rank_reaches_all) {
   CHECK(errors[1] == errors[0] && errors[2] == errors[0]);
 }
 
+TEST(sizes_that_differ_are_named_with_their_ranks) {
+  const std::vector<double> a = normals(1, 30, 5);
+  const auto errors = on_ranks(3, [&](const thread_comm &comm) {
+    const index cols = comm.rank() == 1 ? 4 : 5;
+    svd::decompose<double>(row_major(a.data(), 30, cols), {.rank = 2}, comm);
+  });
+  CHECK(errors[0] == "A: got 4 on rank 1 and 5 on rank 0, want as many columns on every rank");
+  CHECK(errors[1] == errors[0] && errors[2] == errors[0]);
+}
+
 TEST(ranks_that_make_different_calls_are_told) {
   const auto errors = on_ranks(2, [&](const thread_comm &comm) {
     together(group_of<thread_comm>(comm), [&](const guarded_group &ranks) {

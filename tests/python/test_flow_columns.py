@@ -200,8 +200,13 @@ class TestRanks:
         bad[2, 3] = np.inf
         for changed, error, message in [
             ({"features": bad}, ValueError, "features_local: got inf at position"),
-            ({"features": E[:8, :20], "y": y[:8]}, ValueError, "y: got 8 on one rank and 12"),
-            ({"times": 1.0}, ValueError, "times: got 1 on one rank and 4 on another"),
+            (
+                {"features": E[:8, :20], "y": y[:8]},
+                ValueError,
+                "y: got 8 on rank 1 and 12 on rank 0",
+            ),
+            ({"features": E[:8, :20]}, ValueError, "features_local: got 8 on rank 1 and 12"),
+            ({"times": 1.0}, ValueError, "times: got 1 on rank 1 and 4 on rank 0"),
             (
                 {"features": E[:, :20].astype("f4"), "y": y.astype("f4")},
                 TypeError,

@@ -78,9 +78,9 @@ def test_svd_by_pieces_refuses_on_all_ranks():
     bad[4, 2] = np.nan
     found = run(check_finite=False, block=bad)
     same_error(found, ValueError, "A: got nan at position (14, 2), want finite values")
-    same_error(run(center=False), ValueError, "center: got 0 on one rank and 1 on another")
-    same_error(run(row_weights_local=np.ones(10)), ValueError, "row_weights_local: got 0 on one")
-    same_error(run(power_iterations=1), ValueError, "power_iterations: got -1 on one rank")
+    same_error(run(center=False), ValueError, "center: got 0 on rank 1 and 1 on rank 0")
+    same_error(run(row_weights_local=np.ones(10)), ValueError, "row_weights_local: got 0 on rank 0")
+    same_error(run(power_iterations=1), ValueError, "power_iterations: got -1 on rank 0")
 
     def weighted(comm):
         return ef.mpi.svd(a[:10], 3, comm=comm, row_weights_local=np.full(10, -1.0 * comm.rank))
@@ -225,12 +225,12 @@ def test_ranks_that_disagree_get_the_same_message():
     same_error(
         on_ranks(2, lambda c: ef.mpi.svd(a[:, : 4 + c.rank], 2, comm=c)),
         ValueError,
-        "A_local: got 4 on one rank and 5 on another, want as many columns on every rank",
+        "A_local: got 4 on rank 0 and 5 on rank 1, want as many columns on every rank",
     )
     same_error(
         on_ranks(2, lambda c: ef.mpi.svd(a.astype("f4") if c.rank else a, 2, comm=c)),
         TypeError,
-        "A_local: got ",
+        "A_local: got float32 on rank 1 and float64 on rank 0, want one dtype",
     )
     same_error(on_ranks(2, lambda c: ef.mpi.svd(a, 2 + c.rank, comm=c)), ValueError, "rank: got 2")
     same_error(on_ranks(2, lambda c: ef.mpi.svd(a, 9, comm=c)), ValueError, "rank: got 9")
@@ -318,7 +318,7 @@ def test_flow_errors_reach_all_ranks():
     same_error(
         on_ranks(2, lambda c: ef.mpi.flow([1.0], [1.0], [1.0] * (1 + c.rank), comm=c)),
         ValueError,
-        "times: got 1 on one rank and 2",
+        "times: got 1 on rank 0 and 2 on rank 1",
     )
 
 
@@ -368,6 +368,20 @@ def test_sine_errors_reach_all_ranks():
     same_error(
         on_ranks(2, lambda c: ef.mpi.SineLowRank(U, V[c.rank :], 1.0, comm=c)), ValueError, "V: got"
     )
+
+    def narrower(which):
+        def run(comm):
+            given = {"U": U, "V": V, "X": V, "grad": U}
+            if comm.rank == 1:
+                given[which] = given[which][:, :1]
+            op = ef.mpi.SineLowRank(given["U"], given["V"], 1.0, comm=comm)
+            return op.vjp(given["X"], given["grad"])
+
+        return run
+
+    for which, name in ("U", "U_local"), ("V", "V"), ("X", "X"), ("grad", "grad_local"):
+        said = f"{name}: got 1 on rank 1 and 2 on rank 0, want as many columns on every rank"
+        assert same_error(on_ranks(3, narrower(which)), ValueError, said) == said
 
     def wrong_height(comm):
         return ef.mpi.SineLowRank(U, V, 1.0, comm=comm).rmatmat(np.ones((3 + comm.rank, 1)))

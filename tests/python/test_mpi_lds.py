@@ -209,6 +209,9 @@ def test_errors_reach_all_ranks():
     exact = LinearSystem(0.5, 1.0, 1.0, 0.0)
     results = on_ranks(2, lambda c: ef.mpi.filter(exact, y, comm=c))
     same_error(results, ValueError, "system: got an observed number without noise")
+    pair = random_system(2, 2)
+    results = on_ranks(2, lambda c: ef.mpi.filter(pair if c.rank else system, y, comm=c))
+    same_error(results, ValueError, "system: got 1 on rank 0 and 2 on rank 1, want one number")
     many = np.zeros((2, 10, 1))
     same_error(
         on_ranks(2, lambda c: ef.mpi.filter(system, many, comm=c)), ValueError, "y_local: got batch"

@@ -79,13 +79,13 @@ def test_errors_reach_all_ranks():
     same_error(
         on_ranks(2, lambda c: ef.mpi.sure(z, 1.0, [1.0] * (1 + c.rank), 0.1, comm=c)),
         ValueError,
-        "times: got 1 on one rank and 2 on another",
+        "times: got 1 on rank 0 and 2 on rank 1",
     )
     rules = ("sure", "universal")
     same_error(
         on_ranks(2, lambda c: ef.mpi.stopping_time(z, 1.0, 0.1, rules[c.rank], comm=c)),
         ValueError,
-        "rule: got 0 on one rank and 2 on another, want one rule on every rank",
+        "rule: got 0 on rank 0 and 2 on rank 1, want one rule on every rank",
     )
     same_error(
         on_ranks(2, lambda c: ef.mpi.stopping_time(z, 1.0, 0.1, "no", comm=c)),

@@ -57,7 +57,7 @@ def as_feature_map(
     """
     if isinstance(features, OrthogonalDesign):
         made = _of_design(features, workers)
-    elif isinstance(features, tuple) and len(features) == 2 and all(map(callable, features)):
+    elif _is_pair(features):
         made = _of_callables(features, name, n_samples, n_features)
     elif sparse.issparse(features):
         made = _of_sparse(features, name, check_finite)
@@ -71,6 +71,21 @@ def as_feature_map(
         msg = f"{name}: got shape {shape}, want {want}"
         raise ValueError(msg)
     return made
+
+
+def rows_of(features: Any, name: str = "features") -> int | None:
+    """Return how many samples a design matrix in any form has; None if it cannot say."""
+    if isinstance(features, OrthogonalDesign):
+        return features.n_samples
+    if _is_pair(features):
+        return None
+    if not hasattr(features, "shape"):
+        features = as_float_array(features, name, ndim=2, check_finite=False)
+    return int(features.shape[0]) if len(features.shape) else None
+
+
+def _is_pair(features: Any) -> bool:
+    return isinstance(features, tuple) and len(features) == 2 and all(map(callable, features))
 
 
 def _of_design(design: OrthogonalDesign, workers: int | None) -> FeatureMap:

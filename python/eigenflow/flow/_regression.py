@@ -73,7 +73,7 @@ def regression(
     """Check the arguments of `eigenflow.flow.fit`."""
     host_only(features=features, y=y, eigenvalues=eigenvalues, b0=b0)
     require_known(depth, coupling, None, b0)
-    observed = _targets(features, y, check_finite)
+    observed = targets_of(features, y, check_finite)
     given = as_float_array(eigenvalues, "eigenvalues", check_finite=check_finite)
     made = as_feature_map(
         features,
@@ -103,7 +103,7 @@ def require_options(method: Any, rtol: Any, max_steps: Any) -> None:
         raise ValueError(msg)
 
 
-def _targets(features: Any, y: Any, check_finite: bool) -> Array:
+def targets_of(features: Any, y: Any, check_finite: bool) -> Array:
     observed = as_float_array(y, "y", check_finite=check_finite)
     if isinstance(features, OrthogonalDesign) and observed.shape == features.shape:
         return observed

@@ -204,23 +204,39 @@ def require_same(comm: Any, **values: tuple[int, str]) -> None:
 
     `values` maps an argument's name to the number and to what is wanted of it.
     """
-    group = as_communicator(comm)
-    ends = np.array([(value, -value) for value, _ in values.values()], np.int64)
-    group.allreduce(ends, "max")
-    for (name, (_, wanted)), (most, least) in zip(values.items(), ends.tolist(), strict=True):
-        if most != -least:
-            msg = f"{name}: got {-least} on one rank and {most} on another, want {wanted}"
+    own = [value for value, _ in values.values()]
+    ends = _ends(comm, own)
+    for (name, (value, wanted)), (least, most) in zip(values.items(), ends, strict=True):
+        if most != least:
+            low, high = _holders(comm, value, least, most)
+            msg = f"{name}: got {least} on rank {low} and {most} on rank {high}, want {wanted}"
             raise ValueError(msg)
 
 
 def require_one_dtype(comm: Any, name: str, dtype: np.dtype[Any]) -> None:
     """Raise TypeError on every rank unless all have arrays of the same dtype."""
-    ends = np.array([dtype.num, -dtype.num], np.int64)
-    as_communicator(comm).allreduce(ends, "max")
-    if ends[0] != -ends[1]:
-        names = {np.dtype(code).num: str(np.dtype(code)) for code in "fdFD"}
+    ((least, most),) = _ends(comm, [dtype.num])
+    if least != most:
+        names: dict[int, str] = {np.dtype(code).num: str(np.dtype(code)) for code in "fdFD"}
+        low, high = _holders(comm, dtype.num, least, most)
         msg = (
-            f"{name}: got {names[-ends[1]]} on one rank and {names[ends[0]]} on another, want one "
+            f"{name}: got {names[least]} on rank {low} and {names[most]} on rank {high}, want one "
             "dtype on all"
         )
         raise TypeError(msg)
+
+
+def _ends(comm: Any, values: list[int]) -> list[tuple[int, int]]:
+    """Return the least and the largest of each number over the ranks; one message."""
+    ends = np.array([(-value, value) for value in values], np.int64)
+    as_communicator(comm).allreduce(ends, "max")
+    return [(-low, high) for low, high in ends.tolist()]
+
+
+def _holders(comm: Any, value: int, least: int, most: int) -> list[int]:
+    """Return the lowest ranks whose value is the least and the largest."""
+    group = as_communicator(comm)
+    ranks = [group.rank if value == end else group.size for end in (least, most)]
+    found = np.array(ranks, np.int64)
+    group.allreduce(found, "min")
+    return [int(rank) for rank in found]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from eigenflow import sine
+from eigenflow._arrays import as_float_array
 from eigenflow.mpi.communicators import (
     as_communicator,
     on_all_ranks,
@@ -61,18 +62,16 @@ class SineLowRank:
         **options: Any,
     ) -> None:
         self._comm = as_communicator(comm)
+        _, widths = on_all_ranks(self._comm, lambda: _widths(2, U_local=U_local, V=V))
+        require_same(self._comm, **widths)
         _, self.local = on_all_ranks(
             self._comm,
             lambda: sine.SineLowRank(U_local, V, omega, gain=gain, **options),
             U="U_local",
         )
-        height, width = self.local.V.shape
+        height = len(self.local.V)
         require_one_dtype(self._comm, "U_local", self.local.dtype)
-        require_same(
-            self._comm,
-            U_local=(width, "as many columns on every rank"),
-            V=(height, "the whole of V on every rank"),
-        )
+        require_same(self._comm, V=(height, "as many rows on every rank, the whole of V"))
         counts = np.zeros(self._comm.size, np.int64)
         counts[self._comm.rank] = self.local.shape[0]
         self._comm.allreduce(counts, "sum")
@@ -93,6 +92,8 @@ class SineLowRank:
 
     def rmatmat(self, Y_local: ArrayLike) -> Any:
         """Return ``S^T Y`` on every rank, from this rank's rows of Y."""
+        _, widths = on_all_ranks(self._comm, lambda: _widths(Y_local=Y_local))
+        require_same(self._comm, **widths)
         _, part = on_all_ranks(self._comm, lambda: self.local.T @ Y_local, X="Y_local")
         return self._summed("Y_local", part)
 
@@ -110,6 +111,8 @@ class SineLowRank:
         That of U is this rank's rows; the others are summed over the ranks. `grad_local` holds the
         rows of this rank.
         """
+        _, widths = on_all_ranks(self._comm, lambda: _widths(X=X, grad_local=grad_local))
+        require_same(self._comm, **widths)
         _, found = on_all_ranks(
             self._comm,
             lambda: self.local.vjp(X, grad_local, wrt=wrt),
@@ -127,7 +130,6 @@ class SineLowRank:
 
     def _summed(self, name: str, part: Any) -> Any:
         require_one_dtype(self._comm, name, part.dtype)
-        require_same(self._comm, **{name: (part.size, "as many columns on every rank")})
         total = np.ascontiguousarray(part)
         self._comm.allreduce(total, "sum")
         return total
@@ -137,3 +139,17 @@ class SineLowRank:
             f"<{self.shape[0]}x{self.shape[1]} SineLowRank of {self.dtype}, rows "
             f"{self.rows.start}:{self.rows.stop} on rank {self._comm.rank} of {self._comm.size}>"
         )
+
+
+def _widths(ndim: int | tuple[int, int] = (1, 2), **given: Any) -> dict[str, tuple[int, str]]:
+    """Numbers of columns, to be compared between ranks.
+
+    That comes before the arguments of a rank meet, so that the one that differs is named.
+    """
+    arrays = {
+        name: as_float_array(a, name, ndim=ndim, check_finite=False) for name, a in given.items()
+    }
+    return {
+        name: (a.shape[1] if a.ndim == 2 else 1, "as many columns on every rank")
+        for name, a in arrays.items()
+    }

@@ -13,7 +13,8 @@ from eigenflow._threads import blas_limit
 from eigenflow.flow import FlowFit
 from eigenflow.flow._coupled import LocalColumns
 from eigenflow.flow._dual import SMALL, integrate
-from eigenflow.flow._regression import Regression, regression, require_options
+from eigenflow.flow._features import rows_of
+from eigenflow.flow._regression import Regression, regression, require_options, targets_of
 from eigenflow.flow.path import Coupling
 from eigenflow.flow.regression import LARGEST_MATRIX, as_fit, warn_unless_converged
 from eigenflow.mpi.communicators import (
@@ -89,6 +90,18 @@ def fit(
     """
     group = as_communicator(comm)
 
+    def rows() -> tuple[int, int]:
+        n_samples = targets_of(features_local, y, check_finite=False).size
+        return n_samples, rows_of(features_local, "features_local") or n_samples
+
+    names = {"features": "features_local", "eigenvalues": "eigenvalues_local"}
+    _, (n_samples, n_rows) = on_all_ranks(group, rows, **names)
+    require_same(
+        group,
+        y=(n_samples, "as many samples on every rank"),
+        features_local=(n_rows, "as many rows on every rank"),
+    )
+
     def prepare() -> Regression:
         require_options("dual", rtol, max_steps)
         return regression(
@@ -96,13 +109,8 @@ def fit(
             least_features=0,
         )  # fmt: skip
 
-    names = {"features": "features_local", "eigenvalues": "eigenvalues_local"}
     _, given = on_all_ranks(group, prepare, **names)
-    require_same(
-        group,
-        y=(given.observed.size, "as many samples on every rank"),
-        times=(given.times.size, "as many times on every rank"),
-    )
+    require_same(group, times=(given.times.size, "as many times on every rank"))
     require_one_dtype(group, "features_local", given.dtype)
     target, when = _of_rank_0(group, given.target), _of_rank_0(group, given.times)
     given = replace(given, observed=target.astype(given.observed.dtype), times=when)

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from eigenflow._arrays import renamed
 from eigenflow._threads import resolve_workers
+from eigenflow.lds.arguments import require_system
 from eigenflow.lds.filter_call import FilterResult, finish_filter, prepare_filter, run_filter
 from eigenflow.lds.system import LinearSystem
 from eigenflow.mpi.communicators import on_all_ranks, require_same
@@ -61,10 +62,18 @@ def filter(  # noqa: A001
     is that of one filter; with one that does not forget, about three times as much.
     """
 
-    def prepare() -> Any:
-        if system_batch := getattr(system, "batch_shape", ()):
-            msg = f"system: got batch axes {system_batch}, want one system"
+    def sizes() -> tuple[int, int]:
+        known = require_system(system)
+        if known.batch_shape:
+            msg = f"system: got batch axes {known.batch_shape}, want one system"
             raise ValueError(msg)
+        return known.state_dim, known.obs_dim
+
+    _, (n_states, n_observed) = on_all_ranks(comm, sizes)
+    for size, wanted in (n_states, "state dimension"), (n_observed, "number of observed series"):
+        require_same(comm, system=(size, f"one {wanted} for all"))
+
+    def prepare() -> Any:
         threads = resolve_workers(workers)
         call = prepare_filter(system, y_local, inputs_local, None, store, method, None)
         if call.batch:
@@ -73,11 +82,6 @@ def filter(  # noqa: A001
         return call, threads
 
     ranks, (call, threads) = on_all_ranks(comm, prepare, y="y_local", inputs="inputs_local")
-    require_same(
-        comm,
-        system=(system.state_dim, "one state dimension for all"),
-        y_local=(system.obs_dim, "as many observed series on every rank"),
-    )
     with renamed("y", "y_local"):
         parts = run_filter(call, method, check_finite, threads, None, ranks)
     return finish_filter(call, parts)
