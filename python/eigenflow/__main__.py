@@ -1,6 +1,7 @@
 """Command line: `python -m eigenflow info`, `demo` and `bench`."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -16,8 +17,21 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", default="eigenflow-report", help="folder of the report")
     bench = commands.add_parser("bench", help="against what is installed: a table and a plot")
     bench.add_argument("--out", default="eigenflow-bench", help="folder of the table and the plot")
-    bench.add_argument("--seconds", type=float, default=10, help="at most, for each contestant")
+    bench.add_argument(
+        "--seconds", type=_seconds, default=10.0, help="at most, for each contestant"
+    )
     return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        msg = f"got {text!r}, want a positive finite number"
+        raise argparse.ArgumentTypeError(msg)
+    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

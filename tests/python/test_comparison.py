@@ -78,3 +78,20 @@ def test_the_command_line_knows_it(capsys):
     with pytest.raises(SystemExit):
         main(["bench", "--help"])
     assert "--seconds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["-3", "0", "nan", "inf", "ten", ""])
+def test_seconds_that_are_none_are_refused(text, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--out", str(tmp_path / "out"), "--seconds", text])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert f"argument --seconds: got {text!r}, want a positive finite number" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("budget", [-1.0, np.nan])
+def test_a_budget_that_is_none_is_refused(budget, tmp_path):
+    with pytest.raises(ValueError, match=f"budget: got {budget}, want a number of seconds"):
+        comparison.run(tmp_path / "out", budget=budget)
+    assert not (tmp_path / "out").exists()

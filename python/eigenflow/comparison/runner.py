@@ -26,7 +26,7 @@ def run(
     out : str or Path
         Folder, made if it is missing.
     budget : float
-        At most so many seconds for each contestant of each task, and 15 turns.
+        At most so many seconds for each contestant of each task, and 15 turns; one turn if it is 0.
     tasks : sequence of callable
         Each makes one task.
 
@@ -34,7 +34,15 @@ def run(
     -------
     Path
         Of the table.
+
+    Raises
+    ------
+    ValueError
+        If `budget` is negative or NaN.
     """
+    if not budget >= 0:
+        msg = f"budget: got {budget}, want a number of seconds, at least 0"
+        raise ValueError(msg)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     done: list[tuple[str, list[Outcome]]] = []
