@@ -8,6 +8,7 @@ blocks themselves. The last cell compares one worker with a loop over the same b
 import resource
 import sys
 import tempfile
+from contextlib import contextmanager
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -16,12 +17,13 @@ import cloudpickle
 import dask.array as da
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster, get_task_stream
+from distributed import get_task_stream
 
 import eigenflow as ef
 from eigenflow._map_reduce.tree import combine_all
 from eigenflow._threads import single_blas_thread
 from eigenflow.lowrank.rows import Request, decompose
+from support.cluster import local_client
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.filterwarnings("ignore")  # distributed looks for a port by trying
@@ -65,15 +67,10 @@ CONTESTANTS = {
 }
 
 
-def cluster(n_workers):
-    return LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        processes=True,
-        memory_limit="2GB",
-        host="127.0.0.1",
-        dashboard_address=None,
-    )
+@contextmanager
+def active_client(n_workers):
+    with local_client(n_workers, memory_limit="2GB") as client, client.as_current():
+        yield client
 
 
 def peak():
@@ -83,7 +80,7 @@ def peak():
 @pytest.mark.parametrize("spectrum", SPECTRA)
 @pytest.mark.parametrize("who", CONTESTANTS)
 def test_tall(contest, who, spectrum):
-    with tempfile.TemporaryDirectory() as folder, cluster(2) as workers, Client(workers) as client:
+    with tempfile.TemporaryDirectory() as folder, active_client(2) as client:
         log = Path(folder, "reads")
         run = CONTESTANTS[who]
         run(matrix(spectrum, log, 2))  # workers import what they need
@@ -128,7 +125,7 @@ class Loop:
 @pytest.mark.parametrize("who", ["eigenflow, a loop", "eigenflow, Dask on one worker"])
 def test_overhead(contest, who):
     n_blocks, rounds = 72, 3
-    with tempfile.TemporaryDirectory() as folder, cluster(1) as workers, Client(workers) as client:
+    with tempfile.TemporaryDirectory() as folder, active_client(1) as client:
         log = Path(folder, "reads")
         A = matrix("1/j", log, n_blocks)
         ours(matrix("1/j", log, 2), passes=3, method="krylov")

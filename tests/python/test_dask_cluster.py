@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import eigenflow as ef
+from support.cluster import local_client
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -27,20 +28,9 @@ def matrix(n_blocks=12, pause=0.0):
     return da.map_blocks(make_block, pause=pause, chunks=chunks, dtype=float, meta=np.empty((0, 0)))
 
 
-def cluster(n_workers):
-    return distributed.LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        processes=True,
-        memory_limit="1GB",
-        host="127.0.0.1",
-        dashboard_address=None,
-    )
-
-
 @pytest.fixture(scope="module")
 def client():
-    with cluster(2) as workers, distributed.Client(workers, set_as_default=False) as connected:
+    with local_client(2, memory_limit="1GB") as connected:
         yield connected
 
 
@@ -139,7 +129,7 @@ def test_no_worker_at_all_is_a_named_error_in_bounded_time(monkeypatch):
     from eigenflow.dask import running
 
     monkeypatch.setattr(running, "_PATIENCE", 1.0)
-    with cluster(0) as nobody, distributed.Client(nobody, set_as_default=False) as client:
+    with local_client(0, memory_limit="1GB") as client:
         began = time.monotonic()
         with pytest.raises(ef.dask.WorkersLost, match="client: no worker for 1 seconds"):
             ef.dask.svd(matrix(2), rank=2, client=client)

@@ -13,6 +13,7 @@ import pytest
 
 import eigenflow as ef
 from eigenflow._map_reduce import stop
+from support.cluster import local_client
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -25,15 +26,7 @@ SOON = 10.0  # seconds, on a machine where others work; 0.1 on a quiet one
 
 @pytest.fixture(scope="module")
 def client():
-    cluster = distributed.LocalCluster(
-        n_workers=1,
-        threads_per_worker=1,
-        processes=True,
-        memory_limit="4GB",
-        host="127.0.0.1",
-        dashboard_address=None,
-    )
-    with cluster, distributed.Client(cluster, set_as_default=False) as connected:
+    with local_client(1, memory_limit="4GB") as connected:
         yield connected
 
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import distributed
 import numpy as np
 
 import eigenflow as ef
+from support.cluster import local_client
 
 ROWS, COLS, BLOCKS = 2000, 120, 12
 # Workers of an outside cluster need nothing of this folder.
@@ -88,21 +90,9 @@ def flow_job(client: Any, pause: float = 0.0) -> bytes:
 JOBS = {"svd": svd_job, "lds.filter": series_job, "flow.solve": flow_job}
 
 
-@contextlib.contextmanager
-def local_cluster() -> Iterator[Any]:
-    """Yield a client of two worker processes, which a nanny starts again."""
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit="600MB",
-            host="127.0.0.1",
-            dashboard_address=None,
-        ) as workers,
-        distributed.Client(workers, set_as_default=False) as client,
-    ):
-        yield client
+def local_cluster() -> AbstractContextManager[Any]:
+    """Yield a client of two workers."""
+    return local_client(2, memory_limit="600MB")
 
 
 class Outside:
