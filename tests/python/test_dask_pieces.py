@@ -242,6 +242,27 @@ def test_inputs_diffuse_start_and_going_on():
         assert ef.lds.log_likelihood(system, lazy, inputs=inputs) == pytest.approx(total)
 
 
+def test_one_series_is_read_once_unless_it_does_not_forget():
+    y = np.random.default_rng(6).normal(size=(6000, 1))
+    y[[3, 4000]] = np.nan
+    read = []
+
+    def block(block_id=None):
+        read.append(block_id[0])
+        return y[1500 * block_id[0] :][:1500]
+
+    lazy = da.map_blocks(block, chunks=((1500,) * 4, (1,)), dtype=float, meta=np.empty((0, 0)))
+    constant = ef.lds.LinearSystem(np.diag([1.0, 0.5]), [[1.0, 1.0]], np.diag([0.0, 1.0]), 1.0)
+    for system, reads in ((SYSTEM, [0, 1, 2, 3]), (constant, [0, 1, 1, 2, 2, 3, 3])):
+        read.clear()
+        got = ef.lds.filter(system, lazy, store=())
+        assert sorted(read) == reads
+        want = ef.lds.filter(system, y, store=())
+        assert got.log_likelihood == pytest.approx(want.log_likelihood, rel=1e-12)
+        assert got.n_diffuse == want.n_diffuse
+        np.testing.assert_allclose(got.final_state.cov, want.final_state.cov, rtol=1e-9)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_many_series(dtype):
     y = np.random.default_rng(3).normal(size=(5, 6, 80, 1)).astype(dtype)

@@ -62,7 +62,7 @@ def one_series(run):
     from eigenflow.dask.rows import DaskRows
 
     task = series._Task(SYSTEM, "full", {0: START})
-    return DaskRows(run, da.ones((4_000_000, 1), chunks=-1)).summaries(series._totals, task)[0]
+    return DaskRows(run, da.ones((4_000_000, 1), chunks=-1)).summaries(series._filtered, task)[0]
 
 
 def many_series(run):

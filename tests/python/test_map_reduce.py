@@ -221,6 +221,10 @@ SYSTEMS = {
 }
 
 
+def law_of(system):
+    return ef.lds.FilterState(system.mean0, system.cov0, system.diffuse_directions)
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 @pytest.mark.parametrize("missing", [False, True])
 def test_filter_by_blocks_of_time(name, missing):
@@ -239,12 +243,13 @@ def test_filter_by_blocks_of_time(name, missing):
 
     def advance(i, law):
         again.append(i)
-        return run(i, law).final_state
+        return lds_pieces.filtered(system, law, *parts[i], "auto")
 
-    start = ef.lds.FilterState(system.mean0, system.cov0, system.diffuse_directions)
-    elements = [lds_pieces.element(0, *part, system, "auto") for part in parts]
-    laws = lds_pieces.starts(elements, start, system, advance)
+    summaries = [lds_pieces.summary(*part, system, "auto") for part in parts]
+    laws, totals = lds_pieces.laws_and_totals(summaries, law_of(system), system, "auto", advance)
     assert again == ([0] if name == "level" else []), again
+    # A diffuse start is filtered; blocks as short as these are not cut, and wait for their laws.
+    assert [each is not None for each in totals] == [name == "level", *[False] * 5]
     whole = ef.lds.filter(system, y, inputs=inputs)
     found = [run(i, laws[i]) for i in range(len(parts))]
     means = np.concatenate([each.filtered_mean for each in found])
@@ -254,8 +259,50 @@ def test_filter_by_blocks_of_time(name, missing):
     np.testing.assert_allclose(laws[-1].mean, whole.final_state.mean, atol=1e-10)
 
 
-def law_of(system):
-    return ef.lds.FilterState(system.mean0, system.cov0, system.diffuse_directions)
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("missing", [False, True])
+def test_of_long_blocks_only_what_remembers_is_filtered_again(name, missing):
+    system, rng = SYSTEMS[name], np.random.default_rng(4)
+    y = rng.normal(size=(6000, 1)) + 1e4
+    if missing:
+        y[rng.random(6000) < 0.1] = np.nan
+    inputs = rng.normal(size=(6000, 1)) if system.input_dim else None
+    cuts = [1500, 3000, 4100]
+    known = blocks(inputs, cuts) if system.input_dim else [None] * 4
+    parts = list(zip(blocks(y, cuts), known, strict=True))
+    law = law_of(system)
+    first = lds_pieces.filtered(system, law, *parts[0], "auto")
+    summaries = [first, *(lds_pieces.summary(*part, system, "auto") for part in parts[1:])]
+    for block in summaries[1:]:
+        assert len(block.head[0]) in (64, 256)
+        assert block.head[0].base is None  # nothing that keeps the block alive
+    laws, totals = lds_pieces.laws_and_totals(summaries, law, system, "auto", None)
+    whole = ef.lds.filter(system, y, inputs=inputs)
+    assert sum(t.log_likelihood for t in totals) == pytest.approx(whole.log_likelihood, rel=1e-12)
+    assert sum(t.n_diffuse for t in totals) == whole.n_diffuse
+    np.testing.assert_allclose(laws[-1].mean, whole.final_state.mean, rtol=1e-12)
+    np.testing.assert_allclose(laws[-1].cov, whole.final_state.cov, rtol=1e-12)
+    for i, part in enumerate(parts):
+        alone = ef.lds.filter(system, part[0], inputs=part[1], state=laws[i])
+        assert totals[i].log_likelihood == pytest.approx(alone.log_likelihood, rel=1e-12)
+        assert (totals[i].steady_from < 0) == (alone.steady_from is None)
+        # Known to be steady later than from its own law, and within a few steps of the head.
+        if alone.steady_from is not None:
+            assert alone.steady_from <= totals[i].steady_from + 1e-9 <= alone.steady_from + 200
+
+
+def test_a_block_that_never_forgets_is_told_whole():
+    constant = ef.lds.LinearSystem(np.diag([1.0, 0.5]), [[1.0, 1.0]], np.diag([0.0, 1.0]), 1.0)
+    y = np.random.default_rng(5).normal(size=(9000, 1))
+    found = lds_pieces.summary(y, None, constant, "auto")
+    assert found.head is None
+    with_law = lds_pieces.filtered(constant, law_of(constant), y, None, "auto")
+    laws, totals = lds_pieces.laws_and_totals(
+        [with_law, found], law_of(constant), constant, "auto", None
+    )
+    assert totals[1] is None
+    want = ef.lds.filter(constant, np.r_[y, y]).final_state
+    np.testing.assert_allclose(laws[-1].mean, want.mean, rtol=1e-9)
 
 
 @pytest.mark.parametrize("steps", [1, 3, 40, 800])
@@ -274,7 +321,7 @@ def test_an_element_tells_the_law_after_any_law(method, steps):
         n, p = system.state_dim, system.obs_dim
         y = rng.normal(size=(steps, p))
         y[rng.random(y.shape) < 0.2] = np.nan
-        element = lds_pieces.element(0, y, None, system, method)
+        element = lds_pieces.element(y, None, system, method)
         assert element.shape == (3 * n * n + 2 * n,)
         for scale in (0.0, 1e-3, 1.0, 1e3):
             root = rng.normal(size=(n, n)) * scale
@@ -288,17 +335,18 @@ def test_an_element_tells_the_law_after_any_law(method, steps):
 def test_blocks_without_an_element_are_filtered_in_turn():
     exact = ef.lds.LinearSystem(0.9 * np.eye(2), [[1.0, 0.0]], np.eye(2), 0.0)
     y = np.random.default_rng(0).normal(size=(60, 1))
-    assert lds_pieces.element(0, y, None, exact, "auto") is None
+    assert lds_pieces.element(y, None, exact, "auto") is None
+    assert lds_pieces.summary(y, None, exact, "auto") is None
     level = SYSTEMS["level"]
-    laws, asked = [law_of(level)], []
+    asked = []
 
     def advance(i, law):
         asked.append(i)
-        return ef.lds.filter(level, parts[i], state=law).final_state
+        return lds_pieces.filtered(level, law, parts[i], None, "auto")
 
     parts = np.split(np.r_[[[np.nan]] * 40, y], [0, 30, 50, 50, 80])
-    elements = [lds_pieces.element(0, part, None, level, "auto") for part in parts]
-    laws = lds_pieces.starts(elements, law_of(level), level, advance)
+    summaries = [lds_pieces.summary(part, None, level, "auto") for part in parts]
+    laws, _ = lds_pieces.laws_and_totals(summaries, law_of(level), level, "auto", advance)
     assert asked == [0, 1, 2]  # until the first number is seen
     want = ef.lds.filter(level, np.concatenate(parts)).final_state
     np.testing.assert_allclose(laws[-1].mean, want.mean, rtol=1e-12)

@@ -1,7 +1,7 @@
 """Kalman filter of Dask arrays: many series, or one long one in blocks of time."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -66,8 +66,7 @@ def filter(  # noqa: A001
     max_memory : float or str, optional
         Bytes that one task may use. Default: a worker's memory limit over its threads.
     progress : bool
-        For one series: show a bar of the blocks that were filtered. Each is filtered twice, and
-        once more where it has to wait for the block before it.
+        For one series: show a bar of the blocks that were filtered; some are filtered twice.
 
     Returns
     -------
@@ -75,8 +74,8 @@ def filter(  # noqa: A001
         What has steps is lazy, with the blocks of `y`; covariances are arrays of shape
         ``(*batch, T, n, n)``, a matrix for each step. For many series nothing is computed: numbers
         for each series are lazy too, and `final_state` is None. For one series its numbers and
-        `final_state` are computed, by two reads of `y`: one for the law before each block, one for
-        the likelihood. `error_bound` is the sum of the blocks' bounds.
+        `final_state` are computed, by one read of `y`, and a second one of blocks that do not
+        forget the law before them. `error_bound` is the sum of the blocks' bounds.
 
     Raises
     ------
@@ -89,11 +88,13 @@ def filter(  # noqa: A001
 
     Notes
     -----
-    Blocks of time run side by side: once for what each does to any law before it, an associative
-    element of 3 n^2 + 2 n numbers (Särkkä and García-Fernández 2021) that the client combines, and
-    again from the law that follows for its start. That is twice the work of one filter, whatever is
-    missing; up to four times with a mode that is neither seen nor damped. One after the other are
-    filtered only the first blocks while a variance is infinite, and blocks that begin with an
+    Blocks of time run side by side, for what each does to any law before it: an associative element
+    of 3 n^2 + 2 n numbers (Särkkä and García-Fernández 2021) that the client combines. It filters
+    again only the steps of a block that remember the law before it, so that the numbers of the
+    series cost one filter, whatever is missing; what has steps costs another when it is computed.
+    Blocks that remember for longer (4096 steps, or a 64th of a block) are filtered again whole;
+    with a mode that is neither seen nor damped that is up to four filters. One after the other are
+    filtered only blocks at the start while a variance is infinite, and blocks that begin with an
     observation without noise.
 
     Examples
@@ -219,26 +220,6 @@ def _kind(name: str, dtype: Any) -> Any:
     return np.dtype(np.float64) if name in _COVS else dtype
 
 
-class Totals(NamedTuple):
-    """What one long series sums to, by blocks."""
-
-    log_likelihood: float
-    n_diffuse: int
-    steady_from: int  # of the whole series; -1 for none
-    error_bound: float
-
-
-def add_totals(a: Totals, b: Totals) -> Totals:
-    """Combine those of two blocks."""
-    known = [x.steady_from for x in (a, b) if x.steady_from >= 0]
-    return Totals(
-        a.log_likelihood + b.log_likelihood,
-        a.n_diffuse + b.n_diffuse,
-        min(known, default=-1),
-        a.error_bound + b.error_bound,
-    )
-
-
 class _Task(NamedTuple):
     """What the tasks of one series share."""
 
@@ -261,28 +242,39 @@ def _one(
     arrays = (y,) if inputs is None else same_rows(y, whole_rows(_inputs(system, inputs, y)))
     rows = DaskRows(run, *arrays)
     start = state or FilterState(system.mean0, system.cov0, system.diffuse_directions)
-    task = _Task(system, method, {})
+    task = _Task(system, method, {0: start})
     sizes = y.chunks[0]
     firsts = np.cumsum((0, *sizes))[:-1].tolist()
-    elements = rows.reduce(_elements, _join, task)
+    summaries = rows.reduce(_summaries, _join, task)
     done = len(sizes)
     show(done)
 
-    def advance(i: int, law: FilterState) -> FilterState:
-        if not sizes[i]:
-            return law
-        one = DaskRows(run, *(a.blocks[i] for a in arrays))
-        end: FilterState = one.reduce(_final_state, _join, task._replace(laws={0: law}))
+    def again(which: list[int], laws: Sequence[FilterState]) -> tuple[pieces.Filtered, ...]:
+        """Filter blocks from their laws, side by side."""
+        begins = np.cumsum([0, *(sizes[i] for i in which)]).tolist()
+        known = dict(zip(begins, laws, strict=False))
+        some = DaskRows(run, *(da.concatenate([a.blocks[i] for i in which]) for a in arrays))
+        found: tuple[pieces.Filtered, ...] = some.reduce(
+            _filtered, _join, task._replace(laws=known)
+        )
         nonlocal done
-        done += 1
+        done += len(which)
         show(done)
-        return end
+        return found
 
-    laws = pieces.starts(elements, start, system, advance)
+    def advance(i: int, law: FilterState) -> pieces.Filtered:
+        return again([i], [law])[0] if sizes[i] else pieces.Filtered(law, pieces.Totals())
+
+    laws, totals = pieces.laws_and_totals(summaries, start, system, method, advance)
+    if rest := [i for i, each in enumerate(totals) if each is None and sizes[i]]:
+        found = again(rest, [laws[i] for i in rest])
+        for i, each in zip(rest, found, strict=True):
+            totals[i] = each.totals
+    whole = pieces.Totals()
+    for first, part in zip(firsts, totals, strict=True):
+        whole = pieces.add_totals(whole, (part or pieces.Totals()).later(first))
     known = {first: law for first, size, law in zip(firsts, sizes, laws, strict=False) if size}
     task = task._replace(laws=known)
-    totals = rows.reduce(_totals, add_totals, task)
-    show(done + len(sizes))
     dtype = float_dtype(y, "y")
     lazy = {
         name: rows.map(_field, width, _kind(name, dtype), task, name) if name in fields else None
@@ -290,11 +282,11 @@ def _one(
     }
     return FilterResult(
         **lazy,
-        log_likelihood=totals.log_likelihood,
-        n_diffuse=totals.n_diffuse,
+        log_likelihood=whole.log_likelihood,
+        n_diffuse=whole.n_diffuse,
         diffuse_convention=convention(system, state),
-        steady_from=totals.steady_from if totals.steady_from >= 0 else None,
-        error_bound=totals.error_bound,
+        steady_from=whole.steady_from if whole.steady_from >= 0 else None,
+        error_bound=whole.error_bound,
         final_state=laws[-1],
     )
 
@@ -319,37 +311,30 @@ def _split(first: int, rest: tuple[Any, ...]) -> tuple[Array, Array | None, _Tas
     return y, inputs, rest[at], rest[at + 1 :]
 
 
-def _elements(first: int, *rest: Any) -> tuple[Array | None]:
+def _summaries(first: int, *rest: Any) -> tuple[pieces.Summary | pieces.Filtered | None, ...]:
+    """What a block says without its law; the first block has one."""
     y, inputs, task, _ = _split(first, rest)
-    return (pieces.element(first, y, inputs, task.system, task.method),)
+    if first == 0 and len(y):
+        return _filtered(first, *rest)
+    return (pieces.summary(y, inputs, task.system, task.method),)
+
+
+def _filtered(first: int, *rest: Any) -> tuple[pieces.Filtered, ...]:
+    y, inputs, task, _ = _split(first, rest)
+    return (pieces.filtered(task.system, task.laws[first], y, inputs, task.method),)
 
 
 def _join(a: Any, b: Any) -> Any:
     return a + b
 
 
-def _run(first: int, rest: tuple[Any, ...], *store: str) -> FilterResult:
-    y, inputs, task, _ = _split(first, rest)
-    law = task.laws[first]
-    return filter_array(
-        task.system, y, inputs=inputs, state=law, store=store, method=task.method, workers=1
-    )
-
-
-def _final_state(first: int, *rest: Any) -> FilterState:
-    return _run(first, rest).final_state
-
-
-def _totals(first: int, *rest: Any) -> Totals:
-    if not len(rest[0]):
-        return Totals(0.0, 0, -1, 0.0)
-    found = _run(first, rest)
-    steady = -1 if found.steady_from is None else first + found.steady_from
-    return Totals(found.log_likelihood, found.n_diffuse, steady, found.error_bound)
-
-
 def _field(first: int, *rest: Any) -> Array:
     name = rest[-1]
-    if not len(rest[0]):
-        return np.empty((0, *_widths(_split(first, rest)[2].system)[name]))
-    return np.asarray(_part(_run(first, rest, name), name))
+    y, inputs, task, _ = _split(first, rest)
+    if not len(y):
+        return np.empty((0, *_widths(task.system)[name]))
+    law = task.laws[first]
+    found = filter_array(
+        task.system, y, inputs=inputs, state=law, store=(name,), method=task.method, workers=1
+    )
+    return np.asarray(_part(found, name))
