@@ -53,16 +53,17 @@ template <class T> matrix_view<T> matrix_of(const py::array &a, const char *name
 }
 
 // The array owns the vector: nothing is copied. Packed columns; NumPy wants rows of V as Vh.
-template <class T> py::array owned(std::vector<T> &&values, index rows, index cols, bool by_rows) {
-  auto *held = new std::vector<T>(std::move(values));
-  const py::capsule owner(held, [](void *p) { delete static_cast<std::vector<T> *>(p); });
+template <class T, class A>
+py::array owned(std::vector<T, A> &&values, index rows, index cols, bool by_rows) {
+  auto *held = new std::vector<T, A>(std::move(values));
+  const py::capsule owner(held, [](void *p) { delete static_cast<std::vector<T, A> *>(p); });
   const auto size = static_cast<py::ssize_t>(sizeof(T));
   const std::vector<py::ssize_t> strides = by_rows ? std::vector<py::ssize_t>{cols * size, size}
                                                    : std::vector<py::ssize_t>{size, rows * size};
   return py::array(py::dtype::of<T>(), {rows, cols}, strides, held->data(), owner);
 }
 
-template <class T> py::array owned(std::vector<T> &&values) {
+template <class T, class A> py::array owned(std::vector<T, A> &&values) {
   const index n = static_cast<index>(values.size());
   return owned(std::move(values), n, 1, false).reshape({n});
 }

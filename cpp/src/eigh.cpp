@@ -73,6 +73,7 @@ private:
   void take_unit_vectors(index rank) {
     values_.assign(as_size(rank), 0.0);
     out_.rank = rank;
+    out_.vectors.assign(as_size(n_ * rank), T(0));
     const matrix_view<T> x = vectors();
     for (index j = 0; j < rank; ++j)
       x(j, j) = T(1);

@@ -7,11 +7,16 @@
 // not small, are left to divide and conquer.
 #include "svd_detail.hpp"
 
+#include <eigenflow/parallel.hpp>
+
+#include <atomic>
+
 namespace eigenflow::svd {
 namespace {
 
 constexpr double independent = 0.3; // of a unit vector, outside of those before it
 constexpr double residual_limit = 64 * std::numeric_limits<double>::epsilon();
+constexpr index together = 32; // columns that a worker turns at once
 
 class tridiagonal {
 public:
@@ -93,12 +98,18 @@ bool orthonormalise_columns(matrix_view<double> x) {
 }
 
 bool twisted_vectors(const std::vector<double> &diagonal, const std::vector<double> &beside,
-                     const std::vector<double> &values, matrix_view<double> z) {
-  tridiagonal t(diagonal, beside);
-  for (index j = 0; j < z.cols; ++j)
-    if (!t.vector_of(values[as_size(j)], &z(0, j)))
-      return false;
-  return orthonormalise_columns(z);
+                     const std::vector<double> &values, matrix_view<double> z, int workers) {
+  std::atomic<bool> right{true};
+  parallel_for(
+      z.cols, together,
+      [&](index begin, index end, int) {
+        tridiagonal t(diagonal, beside);
+        for (index j = begin; j < end && right; ++j)
+          if (!t.vector_of(values[as_size(j)], &z(0, j)))
+            right = false;
+      },
+      workers);
+  return right && orthonormalise_columns(z);
 }
 
 void all_vectors(std::vector<double> diagonal, std::vector<double> beside, matrix_view<double> z) {
@@ -114,24 +125,27 @@ void all_vectors(std::vector<double> diagonal, std::vector<double> beside, matri
 
 template <class W>
 hermitian_spectrum<W>::hermitian_spectrum(std::vector<W> matrix, index n)
-    : n_(n), reflectors_(std::move(matrix)), tau_(as_size(std::max<index>(1, n))),
-      diagonal_(as_size(n)), beside_(as_size(std::max<index>(1, n))) {
+    : n_(n), reflectors_(std::move(matrix)), tau_(as_size(std::max<index>(1, n))) {
   if (n == 0)
     return;
+  std::vector<real_of<W>> diagonal(as_size(n)), beside(as_size(n));
   blas::sytrd<W>(blas::triangle::upper, col_major(reflectors_.data(), n, n),
-                 {diagonal_.data(), n, 1}, {beside_.data(), n - 1, 1}, {tau_.data(), n - 1, 1});
+                 {diagonal.data(), n, 1}, {beside.data(), n - 1, 1}, {tau_.data(), n - 1, 1});
+  diagonal_.assign(diagonal.begin(), diagonal.end());
+  beside_.assign(beside.begin(), beside.end());
   values_ = diagonal_;
   std::vector<double> scratch(beside_);
   blas::sterf<double>({values_.data(), n, 1}, {scratch.data(), n - 1, 1});
   std::reverse(values_.begin(), values_.end());
 }
 
-template <class W> matrix_view<const W> hermitian_spectrum<W>::leading_vectors(index count) {
+template <class W>
+matrix_view<const W> hermitian_spectrum<W>::leading_vectors(index count, int workers) {
   const std::size_t wanted = as_size(n_ * count);
   if (vectors_.size() < wanted) {
     columns<double> held(n_, count);
     const matrix_view<double> z = held.view(0, count);
-    if (4 * count > 3 * n_ || !twisted_vectors(diagonal_, beside_, values_, z))
+    if (4 * count > 3 * n_ || !twisted_vectors(diagonal_, beside_, values_, z, workers))
       all_vectors(diagonal_, beside_, z);
     vectors_.resize(wanted);
     const matrix_view<W> x = col_major(vectors_.data(), n_, count);
@@ -142,6 +156,7 @@ template <class W> matrix_view<const W> hermitian_spectrum<W>::leading_vectors(i
   return col_major<const W>(vectors_.data(), n_, count);
 }
 
+template class hermitian_spectrum<float>;
 template class hermitian_spectrum<double>;
 template class hermitian_spectrum<std::complex<double>>;
 

@@ -53,6 +53,7 @@ private:
 
   void take_unit_vectors() {
     out_.rank = wanted_.by_rank() ? wanted_.rank : 0;
+    out_.q.assign(as_size(m_ * out_.rank), T(0));
     const matrix_view<T> q = svd::packed(out_.q, m_, out_.rank);
     for (index j = 0; j < out_.rank; ++j)
       q(j, j) = T(1);

@@ -13,6 +13,8 @@ template <class T> factors<T> unit_vectors(const linear_operator<T> &a, index ra
   out.rank = rank;
   out.s.assign(as_size(rank), 0.0);
   out.residuals.assign(as_size(rank), 0.0);
+  out.left.assign(as_size(rows * rank), T(0));
+  out.right.assign(as_size(cols * rank), T(0));
   const matrix_view<T> left = packed(out.left, rows, rank), right = packed(out.right, cols, rank);
   for (index j = 0; j < rank; ++j) {
     if (j >= first && j < first + rows)

@@ -248,9 +248,12 @@ void project_out(matrix_view<const T> v, matrix_view<T> w, matrix_view<T> h, int
 template <class T>
 void turn_columns(matrix_view<T> q, matrix_view<const wide_of<T>> w, int workers) {
   constexpr index height = 4096;
-  columns<T> rounded(w.rows, w.cols), held(std::min(height, q.rows), w.cols);
+  columns<T> rounded(w.rows, w.cols);
   const matrix_view<T> turn = rounded.view(0, w.cols);
   copy(w, turn);
+  if constexpr (!is_complex<T>)
+    return few_columns<T>(q, 1.0, turn, T(0), q.block(0, 0, q.rows, w.cols), workers);
+  columns<T> held(std::min(height, q.rows), w.cols);
   for (index begin = 0; begin < q.rows; begin += height) {
     const index n = std::min(height, q.rows - begin);
     const matrix_view<T> part = held.view(0, w.cols).block(0, 0, n, w.cols);

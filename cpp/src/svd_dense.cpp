@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Memory, and rows that a source hands out, as operators; their size before anything is squared.
+// Memory, and rows that a source hands out, as operators; sums of squares, and the size of a matrix
+// before anything else is squared.
 #include "isa/svd.hpp"
 #include "svd_detail.hpp"
 #include "svd_products.hpp"
@@ -26,6 +27,14 @@ template <class R> double run_sum(const std::complex<R> *x, index n, index strid
     return run_sum(parts, 2 * n, 1, scale);
   return run_sum(parts, n, 2 * stride, scale) + run_sum(parts + 1, n, 2 * stride, scale);
 }
+
+} // namespace
+
+template <class T> double squared_norm(vector_view<const T> x) {
+  return run_sum(x.data, x.size, x.stride, 1.0);
+}
+
+namespace {
 
 // Rows as the longer run of memory.
 template <class T> matrix_view<T> by_memory_rows(matrix_view<T> a) {
@@ -236,6 +245,7 @@ matrix_view<const T> row_operator<T>::panel(index begin, matrix_view<T> scratch)
 }
 
 #define EF_INSTANTIATE(T)                                                                          \
+  template double squared_norm<T>(vector_view<const T>);                                           \
   template magnitude measure<T>(matrix_view<const T>, int);                                        \
   template magnitude measure<T>(const row_source<T> &, int);                                       \
   template class dense_operator<T>;                                                                \

@@ -2,10 +2,9 @@
 // What the parts of the svd driver share.
 #pragma once
 
-#include "pages.hpp"
-
 #include <eigenflow/blas.hpp>
 #include <eigenflow/hermitian_spectrum.hpp>
+#include <eigenflow/pages.hpp>
 #include <eigenflow/svd.hpp>
 
 #include <algorithm>
@@ -58,7 +57,7 @@ private:
   pages<T> data_;
 };
 
-template <class T> matrix_view<T> packed(std::vector<T> &data, index rows, index cols) {
+template <class T, class A> matrix_view<T> packed(std::vector<T, A> &data, index rows, index cols) {
   data.resize(as_size(rows * cols));
   return {data.data(), rows, cols, 1, std::max<index>(1, rows)};
 }
@@ -78,11 +77,22 @@ template <class From, class To> void copy(matrix_view<From> from, matrix_view<To
       to(i, j) = static_cast<To>(from(i, j));
 }
 
-template <class T> double squared_norm(vector_view<T> x) {
-  double sum = 0;
+template <class T> void scale(vector_view<T> x, real_of<T> by) {
+  if (x.stride == 1) { // a run, for the compiler's vectors
+    for (index i = 0; i < x.size; ++i)
+      x.data[i] *= by;
+    return;
+  }
   for (index i = 0; i < x.size; ++i)
-    sum += squared<std::remove_const_t<T>>(x[i]);
-  return sum;
+    x[i] *= by;
+}
+
+// In double precision, in partial sums.
+template <class T> double squared_norm(vector_view<const T> x);
+template <class T>
+  requires(!std::is_const_v<T>)
+double squared_norm(vector_view<T> x) {
+  return squared_norm<T>(vector_view<const T>(x));
 }
 
 // Standard normals, E |x|^2 = 1: the block at (first_row, first_col) of the matrix that key makes.
@@ -267,7 +277,7 @@ blas::threads threads_for(index size, int workers);
 
 template <class T> struct factors {
   index rank = 0;
-  std::vector<T> left, right;    // column-major
+  page_vector<T> left, right;    // column-major
   std::vector<double> s;         // rank values, before rounding to T
   std::vector<double> residuals; // empty when not known without another product
   double tail_squared = -1;      // sum of the discarded squares where all are known

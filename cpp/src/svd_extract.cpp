@@ -18,6 +18,7 @@ namespace {
 constexpr double visible = 1e-11;
 constexpr double gram_rounding = 8; // times eps s_1^2: of a Gram matrix in the precision of A
 constexpr index small_side = 48;
+constexpr index touched_entries = 1 << 18; // by a worker: about 100 us
 
 template <class T> class extraction {
   using W = wide_of<T>;
@@ -93,11 +94,22 @@ private:
       return by_eigenvectors(std::move(space_.gram), true);
     if (!space_.identity || space_.kept || (wanted_.by_rank() && wanted_.rank == d))
       return false;
-    std::vector<W> held;
-    if (!a_.quick_gram(packed(held, d, d)))
+    columns<W> held(d, d);
+    const matrix_view<W> g = held.view(0, d);
+    if (!a_.quick_gram(g))
       return false;
     count_pass();
-    return by_eigenvectors(std::move(held), true);
+    require_finite(g);
+    if constexpr (std::is_same_v<T, float>)
+      if (wanted_.by_rank()) // sums of many small values would show the rounding of T
+        return by_spectrum(spectrum_of<T>(g), true);
+    return by_spectrum(spectrum_of<W>(g), true);
+  }
+
+  template <class S> static hermitian_spectrum<S> spectrum_of(matrix_view<W> g) {
+    std::vector<S> held;
+    copy(g, packed(held, g.rows, g.cols));
+    return hermitian_spectrum<S>(std::move(held), g.rows);
   }
 
   bool by_gram() {
@@ -124,7 +136,7 @@ private:
     return by_spectrum(hermitian_spectrum<W>(std::move(g), d), rounded);
   }
 
-  bool by_spectrum(hermitian_spectrum<W> spectrum, bool rounded) {
+  template <class S> bool by_spectrum(hermitian_spectrum<S> spectrum, bool rounded) {
     std::vector<double> squares(spectrum.values());
     for (double &value : squares)
       value = std::max(0.0, value);
@@ -138,7 +150,7 @@ private:
     out_.rank = rank;
     std::vector<W> chosen;
     const matrix_view<W> x = packed(chosen, spectrum.size(), rank);
-    copy(spectrum.leading_vectors(rank), x);
+    copy(spectrum.leading_vectors(rank, workers_), x);
     refine(x);
     return true;
   }
@@ -179,18 +191,31 @@ private:
 
   std::vector<double> normalise(matrix_view<T> z) const {
     std::vector<double> lengths(as_size(z.cols));
-    for (index j = 0; j < z.cols; ++j)
-      lengths[as_size(j)] = squared_norm(z.col(j));
-    sum_over(a_.ranks(), col_major(lengths.data(), z.cols, 1));
-    for (index j = 0; j < z.cols; ++j) {
-      const double sum = lengths[as_size(j)];
-      lengths[as_size(j)] = sum > 0 ? std::sqrt(sum) : 1.0;
-      if (!(sum > 0))
-        continue;
-      const auto inverse = static_cast<real_of<T>>(1 / lengths[as_size(j)]);
-      for (index i = 0; i < z.rows; ++i)
-        z(i, j) *= inverse;
+    const index grain = std::max<index>(1, touched_entries / std::max<index>(1, z.rows));
+    const auto for_columns = [&](auto &&body) {
+      parallel_for(
+          z.cols, grain,
+          [&](index begin, index end, int) {
+            for (index j = begin; j < end; ++j)
+              body(z.col(j), lengths[as_size(j)]);
+          },
+          workers_);
+    };
+    const auto measure = [](vector_view<T> x, double &sum) { sum = squared_norm(x); };
+    const auto divide = [](vector_view<T> x, double &length) {
+      length = length > 0 ? std::sqrt(length) : 1.0;
+      scale(x, static_cast<real_of<T>>(1 / length));
+    };
+    if (a_.ranks() == nullptr) {
+      for_columns([&](vector_view<T> x, double &length) {
+        measure(x, length);
+        divide(x, length);
+      });
+      return lengths;
     }
+    for_columns(measure);
+    sum_over(a_.ranks(), col_major(lengths.data(), z.cols, 1));
+    for_columns(divide);
     return lengths;
   }
 

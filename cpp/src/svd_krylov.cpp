@@ -261,7 +261,7 @@ private:
     if (rank <= 0)
       return rank == 0;
     const bool above = squares[as_size(rank - 1)] * static_cast<double>(width_) > newest_energy();
-    const matrix_view<const W> x = space_.ritz->leading_vectors(above ? rank : 0);
+    const matrix_view<const W> x = space_.ritz->leading_vectors(above ? rank : 0, workers_);
     look(squares, x.block(size - width_, 0, width_, x.cols));
     if (!settled(rank))
       return look_again(rank);

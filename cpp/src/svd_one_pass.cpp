@@ -20,7 +20,7 @@ template <class T> void orthonormalise_only(matrix_view<T> q) {
 // basis u, with the first `rank` columns of u.
 template <class T>
 void turn(matrix_view<const T> basis, const std::vector<wide_of<T>> &u, index rank,
-          std::vector<T> &out) {
+          page_vector<T> &out) {
   columns<T> rounded(basis.cols, rank);
   copy(col_major<const wide_of<T>>(u.data(), basis.cols, rank), rounded.view(0, rank));
   multiply<T>(basis, rounded.view(0, rank), T(0), packed(out, basis.rows, rank));

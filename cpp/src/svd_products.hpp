@@ -7,7 +7,8 @@
 
 namespace eigenflow::svd {
 
-// y = A x + beta y.
+// y = A x + beta y. A row of A is read before its y is written, so that y may lie in the first
+// columns of A.
 template <class T>
 void few_columns(matrix_view<const T> a, double scale, matrix_view<const T> x, T beta,
                  matrix_view<T> y, int workers);

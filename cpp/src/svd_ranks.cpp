@@ -113,7 +113,7 @@ result<T> decompose_whole(matrix_view<const T> block, const layout &rows, const 
   sum_over(&ranks, whole);
   result<T> out = decompose<T>(matrix_view<const T>(whole),
                                measure<T>(matrix_view<const T>(whole), options.workers), options);
-  std::vector<T> part(as_size(block.rows * out.rank));
+  page_vector<T> part(as_size(block.rows * out.rank));
   for (index j = 0; j < out.rank; ++j)
     std::copy_n(out.u.begin() + j * rows.total + rows.first, block.rows,
                 part.begin() + j * block.rows);

@@ -44,18 +44,22 @@ template <class W> square<W> with_values(const std::vector<double> &values) {
 }
 
 // Largest entry of A X - X diag(values) relative to ||A||, and of X^H X - I, in units of eps.
-template <class W> void check_pairs(const square<W> &a, index n, index k) {
-  svd::hermitian_spectrum<W> spectrum(a, n);
+template <class S> void check_pairs(const square<S> &a, index n, index k) {
+  using W = eigenflow::wide_of<S>;
+  svd::hermitian_spectrum<S> spectrum(a, n), again(a, n);
   const std::vector<double> &values = spectrum.values();
   CHECK(std::is_sorted(values.rbegin(), values.rend()));
-  const W *x = spectrum.leading_vectors(k).data;
+  const auto vectors = spectrum.leading_vectors(k), same = again.leading_vectors(k, 2);
+  CHECK(std::equal(vectors.data, vectors.data + n * k, same.data)); // for any number of workers
+  const square<W> held(vectors.data, vectors.data + n * k);
+  const W *x = held.data();
   const double norm = std::max(std::abs(values.front()), std::abs(values.back()));
   double residual = 0, dependence = 0;
   for (index j = 0; j < k; ++j) {
     for (index i = 0; i < n; ++i) {
       W sum = -values[at(j)] * x[j * n + i];
       for (index l = 0; l < n; ++l)
-        sum += (i <= l ? a[at(l * n + i)] : conjugate(a[at(i * n + l)])) * x[j * n + l];
+        sum += W(i <= l ? a[at(l * n + i)] : conjugate(a[at(i * n + l)])) * x[j * n + l];
       residual = std::max(residual, std::abs(sum));
     }
     for (index l = 0; l <= j; ++l) {
@@ -65,7 +69,7 @@ template <class W> void check_pairs(const square<W> &a, index n, index k) {
       dependence = std::max(dependence, std::abs(sum));
     }
   }
-  constexpr double eps = std::numeric_limits<double>::epsilon();
+  constexpr double eps = std::numeric_limits<eigenflow::real_of<S>>::epsilon();
   CHECK(residual <= 100 * eps * norm);
   CHECK(dependence <= 100 * eps);
 }
@@ -98,6 +102,15 @@ template <class W> void check_spectra() {
 TEST(leading_pairs_of_real_and_complex_matrices) {
   check_spectra<double>();
   check_spectra<std::complex<double>>();
+}
+
+TEST(leading_pairs_in_single_precision) {
+  constexpr index n = 90;
+  for (const double ratio : {0.98, 0.9, 0.1}) {
+    const square<double> a = with_values<double>(powers(n, ratio));
+    for (const index k : {1, 40, 90})
+      check_pairs(square<float>(a.begin(), a.end()), n, k);
+  }
 }
 
 TEST(matrices_that_are_tridiagonal_already) {

@@ -24,7 +24,7 @@ enum class method { krylov, nystrom, exact };
 template <class T> struct result {
   index rank = 0;
   std::vector<real_of<T>> values; // descending modulus
-  std::vector<T> vectors;         // rows x rank, column-major
+  page_vector<T> vectors;         // rows x rank, column-major
   // ||A x - value x||: an eigenvalue of A lies within this distance. NaN for one pass.
   std::vector<real_of<T>> residuals;
   double norm = 0;  // ||A||_F, an estimate when the operator does not know it

@@ -10,8 +10,10 @@
 
 namespace eigenflow::svd {
 
-// W is double or std::complex<double>; only the upper triangle is read. Costs 4/3 n^3 operations,
-// those of the tridiagonal matrix are of order n^2.
+// W is double, std::complex<double>, or float, which reduces the matrix and turns the vectors back
+// in half of the time, with its rounding; the tridiagonal matrix is solved in double. Only the
+// upper triangle is read. Costs 4/3 n^3 operations, those of the tridiagonal matrix are of order
+// n^2.
 template <class W> class hermitian_spectrum {
 public:
   // n x n numbers, column-major and finite.
@@ -21,8 +23,8 @@ public:
   const std::vector<double> &values() const { return values_; } // they descend
 
   // Orthonormal eigenvectors of the first `count` values, column-major; they are kept, and fewer
-  // are their first columns. Costs 2 n^2 count operations.
-  matrix_view<const W> leading_vectors(index count);
+  // are their first columns. Costs 2 n^2 count operations. The same for any number of workers.
+  matrix_view<const W> leading_vectors(index count, int workers = 1);
 
 private:
   index n_;

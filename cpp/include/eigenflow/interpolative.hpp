@@ -22,7 +22,7 @@ enum class method { sketch, exact };
 // A[:, pivots] ~ Q R
 template <class T> struct pivoted_qr_result {
   index rank = 0;
-  std::vector<T> q;          // rows x rank, column-major, orthonormal
+  page_vector<T> q;          // rows x rank, column-major, orthonormal
   std::vector<T> r;          // rank x cols, row-major; upper trapezoidal, diagonal real, not
                              // negative and descending
   std::vector<index> pivots; // cols: the chosen columns, then the others

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <eigenflow/linear_operator.hpp>
+#include <eigenflow/pages.hpp>
 #include <eigenflow/views.hpp>
 
 #include <cstdint>
@@ -37,8 +38,8 @@ enum class method { krylov, subspace, exact, one_pass };
 // A decreasing spectrum and its vectors: A ~ U diag(s) V^H.
 template <class T> struct result {
   index rank = 0;
-  std::vector<T> u;  // rows x rank, column-major
-  std::vector<T> vh; // rank x cols, row-major
+  page_vector<T> u;  // rows x rank, column-major
+  page_vector<T> vh; // rank x cols, row-major
   std::vector<real_of<T>> s;
   // For each triplet sqrt((||A v - s u||^2 + ||A^H u - s v||^2) / 2): a singular value of A lies
   // within this distance of s. NaN for one pass.
