@@ -111,9 +111,9 @@ void guarded_group::fail() const {
 void guarded_group::agree(std::uint32_t which) const { check(agreeing, which); }
 
 void guarded_group::same(const char *name, std::int64_t value, const char *wanted) const {
-  std::array<std::int64_t, 2> ends{value, -value};
+  std::array<std::int64_t, 2> ends{value, ~value}; // the least number has no opposite
   allreduce(std::span<std::int64_t>(ends), reduction::max);
-  const std::int64_t least = -ends[1], most = ends[0];
+  const std::int64_t least = ~ends[1], most = ends[0];
   if (least == most)
     return;
   std::array<std::int64_t, 2> holders{value == least ? rank() : size(),

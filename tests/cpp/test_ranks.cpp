@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <barrier>
 #include <functional>
+#include <limits>
 #include <string>
 #include <thread>
 
@@ -149,6 +150,18 @@ TEST(sizes_that_differ_are_named_with_their_ranks) {
   });
   CHECK(errors[0] == "A: got 4 on rank 1 and 5 on rank 0, want as many columns on every rank");
   CHECK(errors[1] == errors[0] && errors[2] == errors[0]);
+}
+
+TEST(the_least_number_has_no_opposite) {
+  const index least = std::numeric_limits<index>::min();
+  const auto errors = on_ranks(2, [&](const thread_comm &comm) {
+    together(group_of<thread_comm>(comm), [&](const guarded_group &ranks) {
+      ranks.same("size", least, "one");
+      ranks.same("size", comm.rank() == 0 ? least : 3, "one");
+    });
+  });
+  CHECK(errors[0] == "size: got " + std::to_string(least) + " on rank 0 and 3 on rank 1, want one");
+  CHECK(errors[1] == errors[0]);
 }
 
 TEST(ranks_that_make_different_calls_are_told) {
