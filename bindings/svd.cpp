@@ -6,6 +6,7 @@
 
 #include <eigenflow/svd.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace eigenflow::bindings {
@@ -79,6 +80,8 @@ py::array range_finder(const operator_handle &a, index n_columns, int power_iter
                        std::uint64_t key, int workers) {
   return std::visit(
       [&]<class T>(const std::shared_ptr<svd::linear_operator<T>> &op) {
+        require(n_columns >= 0 && n_columns <= std::min(op->rows(), op->cols()),
+                "size: want 0 to the smaller side of A");
         std::vector<T> q(static_cast<std::size_t>(op->rows() * n_columns));
         {
           const py::gil_scoped_release release;

@@ -11,12 +11,19 @@
 namespace eigenflow::bindings {
 namespace {
 
+void require_shape(index rows, index cols) {
+  require(rows >= 0 && cols >= 0, "A: got " + std::to_string(rows) + " rows and " +
+                                      std::to_string(cols) + " columns, want no negative number");
+}
+
 // Rows [begin, end) as a C-ordered array of the operator's type, from a Python function. Its
 // exceptions pass through the driver to the caller; the driver runs without the GIL.
 template <class T> class python_rows final : public svd::row_source<T> {
 public:
   python_rows(py::function read, index rows, index cols)
-      : read_(std::move(read)), rows_(rows), cols_(cols) {}
+      : read_(std::move(read)), rows_(rows), cols_(cols) {
+    require_shape(rows, cols);
+  }
   index rows() const override { return rows_; }
   index cols() const override { return cols_; }
   void read(index begin, matrix_view<T> block) const override {
@@ -48,7 +55,9 @@ public:
   python_products(py::function matmat, py::function rmatmat, index rows, index cols, double norm,
                   double scale)
       : matmat_(std::move(matmat)), rmatmat_(std::move(rmatmat)), rows_(rows), cols_(cols),
-        norm_(norm), scale_(scale) {}
+        norm_(norm), scale_(scale) {
+    require_shape(rows, cols);
+  }
   index rows() const override { return rows_; }
   index cols() const override { return cols_; }
   void apply(matrix_view<const T> x, matrix_view<T> y) const override { call(matmat_, x, y); }

@@ -5,11 +5,28 @@
 #include <eigenflow/errors.hpp>
 #include <eigenflow/parallel.hpp>
 
+#include <string>
+#include <utility>
+
 namespace eigenflow::svd {
 namespace {
 
 double factor(const std::vector<double> &factors, index i) {
   return factors.empty() ? 1.0 : factors[as_size(i)];
+}
+
+void require_length(const char *name, std::size_t length, index want) {
+  require(length == 0 || length == as_size(want), std::string(name) + ": got " +
+                                                      std::to_string(length) + " numbers, want " +
+                                                      std::to_string(want) + " or none");
+}
+
+// For a matrix of this shape.
+template <class T> weighting<T> fitting(weighting<T> weights, index rows, index cols) {
+  require_length("row_factors", weights.row_factors.size(), rows);
+  require_length("col_factors", weights.col_factors.size(), cols);
+  require_length("mean", weights.mean.size(), cols);
+  return weights;
 }
 
 index block_rows(index rows, index cols) {
@@ -23,6 +40,7 @@ template <class T>
 std::vector<wide_of<T>> column_means(const row_source<T> &source,
                                      const std::vector<double> &row_factors) {
   const index rows = source.rows(), cols = source.cols(), height = block_rows(rows, cols);
+  require_length("row_factors", row_factors.size(), rows);
   std::vector<wide_of<T>> mean(as_size(cols));
   columns<T> scratch(cols, height);
   double total = 0;
@@ -49,6 +67,10 @@ template <class T> void memory_rows<T>::read(index begin, matrix_view<T> block) 
       block(i, j) = a_(begin + i, j);
 }
 
+template <class T>
+weighted_rows<T>::weighted_rows(const row_source<T> &source, weighting<T> weights)
+    : source_(source), weights_(fitting(std::move(weights), source.rows(), source.cols())) {}
+
 template <class T> void weighted_rows<T>::read(index begin, matrix_view<T> block) const {
   source_.read(begin, block);
   for (index i = 0; i < block.rows; ++i) {
@@ -65,7 +87,8 @@ template <class T> void weighted_rows<T>::read(index begin, matrix_view<T> block
 template <class T>
 weighted_operator<T>::weighted_operator(std::shared_ptr<const linear_operator<T>> a,
                                         weighting<T> weights, double norm)
-    : a_(std::move(a)), weights_(std::move(weights)), norm_(norm < 0 ? norm : norm * a_->scale()) {
+    : a_(std::move(a)), weights_(fitting(std::move(weights), a_->rows(), a_->cols())),
+      norm_(norm < 0 ? norm : norm * a_->scale()) {
   for (wide_of<T> &value : weights_.mean)
     value *= a_->scale();
 }

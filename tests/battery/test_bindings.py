@@ -38,3 +38,29 @@ def test_ranks_of_values_that_are_not_finite_are_refused(bad):
     table[1, 0] = bad
     with pytest.raises(ValueError, match=r"^importance: must"):
         _core.rank.allocate_by_budget(np.ones(4), [2, 4], table, 9.0, 1)
+
+
+def test_weights_of_another_length_are_not_read(given):
+    *_, (a, rows, cols, mean, norm) = given["svd.weighted"]
+    long = [1.0] * (len(rows) + len(cols) + 1)
+    for name, factors in {
+        "row_factors": (long, cols, mean),
+        "col_factors": (rows, long, mean),
+        "mean": (rows, cols, np.array(long)),
+    }.items():
+        with pytest.raises(ValueError, match=f"^{name}: got {len(long)} numbers, want"):
+            _core.svd.weighted(a, *factors, norm)
+    matrix = np.ones((5, 2))
+    with pytest.raises(ValueError, match=r"^row_factors: got 3 numbers, want 5 or none"):
+        _core.svd.weighted_dense(matrix, [1.0] * 3, [], True, False, 1)
+    with pytest.raises(ValueError, match=r"^col_factors: got 3 numbers, want 2 or none"):
+        _core.svd.weighted_dense(matrix, [], [1.0] * 3, False, False, 1)
+
+
+def test_negative_sizes_are_refused(given):
+    *_, (read, _, n, dtype, workers) = given["svd.measure_rows"]
+    with pytest.raises(ValueError, match=r"^A: got -2 rows"):
+        _core.svd.measure_rows(read, -2, n, dtype, workers)
+    *_, (a, _, steps, key, workers) = given["svd.range_finder"]
+    with pytest.raises(ValueError, match=r"^size: want 0 to"):
+        _core.svd.range_finder(a, -(2**63), steps, key, workers)

@@ -197,8 +197,7 @@ private:
 // above the deviations costs no digits. The source must outlive this.
 template <class T> class weighted_rows final : public row_source<T> {
 public:
-  weighted_rows(const row_source<T> &source, weighting<T> weights)
-      : source_(source), weights_(std::move(weights)) {}
+  weighted_rows(const row_source<T> &source, weighting<T> weights);
   index rows() const override { return source_.rows(); }
   index cols() const override { return source_.cols(); }
   void read(index begin, matrix_view<T> block) const override;
