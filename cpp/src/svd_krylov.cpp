@@ -48,7 +48,7 @@ public:
     for (;;) {
       sweep();
       if (done()) {
-        space_.gram = gram_;
+        space_.gram = gram_copy();
         return true;
       }
       if (wider_ > 0 || out_of_reach() || is_last())
@@ -162,21 +162,33 @@ private:
 
   void append_projection() {
     const index size = space_.size, old = size - width_;
-    std::vector<W> larger(as_size(size * size));
-    for (index j = 0; j < old; ++j)
-      std::copy_n(&gram_[as_size(j * old)], old, &larger[as_size(j * size)]);
+    const matrix_view<W> block = col_major(projection_.data(), size, width_);
+    require_finite(block);
+    if (size > gram_.capacity()) {
+      columns<W> larger(2 * size, 2 * size);
+      copy(gram(old), larger.view(0, old).block(0, 0, old, old));
+      gram_ = std::move(larger);
+    }
+    const matrix_view<W> g = gram();
     for (index j = 0; j < width_; ++j)
       for (index i = 0; i < size; ++i) {
-        const W entry = projection_[as_size(j * size + i)];
-        larger[as_size((old + j) * size + i)] = entry;
-        larger[as_size(i * size + old + j)] = conjugate(entry);
+        g(i, old + j) = block(i, j);
+        g(old + j, i) = conjugate(block(i, j));
       }
-    gram_.swap(larger);
+    newest_.clear();
+  }
+
+  matrix_view<W> gram(index size) { return gram_.view(0, size).block(0, 0, size, size); }
+  matrix_view<W> gram() { return gram(space_.size); }
+  std::vector<W> gram_copy() {
+    std::vector<W> out;
+    copy(gram(), packed(out, space_.size, space_.size));
+    return out;
   }
 
   // The newest block led nowhere: what is left of A^T Y is the rounding of that product. Small
   // values lead to small blocks, which are not rounding as long as their own image is larger.
-  bool exhausted() const {
+  bool exhausted() {
     double sum = 0;
     for (const W entry : factor_)
       sum += squared(entry);
@@ -185,21 +197,25 @@ private:
   }
 
   // Of the newest block alone.
-  std::vector<double> newest_values() const {
-    const index size = space_.size, first = size - width_;
-    std::vector<W> block;
-    for (index j = first; j < size; ++j)
-      for (index i = first; i < size; ++i)
-        block.push_back(gram_[as_size(j * size + i)]);
-    return hermitian_spectrum<W>(std::move(block), width_).values();
+  const std::vector<double> &newest_values() {
+    const index first = space_.size - width_;
+    if (newest_.empty()) {
+      std::vector<W> block;
+      copy(gram().block(first, first, width_, width_), packed(block, width_, width_));
+      newest_ = hermitian_spectrum<W>(std::move(block), width_).values();
+    }
+    return newest_;
   }
 
-  double newest_energy() const {
+  double energy_from(index first) {
+    const matrix_view<W> g = gram();
     double sum = 0;
-    for (index j = space_.size - width_; j < space_.size; ++j)
-      sum += std::real(gram_[as_size(j * space_.size + j)]);
+    for (index j = first; j < g.cols; ++j)
+      sum += std::real(g(j, j));
     return sum;
   }
+  double newest_energy() { return energy_from(space_.size - width_); }
+  double trace() { return energy_from(0); }
 
   void refill() {
     for (const W entry : factor_)
@@ -207,13 +223,6 @@ private:
     std::fill(space_.next.begin(), space_.next.end(), W(0));
     band_ = 2 * width_;
     start_block();
-  }
-
-  double trace() const {
-    double sum = 0;
-    for (index j = 0; j < space_.size; ++j)
-      sum += std::real(gram_[as_size(j * space_.size + j)]);
-    return sum;
   }
 
   bool done() {
@@ -254,7 +263,7 @@ private:
     if (!is_worth_a_look())
       return false;
     const index size = space_.size;
-    space_.ritz = std::make_unique<hermitian_spectrum<W>>(gram_, size);
+    space_.ritz = std::make_unique<hermitian_spectrum<W>>(gram_copy(), size);
     const std::vector<double> &squares = space_.ritz->values();
     const index rank =
         wanted_.tolerance < 0 ? wanted_.rank : rank_for(squares.data(), size, wanted_);
@@ -282,19 +291,17 @@ private:
   // in a flat spectrum, the basis is looked at once it is large.
   bool is_worth_a_look() {
     const index size = space_.size, rank = wanted_.rank;
-    const matrix_view<W> g = col_major(gram_.data(), size, size);
-    require_finite(g);
     if (is_last() || next_is_fresh_) // an invariant basis, but for rounding
       return true;
     if (size < next_look_)
       return false;
     return wanted_.tolerance >= 0 || size >= 2 * (rank + 2 * width_) ||
-           count_above<W>(g, band_, least_leading_value()) >= rank;
+           count_above<W>(gram(), band_, least_leading_value()) >= rank;
   }
 
   // Above the newest block by a factor that fits spectra from j^-1/4 to exp(-j/40): the less energy
   // is left beside the values outside, the less may be missing, and the further they stand out.
-  double least_leading_value() const {
+  double least_leading_value() {
     const double outside = newest_values().front();
     const double left = missing_energy * (wanted_.norm_squared - trace());
     return std::clamp(1.5 + 0.5 * (std::log(outside / left) - 4.8), 1.5, 2.9) * outside;
@@ -322,10 +329,9 @@ private:
   // upper bound on the error from what the basis knows and a bound on what it does not.
   bool certified() {
     const index size = space_.size;
-    std::vector<W> vectors(gram_);
+    std::vector<W> vectors = gram_copy();
     std::vector<double> squares(as_size(size));
     const matrix_view<W> x = col_major(vectors.data(), size, size);
-    require_finite(x);
     blas::syevd<W>(blas::triangle::upper, x, {squares.data(), size, 1});
     std::reverse(squares.begin(), squares.end());
     columns<W> held(width_, size);
@@ -389,7 +395,8 @@ private:
   int sweeps_below_ = 0;
   std::vector<W> factor_;                // of the newest orthogonalised block
   std::vector<W> projection_;            // of the newest block on the basis
-  std::vector<W> gram_;                  // Y^H Y, size x size
+  columns<W> gram_;                      // Y^H Y in its first rows and columns
+  std::vector<double> newest_;           // values of the newest block, once they are known
   std::unique_ptr<norm_probe<T>> probe_; // where the norm of A is not known
   int looks_ = 0;
   index next_look_ = 0;           // size of the basis at which the next look is worth its cost
