@@ -8,8 +8,8 @@
 
 #include <pybind11/stl.h>
 
+#include <atomic>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace py = pybind11;
@@ -17,13 +17,18 @@ namespace py = pybind11;
 namespace eigenflow::bindings {
 namespace {
 
-// Raises when the work of the thread it runs on is not wanted any more. Lives as long as the
-// process: the interpreter may be gone before the last thread is.
-py::function *stop_check = nullptr;
+// Python functions that are called from C++. They live as long as the process: the interpreter may
+// be gone before the last thread is, and a thread may be about to call one that was replaced.
+using kept_function = std::atomic<PyObject *>;
 
-void set_stop_check(const py::function &check) {
-  delete std::exchange(stop_check, new py::function(check));
+void keep(kept_function &slot, const py::function &function) {
+  slot.store(function.inc_ref().ptr());
 }
+
+// Raises when the work of the thread it runs on is not wanted any more.
+kept_function stop_check{nullptr};
+
+void set_stop_check(const py::function &check) { keep(stop_check, check); }
 
 // Runs on the thread that released the GIL, every 50 ms at most. Outside the main thread
 // PyErr_CheckSignals does nothing, as Python wants it. The error stays pending.
@@ -31,9 +36,10 @@ bool should_stop() {
   const py::gil_scoped_acquire gil;
   if (PyErr_CheckSignals() != 0)
     return true;
-  if (stop_check == nullptr)
+  PyObject *check = stop_check.load();
+  if (check == nullptr)
     return false;
-  PyObject *said = PyObject_CallNoArgs(stop_check->ptr());
+  PyObject *said = PyObject_CallNoArgs(check);
   Py_XDECREF(said);
   return said == nullptr;
 }
@@ -44,20 +50,19 @@ void bind_blas(const std::string &name, const py::capsule &routine) {
     throw py::key_error(name);
 }
 
-// Lives as long as the process: the interpreter may be gone before the last thread is.
-py::function *blas_threads = nullptr;
+kept_function blas_threads{nullptr};
 
 void call_blas_threads(int count) {
   const py::gil_scoped_acquire gil;
   try {
-    (*blas_threads)(count);
+    py::handle(blas_threads.load())(count);
   } catch (py::error_already_set &error) {
     error.discard_as_unraisable("eigenflow: the number of BLAS threads");
   }
 }
 
 void set_blas_thread_hook(const py::function &function) {
-  delete std::exchange(blas_threads, new py::function(function));
+  keep(blas_threads, function);
   blas::set_thread_hook(&call_blas_threads);
 }
 

@@ -40,7 +40,8 @@ template <class T> const table<T> &routines() {
 }
 
 // An empty slot would be a jump to address zero.
-template <class Routine> Routine bound(Routine routine, const char *name) {
+template <class Routine> Routine bound(const std::atomic<Routine> &slot, const char *name) {
+  const Routine routine = slot.load();
   if (routine == nullptr)
     throw std::runtime_error(std::string("BLAS/LAPACK routine ") + name +
                              " is not bound: call eigenflow::blas::bind, or build with "
@@ -112,7 +113,7 @@ bool bind(const char *name, void *routine) {
   const std::string_view wanted(name);
 #define BIND(precision, slot)                                                                      \
   if (wanted == #precision #slot) {                                                                \
-    all().precision.slot = reinterpret_cast<decltype(all().precision.slot)>(routine);              \
+    all().precision.slot = reinterpret_cast<decltype(all().precision.slot.load())>(routine);       \
     return true;                                                                                   \
   }
 #define X(slot, signature) BIND(s, slot) BIND(d, slot)

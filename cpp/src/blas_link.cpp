@@ -26,7 +26,8 @@ namespace eigenflow::blas {
 
 void link(tables &all) {
 #define LINK(precision, name)                                                                      \
-  all.precision.name = reinterpret_cast<decltype(all.precision.name)>(&precision##name##_);
+  all.precision.name =                                                                             \
+      reinterpret_cast<decltype(all.precision.name)::value_type>(&precision##name##_);
 #define X(name, signature) LINK(s, name) LINK(d, name)
   EF_BLAS_REAL(X)
 #undef X

@@ -5,6 +5,7 @@
 // caller, blas_link.cpp the only other writer.
 #pragma once
 
+#include <atomic>
 #include <complex>
 
 #define EF_BLAS_COMMON(X)                                                                          \
@@ -39,7 +40,8 @@
 
 namespace eigenflow::blas {
 
-#define X(name, signature) void(*name) signature = nullptr;
+// A routine may be bound while other threads call it.
+#define X(name, signature) std::atomic<void(*) signature> name{nullptr};
 template <class T> struct table {
   EF_BLAS_REAL(X)
 };

@@ -43,9 +43,18 @@ int available_cpus() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-int positive_environment_value(const char *name) {
-  const char *text = std::getenv(name);
-  return text == nullptr ? 0 : std::max(0, std::atoi(text));
+int first_positive_of_the_environment() {
+  for (const char *name : {"EIGENFLOW_NUM_THREADS", "OMP_NUM_THREADS"})
+    if (const char *text = std::getenv(name); text != nullptr)
+      if (const int value = std::atoi(text); value > 0)
+        return value;
+  return 0;
+}
+
+// Read once: getenv does not survive a thread that changes the environment meanwhile.
+int workers_of_the_environment() {
+  static const int found = first_positive_of_the_environment();
+  return found;
 }
 
 // What the workers of one call share. The first failure wins, and stops the others.
@@ -95,10 +104,8 @@ void set_default_workers(int workers) { chosen_workers.store(std::max(0, workers
 int default_workers() {
   if (const int chosen = chosen_workers.load(); chosen > 0)
     return chosen;
-  for (const char *name : {"EIGENFLOW_NUM_THREADS", "OMP_NUM_THREADS"})
-    if (const int value = positive_environment_value(name); value > 0)
-      return value;
-  return available_cpus();
+  const int asked = workers_of_the_environment();
+  return asked > 0 ? asked : available_cpus();
 }
 
 int resolve_workers(int workers) {

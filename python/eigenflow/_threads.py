@@ -74,26 +74,6 @@ def _blas(*, per_thread: bool) -> tuple[Any, ...]:
     )
 
 
-def _set(library: Any, count: int) -> None:
-    """Give a library this number of threads, whichever thread calls.
-
-    threadpoolctl 3.8 lets only one thread set the number of OpenBLAS: the first one that did, until
-    it ends. Others are not told that nothing was set.
-    """
-    release = getattr(library, "clear_controlling_thread", None)
-    if release is not None:
-        release(force=True)
-    library.set_num_threads(count)
-    if release is not None:
-        release()
-
-
-def set_blas_threads(count: int) -> None:
-    """Give BLAS threads inside a `single_blas_thread`; the core calls this around large LAPACK."""
-    for library in _blas(per_thread=False) + _blas(per_thread=True):
-        _set(library, count)
-
-
 class _SharedLimit:
     """The least number of BLAS threads that anyone inside asked for.
 
@@ -122,12 +102,26 @@ class _SharedLimit:
         try:  # around all: Ctrl-C in the midst of `_enter` must not keep anyone inside
             self._enter(visit, count)
             for library, _ in own:
-                _set(library, count)
+                self.set(library, count)
             yield
         finally:
             self._leave(visit)
             for library, before in own:
-                _set(library, before)
+                self.set(library, before)
+
+    def set(self, library: Any, count: int) -> None:
+        """Give a library this number of threads, whichever thread calls; one thread at a time.
+
+        threadpoolctl 3.8 lets only one thread set the number of OpenBLAS: the first one that did,
+        until it ends. Others are not told that nothing was set.
+        """
+        release = getattr(library, "clear_controlling_thread", None)
+        with self._lock:
+            if release is not None:
+                release(force=True)
+            library.set_num_threads(count)
+            if release is not None:
+                release()
 
     def _enter(self, visit: object, count: int) -> None:
         with self._lock:
@@ -145,7 +139,7 @@ class _SharedLimit:
     def _apply(self) -> None:
         least = min((count for _, count in self._inside.values()), default=None)
         for library, before in self._found:
-            _set(library, before if least is None else least)
+            self.set(library, before if least is None else least)
 
     def _forked(self) -> None:
         """Leave for the threads that a child does not have: all but the one that forked."""
@@ -161,6 +155,12 @@ class _SharedLimit:
 
 
 _shared = _SharedLimit()
+
+
+def set_blas_threads(count: int) -> None:
+    """Give BLAS threads inside a `single_blas_thread`; the core calls this around large LAPACK."""
+    for library in _blas(per_thread=False) + _blas(per_thread=True):
+        _shared.set(library, count)
 
 
 @contextlib.contextmanager

@@ -1,14 +1,20 @@
 """R12: calls from many threads, and in forked children, give the bits of a quiet process."""
 
+import itertools
 import os
+import pickle
 import signal
+import sys
 import threading
 import time
 from fnmatch import fnmatchcase
 
+import numpy as np
 import pytest
 
-from battery.calls import CALLS, same_bits
+import eigenflow as ef
+from battery.calls import CALLS, grid, same_bits
+from eigenflow import _rng, _threads
 
 THREADS, ROUNDS, FORKS = 8, 1000, 20
 # Those that take more than a few milliseconds.
@@ -52,6 +58,114 @@ def test_mixed_calls_from_eight_threads_give_the_same_bits():
         thread.join(timeout=300)
     assert not any(thread.is_alive() for thread in threads), "a thread hangs"
     assert not wrong, sorted(set(wrong))
+
+
+RNG = np.random.default_rng(5)
+LEFT, RIGHT = RNG.uniform(-1, 1, (2, 600, 2))  # enough for every method to be looked at
+POINTS, VALUES, SIGNAL = grid(40, 2), grid(40), grid(64)
+
+
+def design(made):
+    return lambda: made, lambda d: (d.synthesis(d.analysis(SIGNAL)), d.frequencies)
+
+
+def system():
+    return ef.lds.LinearSystem([[0.9, 0.1], [0.0, 0.5]], [[1.0, 0.5]], np.eye(2), 1.0)
+
+
+def moved(thing):
+    return pickle.loads(pickle.dumps(thing))
+
+
+# How to make an object, and what threads do with one that nobody has used before: it may keep
+# something at its first use.
+SHARED = {
+    "SineLowRank": (
+        lambda: ef.sine.SineLowRank(LEFT, RIGHT, 3.0),
+        lambda op: (op @ RIGHT, op.T @ LEFT, op.info.method, moved(op).U, op[3]),
+    ),
+    "LinearSystem": (
+        system,
+        lambda s: (ef.lds.filter(s, SIGNAL).filtered_mean, ef.lds.smooth(s, SIGNAL), moved(s).A),
+    ),
+    "CosineDesign": design(ef.flow.CosineDesign(64)),
+    "FourierDesign": design(ef.flow.FourierDesign(64)),
+    "HaarDesign": design(ef.flow.HaarDesign(64)),
+    "FlowRegressor": (
+        lambda: ef.estimators.FlowRegressor(stopping="sure", noise_std=0.1).fit(POINTS, VALUES),
+        lambda model: (model.predict(POINTS), moved(model).predict(POINTS)),
+    ),
+    "RandomizedSVD": (
+        lambda: ef.estimators.RandomizedSVD(2, random_state=0).fit(POINTS),
+        lambda model: model.inverse_transform(model.transform(POINTS)),
+    ),
+}
+
+
+def at_once(work):
+    """Run `work(thread)` on all threads, as nearly at once as can be; return what they gave."""
+    start, results = threading.Barrier(THREADS), [None] * THREADS
+
+    def run(i):
+        start.wait()
+        try:
+            results[i] = work(i)
+        except Exception as error:
+            results[i] = repr(error)
+
+    threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=300)
+    assert not any(thread.is_alive() for thread in threads), "a thread hangs"
+    return results
+
+
+@pytest.fixture
+def restless():
+    """Take the GIL, where there is one, from a thread 1,000 times as often."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("restless")
+@pytest.mark.parametrize("name", SHARED)
+def test_threads_share_an_object_from_its_first_use(name):
+    make, use = SHARED[name]
+    expected = use(make())
+    for _ in range(5):
+        shared = make()
+        for got in at_once(lambda i, shared=shared: use(shared)):
+            assert same_bits(got, expected), got
+
+
+@pytest.mark.usefixtures("restless")
+def test_threads_share_a_generator():
+    shared = np.random.default_rng(3)
+    keys = at_once(lambda i: [_rng.key_from(shared) for _ in range(200)])
+    alone = np.random.default_rng(3)
+    assert sorted(itertools.chain(*keys)) == sorted(
+        _rng.key_from(alone) for _ in range(200 * THREADS)
+    )
+
+
+@pytest.mark.usefixtures("restless")
+def test_threads_that_limit_blas_leave_its_threads_as_they_were():
+    def blas():
+        shared = _threads._blas(per_thread=False)
+        return [library.get_num_threads() for library in shared]
+
+    def work(i):
+        for turn in range(50):
+            with _threads.blas_limit(1 + (i + turn) % 3), _threads.single_blas_thread(2):
+                _threads.set_blas_threads(2)
+
+    before = blas()
+    assert at_once(work) == [None] * THREADS
+    assert blas() == before
 
 
 def child_of(calls, expected):

@@ -1,13 +1,17 @@
 """What a system keeps between calls: its arrays as kernels want them, and its steady state."""
 
 import copy
+import os
 import pickle
+import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from eigenflow import lds
+from eigenflow._map_reduce import stop
 from eigenflow.lds import LinearSystem
 
 
@@ -74,6 +78,59 @@ def test_threads_share_one_system():
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: lds.filter(system, y, workers=1), range(40)))
     assert all(r.filtered_mean.tobytes() == expected for r in results)
+
+
+def interrupted(system, y, act):
+    """Filter on a new thread; call `act` once, while the steady state is being found.
+
+    A new thread looks for Ctrl-C at the first chance, which is there.
+    """
+    found, armed = [], threading.Event()
+
+    def asked():
+        if armed.is_set():
+            armed.clear()
+            found.append(act())
+        return False
+
+    def work():
+        with stop.watching(asked):
+            armed.set()
+            lds.filter(system, y, workers=1)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return found
+
+
+def test_a_call_does_not_wait_for_one_that_finds_the_steady_state():
+    system, y = system_of(), series(500)
+
+    def act():
+        other = threading.Thread(target=lds.filter, args=(system, y), daemon=True)
+        other.start()
+        other.join(timeout=20)
+        return not other.is_alive()
+
+    assert interrupted(system, y, act) == [True]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_forked_while_the_steady_state_is_found_finds_its_own():
+    y = series(500)
+    system, expected = system_of(), lds.filter(system_of(), y).filtered_mean.tobytes()
+
+    def act():
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            same = lds.filter(system, y).filtered_mean.tobytes() == expected
+            os._exit(0 if same else 1)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert interrupted(system, y, act) == [0]
 
 
 def test_batches_of_series_and_systems():

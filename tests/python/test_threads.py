@@ -49,6 +49,18 @@ def test_the_environment_sets_the_default(variables, expected):
     assert run.stdout.strip() == expected
 
 
+def test_the_environment_is_read_once():
+    # getenv does not survive a thread that changes the environment meanwhile.
+    code = """
+import os
+from eigenflow._core import runtime
+before = runtime.default_workers()
+os.environ["EIGENFLOW_NUM_THREADS"] = str(before + 3)
+assert runtime.default_workers() == before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_blas_is_limited_only_inside_the_block():
     from threadpoolctl import threadpool_info
 
@@ -180,6 +192,29 @@ with threadpool_limits(3, user_api="blas"):  # no thread of ours keeps others ou
     assert blas_threads() == {3}
 assert blas_threads() == {4}
 """)
+
+
+def test_a_library_is_set_by_one_thread_at_a_time():
+    # Between its three steps another thread would take the right to set the number away.
+    steps, inside = [], threading.Event()
+
+    class Library:
+        def clear_controlling_thread(self, *, force=False):
+            steps.append(threading.get_ident())
+
+        def set_num_threads(self, count):
+            steps.append(threading.get_ident())
+            if not inside.is_set():
+                inside.set()
+                time.sleep(0.2)  # the other one would come in here
+
+    library = Library()
+    first = threading.Thread(target=_threads._shared.set, args=(library, 1))
+    first.start()
+    inside.wait()
+    _threads._shared.set(library, 2)
+    first.join()
+    assert steps == [first.ident] * 3 + [threading.get_ident()] * 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

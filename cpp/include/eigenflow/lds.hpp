@@ -137,7 +137,8 @@ struct problem {
 
 struct steady_filter;
 
-// The steady state of one system, found by the first call that wants it. Any thread may ask.
+// The steady state of one system, kept once a call has found it. Any thread may ask; those that ask
+// before the first has found it each find it themselves, and none waits for another.
 class steady_memory {
 public:
   steady_memory();
@@ -149,7 +150,7 @@ public:
                                            const std::function<steady_filter(index)> &find);
 
 private:
-  struct state;
+  class state;
   std::unique_ptr<state> state_;
 };
 

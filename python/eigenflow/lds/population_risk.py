@@ -120,6 +120,18 @@ def risk(
     [7.264957, 0.0]
     """
     resolve_workers(workers)
+    found = measured(system, learner, horizon)
+    if math.inf in (found.mean, found.total):
+        warnings.warn(
+            "risk: the value is beyond float64 and reads inf, see log_mean and log_total",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return found
+
+
+def measured(system: Any, learner: Learner, horizon: int) -> RiskResult:
+    """Return the risk, without a warning if it is beyond float64."""
     compute = excess_of(system, learner, horizon)
     found: list[Excess] = []
 
@@ -252,10 +264,4 @@ def _result(mean: Decimal, n_steps: int, start: str) -> RiskResult:
         log_total = float(total.ln()) if mean > 0 else -math.inf
         log1p_mean = float((1 + mean).ln()) if mean > Decimal("1e-6") else math.log1p(float(mean))
         values = float(mean), float(total)
-    if math.inf in values:
-        warnings.warn(
-            "risk: the value is beyond float64 and reads inf, see log_mean and log_total",
-            RuntimeWarning,
-            stacklevel=4,
-        )
     return RiskResult(*values, log_mean, log_total, log1p_mean, n_steps, start)

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from eigenflow._arrays import Array
 from eigenflow.lds.learners import StateLearner
-from eigenflow.lds.population_risk import Learner, risk
+from eigenflow.lds.population_risk import Learner, measured
 from eigenflow.lds.prediction import fir_predictor, truncated_kalman
 from eigenflow.lds.structure import as_count
 
@@ -106,9 +105,7 @@ def phase_sweep(
     for i, count in enumerate(sizes):
         for j, horizon in enumerate(times):
             made = _made(learner, system, count, horizon)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "risk: the value is beyond", RuntimeWarning)
-                found = risk(system, made, horizon)
+            found = measured(system, made, horizon)
             mean[i, j], log_mean[i, j] = found.mean, found.log_mean
             log1p_mean[i, j] = found.log1p_mean
         n_parameters.append(parameter_count(made, system))

@@ -223,7 +223,9 @@ class LinearSystem(Movable):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what kernels keep with the system: other processes find it again."""
-        return {name: value for name, value in vars(self).items() if name != "_kept"}
+        state = vars(self).copy()  # at once: another thread may be keeping something
+        state.pop("_kept", None)
+        return state
 
     def __repr__(self) -> str:
         parts = [f"state_dim={self.state_dim}", f"obs_dim={self.obs_dim}"]

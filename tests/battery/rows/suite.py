@@ -101,7 +101,8 @@ NONFINITE = _row(
 )
 THREADS = _row(
     "Calls are safe from any thread and after a fork.",
-    "8 threads x 1,000 mixed calls; forks after use and while threads compute",
+    "8 threads x 1,000 mixed calls, and objects that they share from the first use on; forks after "
+    "use and while threads compute",
     "the same bits, no hang",
     threads,
 )
