@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -193,9 +194,14 @@ inline py::array_t<double> array_of(const std::vector<double> &values,
 inline lds::progress_hook hook_of(const py::object &progress) {
   if (progress.is_none())
     return {};
-  return [progress](index done) {
+  // The hook is copied, and dropped, on threads without the GIL.
+  const std::shared_ptr<const py::object> held(new py::object(progress), [](const py::object *p) {
     const py::gil_scoped_acquire acquire;
-    progress(done);
+    delete p;
+  });
+  return [held](index done) {
+    const py::gil_scoped_acquire acquire;
+    (*held)(done);
   };
 }
 

@@ -17,12 +17,13 @@ void filter(const batch &series, const filter_options &options) {
       steady_for(cursor, n_steps, options.switch_to_steady && series.shared_system, series.memory);
   const steady_filter &shared = *kept;
   batch_progress told(options.progress, series.n_series, n_steps);
+  filter_options each = options; // its hook is copied here, and not on other threads
+  if (series.n_series > 1)
+    each.progress = {}; // that of all series is told
   const auto alone = [&](index i, int workers) {
     const problem one = series.at(i);
-    filter_options own = options;
+    filter_options own = each;
     own.workers = workers;
-    if (series.n_series > 1)
-      own.progress = {}; // that of all series is told
     model_cursor system(one.system, one.series.inputs);
     const steady_filter steady =
         series.shared_system ? steady_filter{}

@@ -285,11 +285,12 @@ void smooth(const smoother_batch &series, const smoother_options &options) {
   const auto shared = steady_for(model_cursor(first.system, first.series.inputs), n_steps,
                                  options.switch_to_steady && series.shared_system, series.memory);
   batch_progress told(options.progress, series.n_series, n_steps);
+  smoother_options each = options; // its hook is copied here, and not on other threads
+  if (series.n_series > 1)
+    each.progress = {};
   for_each_series(0, series.n_series, n_steps, options.workers, [&](index i, int workers) {
-    smoother_options own = options;
+    smoother_options own = each;
     own.workers = workers;
-    if (series.n_series > 1)
-      own.progress = {};
     series.done(i, smooth_one(series.shared_system ? shared.get() : nullptr, series.at(i), own));
     if (series.n_series > 1)
       told.add(1);

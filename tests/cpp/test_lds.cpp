@@ -4,8 +4,11 @@
 #include <eigenflow/errors.hpp>
 #include <eigenflow/lds.hpp>
 
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -287,4 +290,54 @@ TEST(disturbances_are_what_the_smoothed_level_leaves) {
   CHECK(w.back() == 0);
   const auto last = static_cast<std::size_t>(found.state_disturbance_cov.index.back());
   CHECK_CLOSE(found.state_disturbance_cov.values[last], 0.5, 1e-14);
+}
+
+// May hold what only its own thread may touch, such as an object of an interpreter.
+struct homely_hook {
+  static inline std::atomic<int> copies_elsewhere{0};
+  std::thread::id home = std::this_thread::get_id();
+
+  homely_hook() = default;
+  homely_hook(const homely_hook &other) : home(other.home) { look(); }
+  homely_hook &operator=(const homely_hook &) = delete;
+  ~homely_hook() { look(); }
+  void operator()(index) const {}
+  void look() const { copies_elsewhere += std::this_thread::get_id() != home; }
+};
+
+TEST(hooks_are_copied_on_the_calling_thread_only) {
+  const local_level level(0.3, 1);
+  const std::vector<double> y = wave(100);
+  const std::thread::id home = std::this_thread::get_id();
+  std::atomic<int> elsewhere{0};
+  const auto leave_some_to_others = [&] {
+    if (std::this_thread::get_id() != home)
+      ++elsewhere;
+    else if (elsewhere == 0)
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  };
+  lds::batch batch;
+  lds::smoother_batch smoothed;
+  batch.n_series = smoothed.n_series = 400;
+  batch.shared_system = smoothed.shared_system = false; // one by one
+  batch.at = [&](index) -> lds::problem {
+    leave_some_to_others();
+    return {level.view(), diffuse_level(), row_major(y.data(), 100, 1)};
+  };
+  smoothed.at = [&](index) -> lds::smoother_problem {
+    leave_some_to_others();
+    return {level.view(), diffuse_level(), {row_major(y.data(), 100, 1)}};
+  };
+  batch.done = [](index, lds::filter_result &&) {};
+  smoothed.done = [](index, lds::smoother_result &&) {};
+  lds::filter_options options;
+  lds::smoother_options smoother_options;
+  options.workers = smoother_options.workers = 4;
+  options.progress = smoother_options.progress = homely_hook();
+  lds::filter(batch, options);
+  CHECK(elsewhere > 0);
+  elsewhere = 0;
+  lds::smooth(smoothed, smoother_options);
+  CHECK(elsewhere > 0);
+  CHECK(homely_hook::copies_elsewhere == 0);
 }
