@@ -63,14 +63,13 @@ class Runner:
             raise
 
     def _wait(self, future: Any) -> None:
-        last_seen, pause = time.monotonic(), 0.005
-        while not future.done():
-            time.sleep(pause)
-            pause = min(2 * pause, _LOOK)
+        last_seen, done = time.monotonic(), threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        while not (done.wait(_LOOK) or future.done()):
             if self.client.status != "running":
                 msg = f"client: is {self.client.status}, and its scheduler gone"
                 raise WorkersLost(msg)
-            if pause < _LOOK or self.worker_count():
+            if self.worker_count():
                 last_seen = time.monotonic()
             elif time.monotonic() - last_seen > _PATIENCE:
                 msg = f"client: no worker for {_PATIENCE:g} seconds, and a result to compute"
