@@ -17,7 +17,7 @@ def runs(name: str, score: str) -> Callable[[dict[str, Any]], list[Table]]:
         lines = []
         for rows in grouped:
             first = rows[0]
-            cells = [first["weights"], str(first["rank"] or "-"), f"{first['parameters']:,}"]
+            cells = [first["weights"], str(first["rank"] or ""), f"{first['parameters']:,}"]
             if share and name != "adapters":
                 cells.append(f"{100 * first['parameters'] / full:.1f} %")
             digits = 1 if score == "PSNR" else 3
