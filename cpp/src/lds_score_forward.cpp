@@ -2,13 +2,10 @@
 #include "lds_score_forward.hpp"
 
 #include "isa/lds.hpp"
+#include "system.hpp"
 
 #include <eigenflow/errors.hpp>
 #include <eigenflow/parallel.hpp>
-
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
 #include <cmath>
 #include <numbers>
@@ -20,24 +17,16 @@ const double log_two_pi = std::log(2 * std::numbers::pi);
 
 } // namespace
 
-// Pieces double. Large ones ask for huge pages, since small ones of new memory cost as much as the
-// steps that fill them.
+// Pieces double. Large ones ask for huge pages, since the first touch of small ones costs as much
+// as the steps that fill them.
 void row_store::grow(index need) {
-  constexpr index large = (index{1} << 21) / sizeof(line), most = 4 * large;
+  constexpr index large = static_cast<index>(huge_page / sizeof(line)), most = 4 * large;
   left_ = std::max(need, growth_);
   growth_ = std::min(2 * growth_, most);
   pieces_.emplace_back(new line[count(left_)]);
   next_ = pieces_.back().get();
-#ifdef __linux__
-  if (left_ >= large) {
-    constexpr std::size_t page = 4096;
-    const std::size_t bytes = count(left_) * sizeof(line) / page * page - page;
-    void *begin = next_;
-    std::size_t room = bytes + page;
-    if (std::align(page, bytes, begin, room) != nullptr)
-      madvise(begin, bytes, MADV_HUGEPAGE); // only advice: a failure changes nothing
-  }
-#endif
+  if (left_ >= large)
+    prefer_huge_pages(next_, count(left_) * sizeof(line));
 }
 
 void set_closed_loop(const row_view &A, const row_view &minus_K, const row_view &C, row_matrix &L) {

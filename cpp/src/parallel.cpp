@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "system.hpp"
+
 #include <eigenflow/errors.hpp>
 #include <eigenflow/parallel.hpp>
 
@@ -11,10 +13,6 @@
 #include <system_error>
 #include <thread>
 #include <vector>
-
-#ifdef __linux__
-#include <sched.h>
-#endif
 
 namespace eigenflow {
 namespace {
@@ -32,15 +30,6 @@ thread_local std::int64_t poll_due = 0;
 std::int64_t clock_now() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 std::int64_t next_poll() {
   return (std::chrono::steady_clock::now() + poll_interval).time_since_epoch().count();
-}
-
-int available_cpus() {
-#ifdef __linux__
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0)
-    return std::max(1, CPU_COUNT(&set));
-#endif
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 int first_positive_of_the_environment() {

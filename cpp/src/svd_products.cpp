@@ -37,7 +37,7 @@ template <class T> class bundle {
 public:
   bundle(index rows, index cols)
       : cols_(cols), width_(padded(cols)),
-        memory_(static_cast<std::size_t>(rows * width_ + cache_line / sizeof(T))) {
+        memory_(static_cast<std::size_t>(rows * width_) + cache_line / sizeof(T)) {
     const auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
     data_ = memory_.data() + (cache_line - address % cache_line) % cache_line / sizeof(T);
   }

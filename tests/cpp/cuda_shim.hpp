@@ -2,7 +2,7 @@
 // Runs kernels under the host compiler, so that their numerics and memory accesses are tested, and
 // sanitised, without a GPU. `launch` loops over the threads of a small grid. `launch_blocks` gives
 // each thread of a block its own stack and changes between them at barriers; shared memory is
-// static memory then.
+// static memory then. That takes the contexts of POSIX, which musl, macOS and Windows lack.
 #pragma once
 
 #include <cstdio>
@@ -10,7 +10,8 @@
 #include <memory>
 #include <vector>
 
-#ifdef __linux__
+#ifdef __GLIBC__
+#define CUDA_SHIM_BLOCKS 1
 #include <ucontext.h>
 #endif
 
@@ -40,7 +41,7 @@ void launch(unsigned blocks, unsigned threads, Kernel kernel, Arguments... argum
       kernel(arguments...);
 }
 
-#ifdef __linux__
+#ifdef CUDA_SHIM_BLOCKS
 // The threads of one block after the other. A round runs each up to its next barrier, or its end.
 class block_of_threads {
 public:
@@ -141,7 +142,7 @@ template <class T> T from_lane(T value, unsigned lane) {
 
 } // namespace cuda_shim
 
-#ifndef __linux__
+#ifndef CUDA_SHIM_BLOCKS
 inline void __syncthreads() {} // kernels with barriers compile, and are not run
 template <class T> T __shfl_xor_sync(unsigned, T value, unsigned) { return value; }
 #else

@@ -69,7 +69,7 @@ TEST(the_device_makes_the_entries_of_the_host) {
   check_entries(true);
 }
 
-#ifdef __linux__
+#ifdef CUDA_SHIM_BLOCKS
 namespace {
 
 const float *const none = nullptr;

@@ -17,7 +17,7 @@ using std::int64_t;
 // Two registers of AVX2 or AVX-512: one alone would wait for its own results.
 constexpr int lanes = vector_bytes == 64 ? 16 : 8;
 
-#if defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__))
+#if EF_GNU_EXTENSIONS && (defined(__SSE2__) || defined(__aarch64__))
 #define EF_LANE_VECTORS 1
 // A number in each lane, over as many registers as that takes.
 struct __attribute__((may_alias)) lane_vector {

@@ -9,7 +9,7 @@ namespace {
 using eigenflow::isa::lds_full_run;
 using std::int64_t;
 
-#if defined(__GNUC__)
+#if EF_GNU_EXTENSIONS
 template <int N> EF_HD void store(double *to, const row<N> &r) {
   __builtin_memcpy(to, &r, sizeof(r));
 }

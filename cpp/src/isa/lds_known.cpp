@@ -12,7 +12,7 @@ using std::int64_t;
 
 EF_HD double value_of(double y, double offset) { return y == y ? y - offset : 0.0; }
 
-#if defined(__GNUC__)
+#if EF_GNU_EXTENSIONS
 
 // N numbers of a row: known here, or the copy is a call that sends the state to memory.
 template <int N, int W> EF_HD void write(const lds_results &out, int64_t s, const row<W> &r) {
@@ -112,7 +112,7 @@ double run_any(const lds_known_run &in, int64_t steps, double *x) {
 }
 
 int64_t width(int64_t n) {
-#if defined(__GNUC__)
+#if EF_GNU_EXTENSIONS
   return n <= 2 ? 2 : n <= 4 ? 4 : n <= 8 ? 8 : n;
 #else
   return n;
@@ -120,7 +120,7 @@ int64_t width(int64_t n) {
 }
 
 double run(const lds_known_run &in, int64_t steps, double *mean) {
-#if defined(__GNUC__)
+#if EF_GNU_EXTENSIONS
   constexpr decltype(&run_any) sizes[] = {run_size<1>, run_size<2>, run_size<3>, run_size<4>,
                                           run_size<5>, run_size<6>, run_size<7>, run_size<8>};
   if (in.n <= 8)

@@ -19,7 +19,7 @@ constexpr int width = simd::vector_bytes / static_cast<int>(sizeof(double));
 // Coefficients stay in memory, where the multiplications read them: as vectors they would be more
 // than there are registers.
 EF_HD void keep_in_memory(const lds_state_gain &gain) {
-#if defined(__GNUC__)
+#if EF_GNU_EXTENSIONS
   asm volatile("" : : "r"(&gain) : "memory");
 #else
   (void)gain;

@@ -30,13 +30,13 @@ EF_HD void combine_rows(int64_t n, const double *a, const double *b, double *row
       row[j] = hd::fma(a[k], b[k * n + j], row[j]);
 }
 
-#if defined(__GNUC__)
+#if EF_GNU_EXTENSIONS
 template <int N> constexpr bool has_rows = N == 2 || N == 4 || N == 8;
 #else
 template <int N> constexpr bool has_rows = false;
 #endif
 
-#if defined(__GNUC__)
+#if EF_GNU_EXTENSIONS
 template <int N> struct square {
   using row = typename row_of<N>::type;
   row at[N];
@@ -110,7 +110,7 @@ template <int N> void predict_rows(const double *A, const double *P, const doubl
 
 template <int N> double project(int64_t any, const double *P, const double *z, double *out) {
   const int64_t n = size<N>(any);
-#if defined(__GNUC__)
+#if EF_GNU_EXTENSIONS
   if constexpr (has_rows<N>)
     return project_rows<N>(P, z, out);
 #endif
@@ -150,7 +150,7 @@ EF_HD void joseph_steps(int64_t n, double *P, const double *gain, const double *
 template <int N>
 void joseph(int64_t any, double *P, const double *gain, const double *z, double noise,
             double *projected) {
-#if defined(__GNUC__)
+#if EF_GNU_EXTENSIONS
   if constexpr (has_rows<N>)
     return joseph_rows<N>(P, gain, z, noise);
 #endif
@@ -196,7 +196,7 @@ EF_HD void predict_steps(int64_t n, const double *A, const double *P, const doub
 template <int N>
 void predict(int64_t any, const double *A, const double *P, const double *Q, double *out,
              double *work) {
-#if defined(__GNUC__)
+#if EF_GNU_EXTENSIONS
   if constexpr (has_rows<N>)
     return predict_rows<N>(A, P, Q, out);
 #endif

@@ -89,7 +89,7 @@ template <class Real> void pack(const strided_matrix<Real> &a, Real *__restrict 
     const Real *from = a.data + k * a.col_stride;
     const Real *ahead = from + packed_depth * a.col_stride;
     for (int64_t i = 0; i < a.rows; i += 64 / static_cast<int64_t>(sizeof(Real)))
-      __builtin_prefetch(ahead + i);
+      simd::prefetch(ahead + i);
     for (int64_t i = 0; i < a.rows; i += tile_rows) {
       Real *to = out + i * a.cols + k * tile_rows;
       if (a.row_stride == 1 && a.rows - i >= tile_rows)

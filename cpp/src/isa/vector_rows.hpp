@@ -5,7 +5,7 @@
 
 #include <eigenflow/hd/config.hpp>
 
-#if defined(__GNUC__)
+#if EF_GNU_EXTENSIONS
 #pragma GCC diagnostic ignored "-Wpsabi"
 namespace {
 

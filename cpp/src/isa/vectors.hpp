@@ -16,6 +16,12 @@
 
 namespace eigenflow::isa::EF_LEVEL_NS {
 
+EF_HD void prefetch([[maybe_unused]] const void *p) {
+#if EF_GNU_EXTENSIONS
+  __builtin_prefetch(p);
+#endif
+}
+
 #if defined(__AVX512F__)
 
 inline constexpr int vector_bytes = 64;

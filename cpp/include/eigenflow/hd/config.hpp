@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the hd headers share: maths written once for the host compilers, nvcc and NVRTC, so no
-// standard header appears here. The inline namespace keeps the copies that are compiled for
-// different instruction sets apart; without it the linker would keep one copy, and old CPUs would
-// stop on it.
+// standard header appears here, but for Microsoft's compiler. The inline namespace keeps the copies
+// that are compiled for different instruction sets apart; without it the linker would keep one
+// copy, and old CPUs would stop on it.
 #pragma once
 
 #ifndef EF_LEVEL_NS
@@ -19,10 +19,38 @@
 
 #ifdef __CUDACC__
 #define EF_HD __host__ __device__ __forceinline__
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) || defined(__clang__)
 #define EF_HD inline __attribute__((always_inline))
 #else
 #define EF_HD inline
+#endif
+
+// Vector types and asm: GCC's, and Clang's on any system (clang-cl does not define __GNUC__).
+#if defined(__GNUC__) || defined(__clang__)
+#define EF_GNU_EXTENSIONS 1
+#else
+#define EF_GNU_EXTENSIONS 0
+#endif
+
+// The maths library's function of that name, as an instruction where there is one.
+#if defined(__CUDA_ARCH__)
+#define EF_MATH(name) ::name
+#elif EF_GNU_EXTENSIONS
+#define EF_MATH(name) __builtin_##name
+#else
+#include <cmath>
+#define EF_MATH(name) std::name
+#endif
+
+#if defined(__CUDA_ARCH__) || defined(__FMA__) || defined(__aarch64__)
+#define EF_HAS_FMA 1
+#else
+#define EF_HAS_FMA 0
+#endif
+#if defined(__CUDA_ARCH__) || defined(__SSE4_1__) || defined(__aarch64__)
+#define EF_HAS_RINT 1
+#else
+#define EF_HAS_RINT 0
 #endif
 
 // Before a loop whose copies would only cost the device's compiler time and its instruction cache.
@@ -43,96 +71,52 @@ static_assert(sizeof(uint32) == 4 && sizeof(uint64) == 8, "fixed widths");
 
 // Fused where the target has it; the x86-64 baseline does not, and libm's emulation costs 400 ns.
 EF_HD double fma(double a, double b, double c) {
-#if defined(__CUDA_ARCH__)
-  return ::fma(a, b, c);
-#elif defined(__FMA__) || defined(__aarch64__)
-  return __builtin_fma(a, b, c);
+#if EF_HAS_FMA
+  return EF_MATH(fma)(a, b, c);
 #else
   return a * b + c;
 #endif
 }
 
 EF_HD float fma(float a, float b, float c) {
-#if defined(__CUDA_ARCH__)
-  return ::fmaf(a, b, c);
-#elif defined(__FMA__) || defined(__aarch64__)
-  return __builtin_fmaf(a, b, c);
+#if EF_HAS_FMA
+  return EF_MATH(fmaf)(a, b, c);
 #else
   return a * b + c;
 #endif
 }
 
-EF_HD double sqrt(double x) {
-#if defined(__CUDA_ARCH__)
-  return ::sqrt(x);
-#else
-  return __builtin_sqrt(x);
-#endif
-}
+EF_HD double sqrt(double x) { return EF_MATH(sqrt)(x); }
 
-EF_HD float sqrt(float x) {
-#if defined(__CUDA_ARCH__)
-  return ::sqrtf(x);
-#else
-  return __builtin_sqrtf(x);
-#endif
-}
+EF_HD float sqrt(float x) { return EF_MATH(sqrtf)(x); }
 
-EF_HD double abs(double x) {
-#if defined(__CUDA_ARCH__)
-  return ::fabs(x);
-#else
-  return __builtin_fabs(x);
-#endif
-}
+EF_HD double abs(double x) { return EF_MATH(fabs)(x); }
 
-EF_HD float abs(float x) {
-#if defined(__CUDA_ARCH__)
-  return ::fabsf(x);
-#else
-  return __builtin_fabsf(x);
-#endif
-}
+EF_HD float abs(float x) { return EF_MATH(fabsf)(x); }
 
 // The nearest integer, ties to even, for any x. Without the instruction (the x86-64 baseline) the
 // sum with 2^52 or 2^23 rounds |x|: exact below that constant, and larger values are integers.
 EF_HD double rint(double x) {
-#if defined(__CUDA_ARCH__)
-  return ::rint(x);
-#elif defined(__SSE4_1__) || defined(__aarch64__)
-  return __builtin_rint(x);
+#if EF_HAS_RINT
+  return EF_MATH(rint)(x);
 #else
-  const double big = 4503599627370496.0, a = __builtin_fabs(x), rounded = (a + big) - big;
-  return __builtin_copysign(a < big ? rounded : a, x);
+  const double big = 4503599627370496.0, a = EF_MATH(fabs)(x), rounded = (a + big) - big;
+  return EF_MATH(copysign)(a < big ? rounded : a, x);
 #endif
 }
 
 EF_HD float rint(float x) {
-#if defined(__CUDA_ARCH__)
-  return ::rintf(x);
-#elif defined(__SSE4_1__) || defined(__aarch64__)
-  return __builtin_rintf(x);
+#if EF_HAS_RINT
+  return EF_MATH(rintf)(x);
 #else
-  const float big = 8388608.0f, a = __builtin_fabsf(x), rounded = (a + big) - big;
-  return __builtin_copysignf(a < big ? rounded : a, x);
+  const float big = 8388608.0f, a = EF_MATH(fabsf)(x), rounded = (a + big) - big;
+  return EF_MATH(copysignf)(a < big ? rounded : a, x);
 #endif
 }
 
-EF_HD double copysign(double size, double sign) {
-#if defined(__CUDA_ARCH__)
-  return ::copysign(size, sign);
-#else
-  return __builtin_copysign(size, sign);
-#endif
-}
+EF_HD double copysign(double size, double sign) { return EF_MATH(copysign)(size, sign); }
 
-EF_HD float copysign(float size, float sign) {
-#if defined(__CUDA_ARCH__)
-  return ::copysignf(size, sign);
-#else
-  return __builtin_copysignf(size, sign);
-#endif
-}
+EF_HD float copysign(float size, float sign) { return EF_MATH(copysignf)(size, sign); }
 
 // Bit copies. NVRTC has no <bit>; the union form is defined behaviour in GCC, Clang and nvcc.
 template <class To, class From> EF_HD To bit_cast(From from) {

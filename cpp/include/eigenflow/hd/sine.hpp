@@ -11,7 +11,7 @@ EF_HD_BEGIN
 // device alike. A panel of so many sines fits the first-level cache.
 constexpr int sine_tile_cols = 96;
 
-#if !(defined(__CUDA_ARCH__) || defined(__FMA__) || defined(__aarch64__))
+#if !EF_HAS_FMA
 // Dekker's product: the rounding error of a * b. The constant splits a significand in two halves.
 template <class Real> EF_HD Real product_error(Real a, Real b, Real product) {
   const Real split = Real(sizeof(Real) == 4 ? 4097.0 : 134217729.0);
@@ -26,7 +26,7 @@ template <class Real> EF_HD Real product_error(Real a, Real b, Real product) {
 template <class Real> EF_HD Real product_within_one_turn(Real a, Real b) {
   const Real product = a * b;
   const Real even = Real(2) * rint(product * Real(0.5));
-#if defined(__CUDA_ARCH__) || defined(__FMA__) || defined(__aarch64__)
+#if EF_HAS_FMA
   return fma(a, b, -even);
 #else
   return (product - even) + product_error(a, b, product);
