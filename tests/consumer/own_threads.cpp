@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cmath>
 #include <condition_variable>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -97,9 +98,9 @@ bool bind_blas(const char *path) {
 }
 
 std::vector<double> flow_of(int workers) {
-  const index n = 200000;
+  const std::int64_t n = 200000;
   std::vector<double> z(n), eigenvalues(n, 0.5), b0(n, 0.3), theta(n);
-  for (index i = 0; i < n; ++i)
+  for (std::int64_t i = 0; i < n; ++i)
     z[static_cast<std::size_t>(i)] = std::sin(static_cast<double>(i));
   flow::options options;
   options.depth = 1;

@@ -158,7 +158,7 @@ TEST(risks_are_sums_in_lanes_and_a_tree) {
 
 TEST(the_descent_goes_on_where_it_stopped_and_notes_where_it_diverged) {
   problem<double> p;
-  const std::vector<eigenflow::index> record{30, 7};
+  const std::vector<std::int64_t> record{30, 7};
   for (const int depth : {0, 2}) {
     fields<double> got(6, std::vector<double>(2 * n)), want = got,
                                                        memory(3, std::vector<double>(n));

@@ -8,27 +8,27 @@
 #include <eigenflow/rng.hpp>
 
 #include <complex>
+#include <cstdint>
 
 namespace blas = eigenflow::blas;
 namespace eigh = eigenflow::eigh;
 namespace svd = eigenflow::svd;
 using eigenflow::col_major;
-using eigenflow::index;
 using eigenflow::matrix_view;
 
 namespace {
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 // Q diag(1, -1/2, 1/4, ...) Q^T, or without the signs.
-template <class T> std::vector<T> geometric(index n, bool positive) {
+template <class T> std::vector<T> geometric(std::int64_t n, bool positive) {
   std::vector<T> q(at(n * n)), a(at(n * n)), r(at(n * n));
   const matrix_view<T> basis = col_major(q.data(), n, n), scaled = col_major(r.data(), n, n);
   eigenflow::rng::fill_normals<T>(3, 0, 0, basis, 1);
   std::vector<double> factor(at(n * n));
   svd::orthonormalise<T>(basis, col_major(factor.data(), n, n));
-  for (index j = 0; j < n; ++j)
-    for (index i = 0; i < n; ++i)
+  for (std::int64_t j = 0; j < n; ++j)
+    for (std::int64_t i = 0; i < n; ++i)
       scaled(i, j) =
           basis(i, j) * static_cast<T>(std::pow(positive ? 0.5 : -0.5, static_cast<double>(j)));
   blas::gemm<T>(blas::transpose::no, blas::transpose::yes, T(1), scaled, basis, T(0),
@@ -36,12 +36,13 @@ template <class T> std::vector<T> geometric(index n, bool positive) {
   return a;
 }
 
-template <class T> eigh::result<T> decompose(std::vector<T> &a, index n, const eigh::options &how) {
+template <class T>
+eigh::result<T> decompose(std::vector<T> &a, std::int64_t n, const eigh::options &how) {
   const matrix_view<const T> view = col_major(a.data(), n, n);
   return eigh::decompose<T>(view, svd::measure<T>(view), how);
 }
 
-template <class T> void check_pairs(index n, bool positive, eigh::method route) {
+template <class T> void check_pairs(std::int64_t n, bool positive, eigh::method route) {
   const double eps = static_cast<double>(std::numeric_limits<T>::epsilon());
   std::vector<T> a = geometric<T>(n, positive);
   eigh::options asked;
@@ -87,7 +88,7 @@ TEST(what_is_not_hermitian_is_refused) {
   asked.rank = 4;
   asked.positive = true;
   CHECK_THROWS(decompose<double>(a, 300, asked), eigenflow::argument_error);
-  for (index j = 0; j < 300; ++j)
+  for (std::int64_t j = 0; j < 300; ++j)
     a[at(j)] += 1e-3;
   asked.positive = false;
   CHECK_THROWS(decompose<double>(a, 300, asked), eigenflow::argument_error);
@@ -103,10 +104,10 @@ TEST(columns_and_coefficients) {
   CHECK(qr.rank >= 7 && qr.rank <= 12 && qr.error <= 0.01 * qr.norm);
   const std::vector<double> c = eigenflow::interpolative::coefficients<double>(qr, 300, 300);
   double sum = 0;
-  for (index j = 0; j < 300; ++j)
-    for (index i = 0; i < 300; ++i) {
+  for (std::int64_t j = 0; j < 300; ++j)
+    for (std::int64_t i = 0; i < 300; ++i) {
       double rest = view(i, j);
-      for (index l = 0; l < qr.rank; ++l)
+      for (std::int64_t l = 0; l < qr.rank; ++l)
         rest -= view(i, qr.pivots[at(l)]) * c[at(l * 300 + j)];
       sum += rest * rest;
     }

@@ -4,21 +4,21 @@
 #include <eigenflow/errors.hpp>
 #include <eigenflow/flow.hpp>
 
+#include <cstdint>
 #include <limits>
 #include <string>
 
 namespace flow = eigenflow::flow;
-using eigenflow::index;
 using eigenflow::row_major;
 
 namespace {
 
 struct problem {
   std::vector<double> z, lambda, b0;
-  index rows, cols;
+  std::int64_t rows, cols;
 
-  problem(index n_rows, index n_cols) : rows(n_rows), cols(n_cols) {
-    for (index i = 0; i < rows * cols; ++i) {
+  problem(std::int64_t n_rows, std::int64_t n_cols) : rows(n_rows), cols(n_cols) {
+    for (std::int64_t i = 0; i < rows * cols; ++i) {
       z.push_back(std::sin(1.0 + static_cast<double>(i)));
       lambda.push_back(std::pow(1.0 + static_cast<double>(i), -1.5));
       b0.push_back(0.4);
@@ -32,7 +32,7 @@ struct problem {
 
 const std::vector<double> times{7.0, 0.0, 1.5, std::numeric_limits<double>::infinity()};
 eigenflow::vector_view<const double> view(const std::vector<double> &v) {
-  return {v.data(), static_cast<index>(v.size()), 1};
+  return {v.data(), static_cast<std::int64_t>(v.size()), 1};
 }
 
 } // namespace
@@ -220,14 +220,14 @@ TEST(hitting_times_are_where_the_flow_arrives) {
 
 TEST(descent_follows_the_flow_and_names_its_divergence) {
   problem p(2, 100);
-  const std::vector<index> record{4000, 0};
+  const std::vector<std::int64_t> record{4000, 0};
   const std::vector<double> t{4.0, 0.0};
   flow::options opts;
   opts.depth = 1;
   std::vector<double> theta(400), exact(400);
   flow::fields<double> out;
   out.theta = theta.data();
-  const eigenflow::vector_view<const index> steps{record.data(), 2, 1};
+  const eigenflow::vector_view<const std::int64_t> steps{record.data(), 2, 1};
   flow::descend(opts, p.in(), 0.001, 4000, steps, out);
   flow::solve(opts, p.in(), view(t), exact.data());
   for (std::size_t i = 0; i < 400; ++i)
@@ -246,9 +246,9 @@ TEST(descent_follows_the_flow_and_names_its_divergence) {
 TEST(the_link_turns_the_integrated_force_into_the_state) {
   // A single coordinate: v = int (z - theta) dt, by the trapezoidal rule along the exact flow.
   const double z = 0.8, lambda = 1e-2, b0 = 0.4;
-  const index steps = 4000;
+  const std::int64_t steps = 4000;
   std::vector<double> t(steps + 1), residual(steps + 1), beta(steps + 1);
-  for (index i = 0; i <= steps; ++i)
+  for (std::int64_t i = 0; i <= steps; ++i)
     t[static_cast<std::size_t>(i)] = 0.01 * static_cast<double>(i);
   const flow::coordinates<double> in{row_major(&z, 1, 1), row_major(&lambda, 1, 1),
                                      row_major(&b0, 1, 1)};

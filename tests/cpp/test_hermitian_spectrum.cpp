@@ -9,25 +9,25 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
 namespace svd = eigenflow::svd;
 using eigenflow::col_major;
 using eigenflow::conjugate;
-using eigenflow::index;
 
 namespace {
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 template <class W> using square = std::vector<W>; // n x n, column-major
 
 // Q diag(values) Q^H with a random Q.
 template <class W> square<W> with_values(const std::vector<double> &values) {
-  const index n = static_cast<index>(values.size());
+  const std::int64_t n = static_cast<std::int64_t>(values.size());
   square<W> q(at(n * n)), a(at(n * n), W(0)), r(at(n * n));
-  for (index i = 0; i < n * n; ++i) {
+  for (std::int64_t i = 0; i < n * n; ++i) {
     double parts[2];
     eigenflow::rng::fill_normals<double>(7, 2 * i, 0, col_major(parts, 2, 1), 1);
     if constexpr (eigenflow::is_complex<W>)
@@ -36,15 +36,15 @@ template <class W> square<W> with_values(const std::vector<double> &values) {
       q[at(i)] = parts[0];
   }
   svd::orthonormalise<W>(col_major(q.data(), n, n), col_major(r.data(), n, n));
-  for (index j = 0; j < n; ++j)
-    for (index i = 0; i < n; ++i)
-      for (index l = 0; l < n; ++l)
+  for (std::int64_t j = 0; j < n; ++j)
+    for (std::int64_t i = 0; i < n; ++i)
+      for (std::int64_t l = 0; l < n; ++l)
         a[at(j * n + i)] += q[at(l * n + i)] * values[at(l)] * conjugate(q[at(l * n + j)]);
   return a;
 }
 
 // Largest entry of A X - X diag(values) relative to ||A||, and of X^H X - I, in units of eps.
-template <class S> void check_pairs(const square<S> &a, index n, index k) {
+template <class S> void check_pairs(const square<S> &a, std::int64_t n, std::int64_t k) {
   using W = eigenflow::wide_of<S>;
   svd::hermitian_spectrum<S> spectrum(a, n), again(a, n);
   const std::vector<double> &values = spectrum.values();
@@ -55,16 +55,16 @@ template <class S> void check_pairs(const square<S> &a, index n, index k) {
   const W *x = held.data();
   const double norm = std::max(std::abs(values.front()), std::abs(values.back()));
   double residual = 0, dependence = 0;
-  for (index j = 0; j < k; ++j) {
-    for (index i = 0; i < n; ++i) {
+  for (std::int64_t j = 0; j < k; ++j) {
+    for (std::int64_t i = 0; i < n; ++i) {
       W sum = -values[at(j)] * x[j * n + i];
-      for (index l = 0; l < n; ++l)
+      for (std::int64_t l = 0; l < n; ++l)
         sum += W(i <= l ? a[at(l * n + i)] : conjugate(a[at(i * n + l)])) * x[j * n + l];
       residual = std::max(residual, std::abs(sum));
     }
-    for (index l = 0; l <= j; ++l) {
+    for (std::int64_t l = 0; l <= j; ++l) {
       W sum = l == j ? -1 : 0;
-      for (index i = 0; i < n; ++i)
+      for (std::int64_t i = 0; i < n; ++i)
         sum += conjugate(x[l * n + i]) * x[j * n + i];
       dependence = std::max(dependence, std::abs(sum));
     }
@@ -74,22 +74,22 @@ template <class S> void check_pairs(const square<S> &a, index n, index k) {
   CHECK(dependence <= 100 * eps);
 }
 
-std::vector<double> powers(index n, double ratio) {
+std::vector<double> powers(std::int64_t n, double ratio) {
   std::vector<double> values(at(n));
-  for (index j = 0; j < n; ++j)
+  for (std::int64_t j = 0; j < n; ++j)
     values[at(j)] = std::pow(ratio, static_cast<double>(j));
   return values;
 }
 
 template <class W> void check_spectra() {
-  constexpr index n = 60;
-  for (const index k : {1, 7, 20, 30, 45, 60}) {
+  constexpr std::int64_t n = 60;
+  for (const std::int64_t k : {1, 7, 20, 30, 45, 60}) {
     check_pairs(with_values<W>(powers(n, 0.9)), n, k);
     check_pairs(with_values<W>(powers(n, 0.1)), n, k);                  // most are rounding
     check_pairs(with_values<W>(std::vector<double>(at(n), 3.0)), n, k); // a multiple of I
     for (const double gap : {1e-4, 1e-8, 1e-12, 1e-15, 0.0}) {          // clusters of five
       std::vector<double> values(at(n));
-      for (index j = 0; j < n; ++j)
+      for (std::int64_t j = 0; j < n; ++j)
         values[at(j)] =
             std::pow(0.8, static_cast<double>(j / 5)) * (1 - gap * static_cast<double>(j % 5));
       check_pairs(with_values<W>(values), n, k);
@@ -105,18 +105,18 @@ TEST(leading_pairs_of_real_and_complex_matrices) {
 }
 
 TEST(leading_pairs_in_single_precision) {
-  constexpr index n = 90;
+  constexpr std::int64_t n = 90;
   for (const double ratio : {0.98, 0.9, 0.1}) {
     const square<double> a = with_values<double>(powers(n, ratio));
-    for (const index k : {1, 40, 90})
+    for (const std::int64_t k : {1, 40, 90})
       check_pairs(square<float>(a.begin(), a.end()), n, k);
   }
 }
 
 TEST(matrices_that_are_tridiagonal_already) {
-  constexpr index n = 41;
+  constexpr std::int64_t n = 41;
   square<double> wilkinson(at(n * n), 0.0), twice(at(n * n), 0.0), diagonal(at(n * n), 0.0);
-  for (index i = 0; i < n; ++i) {
+  for (std::int64_t i = 0; i < n; ++i) {
     wilkinson[at(i * n + i)] = std::abs(static_cast<double>(i - n / 2)); // pairs agree to rounding
     twice[at(i * n + i)] = 1.0 + static_cast<double>(i % 20);            // two equal blocks
     diagonal[at(i * n + i)] = static_cast<double>((i * 7) % n);
@@ -125,7 +125,7 @@ TEST(matrices_that_are_tridiagonal_already) {
       twice[at((i + 1) * n + i)] = i % 20 == 19 ? 0.0 : 0.5;
     }
   }
-  for (const index k : {1, 2, 5, 20}) {
+  for (const std::int64_t k : {1, 2, 5, 20}) {
     check_pairs(wilkinson, n, k);
     check_pairs(twice, n, k);
     check_pairs(diagonal, n, k);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <thread>
 #include <vector>
@@ -14,7 +15,6 @@
 namespace {
 
 using eigenflow::col_major;
-using eigenflow::index;
 using eigenflow::row_major;
 namespace lds = eigenflow::lds;
 
@@ -28,14 +28,14 @@ struct local_level {
   }
 };
 
-std::size_t count(index n) { return static_cast<std::size_t>(n); }
+std::size_t count(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 lds::belief diffuse_level() { return {{0.0}, {0.0}, {1.0}, 1}; }
 
 // Any smooth series will do.
-std::vector<double> wave(index n_steps) {
+std::vector<double> wave(std::int64_t n_steps) {
   std::vector<double> y;
-  for (index t = 0; t < n_steps; ++t)
+  for (std::int64_t t = 0; t < n_steps; ++t)
     y.push_back(std::sin(0.7 * static_cast<double>(t)) + 0.01 * static_cast<double>(t % 17));
   return y;
 }
@@ -83,7 +83,7 @@ TEST(two_observations_of_a_diffuse_level) {
 }
 
 TEST(strided_rows_and_workers_give_the_same_bytes) {
-  const index n_steps = 40000;
+  const std::int64_t n_steps = 40000;
   const local_level level(0.1, 1);
   const std::vector<double> y = wave(n_steps);
   std::vector<double> spread(static_cast<std::size_t>(2 * n_steps)), one(y.size()), two(y.size());
@@ -106,7 +106,7 @@ TEST(strided_rows_and_workers_give_the_same_bytes) {
 }
 
 TEST(chunks_in_lanes_agree_with_the_full_recursion) {
-  const index n_steps = 30011;
+  const std::int64_t n_steps = 30011;
   const local_level level(0.02, 1);
   std::vector<double> y = wave(n_steps);
   y[12345] = missing;
@@ -160,18 +160,18 @@ TEST(wrong_shapes_and_infinite_numbers_are_refused) {
 // The log-likelihood alone goes by modes where one number is observed, else by several steps at
 // once; with its terms it goes step by step.
 TEST(the_log_likelihood_alone_is_the_sum_of_its_terms) {
-  const index n_steps = 40001;
-  for (const index p : {1, 2, 3})
-    for (const index n : {1, 4, 7, 9}) {
+  const std::int64_t n_steps = 40001;
+  for (const std::int64_t p : {1, 2, 3})
+    for (const std::int64_t n : {1, 4, 7, 9}) {
       std::vector<double> A(count(n * n)), C(count(p * n)), Q(count(n * n)), R(count(p * p));
-      for (index i = 0; i < n; ++i) {
+      for (std::int64_t i = 0; i < n; ++i) {
         A[count(i * n + i)] = 0.9 - 0.17 * static_cast<double>(i);
         A[count(i * n + (i + 1) % n)] += i % 2 == 0 ? 0.3 : -0.4;
         Q[count(i * n + i)] = 1;
       }
-      for (index k = 0; k < p; ++k) {
+      for (std::int64_t k = 0; k < p; ++k) {
         R[count(k * p + k)] = 2;
-        for (index i = 0; i < n; ++i)
+        for (std::int64_t i = 0; i < n; ++i)
           C[count(k * n + i)] = std::cos(static_cast<double>(k + 2 * i));
       }
       const lds::model system{row_major(A.data(), n, n), row_major(C.data(), p, n),
@@ -216,19 +216,19 @@ TEST(a_batch_is_its_series_and_names_the_one_that_fails) {
   std::vector<double> totals(3);
   lds::batch batch;
   batch.n_series = 3;
-  batch.at = [&](index i) -> lds::problem {
+  batch.at = [&](std::int64_t i) -> lds::problem {
     return {level.view(), diffuse_level(), row_major(y.data() + 100 * i, 100, 1)};
   };
-  batch.done = [&](index i, lds::filter_result &&r) {
+  batch.done = [&](std::int64_t i, lds::filter_result &&r) {
     totals[static_cast<std::size_t>(i)] = r.log_likelihood;
   };
   lds::filter(batch, {});
-  for (index i = 0; i < 3; ++i)
+  for (std::int64_t i = 0; i < 3; ++i)
     CHECK(totals[static_cast<std::size_t>(i)] ==
           lds::filter(level.view(), diffuse_level(), row_major(y.data() + 100 * i, 100, 1), {}, {})
               .log_likelihood);
   y[150] = std::numeric_limits<double>::infinity();
-  index failed = -1;
+  std::int64_t failed = -1;
   try {
     lds::filter(batch, {});
   } catch (const lds::series_error &error) {

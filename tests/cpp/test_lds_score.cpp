@@ -5,6 +5,7 @@
 #include <eigenflow/lds_score.hpp>
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -71,14 +72,14 @@ TEST(series_of_a_batch_have_the_scores_of_each) {
   std::vector<lds::score_result> found(2);
   lds::score_batch batch;
   batch.n_series = 2;
-  batch.at = [&](eigenflow::index i) -> lds::problem {
+  batch.at = [&](std::int64_t i) -> lds::problem {
     return {level.view(), diffuse_level(), row_major(y.data() + 5 * i, 5, 1), {}};
   };
-  batch.done = [&](eigenflow::index i, lds::score_result &&r) {
+  batch.done = [&](std::int64_t i, lds::score_result &&r) {
     found[static_cast<std::size_t>(i)] = std::move(r);
   };
   lds::score(batch, 2);
-  for (eigenflow::index i = 0; i < 2; ++i) {
+  for (std::int64_t i = 0; i < 2; ++i) {
     const auto one = lds::score(level.view(), diffuse_level(), row_major(y.data() + 5 * i, 5, 1));
     CHECK(found[static_cast<std::size_t>(i)].log_likelihood == one.log_likelihood);
     CHECK(found[static_cast<std::size_t>(i)].transition[0] == one.transition[0]);

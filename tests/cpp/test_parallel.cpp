@@ -6,20 +6,20 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <thread>
 
-using eigenflow::index;
 using eigenflow::parallel_for;
 
 TEST(every_index_is_visited_once_for_any_number_of_workers) {
   for (const int workers : {1, 2, 3, 7})
-    for (const index n : {0, 1, 9, 10, 1001}) {
+    for (const std::int64_t n : {0, 1, 9, 10, 1001}) {
       std::vector<std::atomic<int>> visits(static_cast<std::size_t>(n));
       parallel_for(
           n, 10,
-          [&](index begin, index end, int) {
+          [&](std::int64_t begin, std::int64_t end, int) {
             CHECK(begin % 10 == 0 && end <= n);
-            for (index i = begin; i < end; ++i)
+            for (std::int64_t i = begin; i < end; ++i)
               ++visits[static_cast<std::size_t>(i)];
           },
           workers);
@@ -29,7 +29,7 @@ TEST(every_index_is_visited_once_for_any_number_of_workers) {
 }
 
 TEST(the_exception_of_a_worker_reaches_the_caller) {
-  const auto fail = [](index begin, index, int) {
+  const auto fail = [](std::int64_t begin, std::int64_t, int) {
     if (begin == 50)
       throw eigenflow::argument_error("x: bad");
   };
@@ -38,7 +38,7 @@ TEST(the_exception_of_a_worker_reaches_the_caller) {
 
 TEST(the_interrupt_hook_stops_a_long_loop) {
   eigenflow::set_interrupt_hook([] { return true; });
-  const auto wait = [](index, index, int) {
+  const auto wait = [](std::int64_t, std::int64_t, int) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   };
   const auto start = std::chrono::steady_clock::now();

@@ -6,14 +6,14 @@
 
 #include <array>
 #include <cmath>
+#include <cstdint>
 
 namespace rank = eigenflow::rank;
-using eigenflow::index;
 
 namespace {
 
 eigenflow::vector_view<const double> view(const std::vector<double> &s) {
-  return {s.data(), static_cast<index>(s.size())};
+  return {s.data(), static_cast<std::int64_t>(s.size())};
 }
 
 } // namespace

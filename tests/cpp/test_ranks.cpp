@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <barrier>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <string>
@@ -99,7 +100,7 @@ bool all_well(const std::vector<std::string> &errors) {
   return std::all_of(errors.begin(), errors.end(), [](const std::string &e) { return e.empty(); });
 }
 
-std::vector<double> normals(std::uint64_t key, index rows, index cols) {
+std::vector<double> normals(std::uint64_t key, std::int64_t rows, std::int64_t cols) {
   std::vector<double> out(static_cast<std::size_t>(rows * cols));
   rng::fill_normals<double>(key, 0, 0, row_major(out.data(), rows, cols), 1);
   return out;
@@ -108,7 +109,7 @@ std::vector<double> normals(std::uint64_t key, index rows, index cols) {
 } // namespace
 
 TEST(svd_of_row_blocks) {
-  const index m = 90, n = 20, k = 6, cuts[] = {0, 50, 50, 90};
+  const std::int64_t m = 90, n = 20, k = 6, cuts[] = {0, 50, 50, 90};
   const std::vector<double> a = normals(1, m, n);
   svd::options options;
   options.rank = k;
@@ -121,11 +122,11 @@ TEST(svd_of_row_blocks) {
                                     options, comm);
   })));
   for (std::size_t r = 0; r < 3; ++r)
-    for (index j = 0; j < k; ++j) {
+    for (std::int64_t j = 0; j < k; ++j) {
       const auto at = static_cast<std::size_t>(j);
       CHECK_CLOSE(got[r].s[at], want.s[at], 1e-13);
-      const index rows = cuts[r + 1] - cuts[r];
-      for (index i = 0; i < rows; ++i)
+      const std::int64_t rows = cuts[r + 1] - cuts[r];
+      for (std::int64_t i = 0; i < rows; ++i)
         CHECK_CLOSE(got[r].u[static_cast<std::size_t>(j * rows + i)],
                     want.u[static_cast<std::size_t>(j * m + cuts[r] + i)], 1e-11);
     }
@@ -145,7 +146,7 @@ TEST(an_error_on_one_rank_reaches_all) {
 TEST(sizes_that_differ_are_named_with_their_ranks) {
   const std::vector<double> a = normals(1, 30, 5);
   const auto errors = on_ranks(3, [&](const thread_comm &comm) {
-    const index cols = comm.rank() == 1 ? 4 : 5;
+    const std::int64_t cols = comm.rank() == 1 ? 4 : 5;
     svd::decompose<double>(row_major(a.data(), 30, cols), {.rank = 2}, comm);
   });
   CHECK(errors[0] == "A: got 4 on rank 1 and 5 on rank 0, want as many columns on every rank");
@@ -153,7 +154,7 @@ TEST(sizes_that_differ_are_named_with_their_ranks) {
 }
 
 TEST(the_least_number_has_no_opposite) {
-  const index least = std::numeric_limits<index>::min();
+  const std::int64_t least = std::numeric_limits<std::int64_t>::min();
   const auto errors = on_ranks(2, [&](const thread_comm &comm) {
     together(group_of<thread_comm>(comm), [&](const guarded_group &ranks) {
       ranks.same("size", least, "one");
@@ -196,7 +197,7 @@ TEST(flow_sums_the_loss) {
   const double time = 0.7;
   std::vector<double> loss(2);
   CHECK(all_well(on_ranks(2, [&](const thread_comm &comm) {
-    const index first = comm.rank() == 0 ? 0 : 4, size = comm.rank() == 0 ? 4 : 7;
+    const std::int64_t first = comm.rank() == 0 ? 0 : 4, size = comm.rank() == 0 ? 4 : 7;
     std::vector<double> theta(static_cast<std::size_t>(size));
     const flow::coordinates<double> in{
         row_major(z.data() + first, 1, size), row_major(ones.data(), 1, size), {}};
@@ -214,7 +215,7 @@ TEST(flow_sums_the_loss) {
 }
 
 TEST(sine_transposed_product_and_gradients) {
-  const index m = 30, n = 12, k = 2;
+  const std::int64_t m = 30, n = 12, k = 2;
   const std::vector<double> u = normals(3, m, k), v = normals(4, n, k), y = normals(5, m, 2),
                             x = normals(6, n, 2);
   const sine::options options{.omega = 5, .gain = 2, .exact_phase = false, .workers = 1};
@@ -227,8 +228,8 @@ TEST(sine_transposed_product_and_gradients) {
   const auto scalars = sine::vjp<double>(row_major(u.data(), m, k), V, X, row_major(y.data(), m, 2),
                                          {{}, row_major(want_v.data(), n, k), {}}, options);
   CHECK(all_well(on_ranks(3, [&](const thread_comm &comm) {
-    const index cuts[] = {0, 13, 13, 30}, first = cuts[comm.rank()];
-    const index rows = cuts[comm.rank() + 1] - first;
+    const std::int64_t cuts[] = {0, 13, 13, 30}, first = cuts[comm.rank()];
+    const std::int64_t rows = cuts[comm.rank() + 1] - first;
     const auto U = row_major(u.data() + first * k, rows, k);
     const auto Y = row_major(y.data() + first * 2, rows, 2);
     std::vector<double> got(want.size()), got_v(want_v.size());
@@ -251,14 +252,14 @@ TEST(a_series_that_is_cut_in_time) {
   const auto scalar = [](const double &x) { return row_major(&x, 1, 1); };
   const lds::model model{scalar(A), scalar(one), scalar(one), scalar(one)};
   const lds::belief start{{0.0}, {4.0}, {}, 0};
-  const index n_steps = 900;
+  const std::int64_t n_steps = 900;
   const std::vector<double> y = normals(9, n_steps, 1);
   std::vector<double> want(y.size()), got(y.size()), sums(3);
   const auto whole = lds::filter(model, start, row_major(y.data(), n_steps, 1),
                                  {row_major(want.data(), n_steps, 1), {}, {}, {}}, {});
   CHECK(all_well(on_ranks(3, [&](const thread_comm &comm) {
-    const index cuts[] = {0, 1, 500, n_steps}, first = cuts[comm.rank()];
-    const index rows = cuts[comm.rank() + 1] - first;
+    const std::int64_t cuts[] = {0, 1, 500, n_steps}, first = cuts[comm.rank()];
+    const std::int64_t rows = cuts[comm.rank() + 1] - first;
     const auto result = lds::filter(model, start, row_major(y.data() + first, rows, 1),
                                     {row_major(got.data() + first, rows, 1), {}, {}, {}}, {}, comm);
     sums[static_cast<std::size_t>(comm.rank())] = result.log_likelihood;

@@ -8,13 +8,13 @@
 
 #include <algorithm>
 #include <complex>
+#include <cstdint>
 #include <limits>
 #include <memory>
 
 namespace blas = eigenflow::blas;
 namespace svd = eigenflow::svd;
 using eigenflow::col_major;
-using eigenflow::index;
 using eigenflow::matrix_view;
 
 namespace {
@@ -23,7 +23,7 @@ constexpr auto plain = blas::transpose::no, flipped = blas::transpose::yes;
 
 // Column-major memory with its view.
 template <class T> struct dense {
-  dense(index rows, index cols)
+  dense(std::int64_t rows, std::int64_t cols)
       : data(static_cast<std::size_t>(rows * cols)), view(col_major(data.data(), rows, cols)) {}
   dense(const dense &other)
       : data(other.data), view(col_major(data.data(), other.view.rows, other.view.cols)) {}
@@ -32,13 +32,13 @@ template <class T> struct dense {
   matrix_view<T> view;
 };
 
-template <class T> dense<T> gaussian(index rows, index cols, std::uint64_t key) {
+template <class T> dense<T> gaussian(std::int64_t rows, std::int64_t cols, std::uint64_t key) {
   dense<T> out(rows, cols);
   eigenflow::rng::fill_normals<T>(key, 0, 0, out.view, 1);
   return out;
 }
 
-template <class T> dense<T> orthonormal(index rows, index cols, std::uint64_t key) {
+template <class T> dense<T> orthonormal(std::int64_t rows, std::int64_t cols, std::uint64_t key) {
   dense<T> out = gaussian<T>(rows, cols, key);
   dense<double> r(cols, cols);
   svd::orthonormalise<T>(out.view, r.view);
@@ -46,10 +46,11 @@ template <class T> dense<T> orthonormal(index rows, index cols, std::uint64_t ke
 }
 
 // ratio^j for the first `count` singular values, zero after them.
-template <class T> dense<T> geometric(index rows, index cols, index count, double ratio) {
+template <class T>
+dense<T> geometric(std::int64_t rows, std::int64_t cols, std::int64_t count, double ratio) {
   dense<T> u = orthonormal<T>(rows, count, 1), v = orthonormal<T>(cols, count, 2), a(rows, cols);
-  for (index j = 0; j < count; ++j)
-    for (index i = 0; i < rows; ++i)
+  for (std::int64_t j = 0; j < count; ++j)
+    for (std::int64_t i = 0; i < rows; ++i)
       u.view(i, j) *= static_cast<T>(std::pow(ratio, static_cast<double>(j)));
   blas::gemm<T>(plain, flipped, T(1), u.view, v.view, T(0), a.view);
   return a;
@@ -57,10 +58,10 @@ template <class T> dense<T> geometric(index rows, index cols, index count, doubl
 
 template <class T> double off_identity(matrix_view<const T> q) {
   double worst = 0;
-  for (index j = 0; j < q.cols; ++j)
-    for (index l = 0; l <= j; ++l) {
+  for (std::int64_t j = 0; j < q.cols; ++j)
+    for (std::int64_t l = 0; l <= j; ++l) {
       double sum = l == j ? -1 : 0;
-      for (index i = 0; i < q.rows; ++i)
+      for (std::int64_t i = 0; i < q.rows; ++i)
         sum += static_cast<double>(q(i, j)) * static_cast<double>(q(i, l));
       worst = std::max(worst, std::abs(sum));
     }
@@ -71,10 +72,10 @@ template <class T> double off_identity(matrix_view<const T> q) {
 template <class T> double distance(matrix_view<const T> a, svd::result<T> &x) {
   const auto u = col_major(x.u.data(), a.rows, x.rank), v = col_major(x.vh.data(), a.cols, x.rank);
   double sum = 0;
-  for (index j = 0; j < a.cols; ++j)
-    for (index i = 0; i < a.rows; ++i) {
+  for (std::int64_t j = 0; j < a.cols; ++j)
+    for (std::int64_t i = 0; i < a.rows; ++i) {
       double left = static_cast<double>(a(i, j));
-      for (index l = 0; l < x.rank; ++l)
+      for (std::int64_t l = 0; l < x.rank; ++l)
         left -= static_cast<double>(u(i, l)) *
                 static_cast<double>(x.s[static_cast<std::size_t>(l)]) *
                 static_cast<double>(v(j, l));
@@ -87,7 +88,7 @@ template <class T> svd::result<T> measured_svd(matrix_view<const T> a, const svd
   return svd::decompose<T>(a, svd::measure<T>(a), asked);
 }
 
-template <class T> void check_triplets(index rows, index cols, int power_iterations) {
+template <class T> void check_triplets(std::int64_t rows, std::int64_t cols, int power_iterations) {
   const double eps = static_cast<double>(std::numeric_limits<T>::epsilon());
   const dense<T> a = geometric<T>(rows, cols, 30, 0.5);
   svd::options asked;
@@ -111,24 +112,24 @@ template <class T> void check_triplets(index rows, index cols, int power_iterati
 // A matrix that is known by its products only.
 class harmonic final : public svd::linear_operator<double> {
 public:
-  index rows() const override { return 500; }
-  index cols() const override { return 400; }
+  std::int64_t rows() const override { return 500; }
+  std::int64_t cols() const override { return 400; }
   void apply(matrix_view<const double> x, matrix_view<double> y) const override { scale(x, y); }
   void apply_adjoint(matrix_view<const double> x, matrix_view<double> y) const override {
     scale(x, y);
   }
   double frobenius_norm() const override {
     double sum = 0;
-    for (index i = 0; i < 400; ++i)
+    for (std::int64_t i = 0; i < 400; ++i)
       sum += entry(i) * entry(i);
     return std::sqrt(sum);
   }
 
 private:
-  static double entry(index i) { return 1 / static_cast<double>(i + 1); }
+  static double entry(std::int64_t i) { return 1 / static_cast<double>(i + 1); }
   static void scale(matrix_view<const double> x, matrix_view<double> y) {
-    for (index j = 0; j < x.cols; ++j)
-      for (index i = 0; i < y.rows; ++i)
+    for (std::int64_t j = 0; j < x.cols; ++j)
+      for (std::int64_t i = 0; i < y.rows; ++i)
         y(i, j) = i < 400 ? entry(i) * x(i, j) : 0;
   }
 };
@@ -137,23 +138,23 @@ private:
 template <class T> void check_orthonormalise_complex(matrix_view<const T> real, double eps) {
   using C = std::complex<T>;
   dense<C> q(real.rows, real.cols);
-  for (index j = 0; j < real.cols; ++j)
-    for (index i = 0; i < real.rows; ++i)
+  for (std::int64_t j = 0; j < real.cols; ++j)
+    for (std::int64_t i = 0; i < real.rows; ++i)
       q.view(i, j) = real(i, j) * std::polar(T(1), static_cast<T>(j));
   const dense<C> before = q;
   dense<std::complex<double>> r(real.cols, real.cols), gram(real.cols, real.cols);
   svd::orthonormalise<C>(q.view, r.view);
-  for (index j = 0; j < real.cols; ++j)
-    for (index l = 0; l < real.cols; ++l) {
+  for (std::int64_t j = 0; j < real.cols; ++j)
+    for (std::int64_t l = 0; l < real.cols; ++l) {
       std::complex<double> sum = l == j ? -1 : 0;
-      for (index i = 0; i < real.rows; ++i)
+      for (std::int64_t i = 0; i < real.rows; ++i)
         sum += static_cast<std::complex<double>>(std::conj(q.view(i, l)) * q.view(i, j));
       CHECK(std::abs(sum) < 60 * eps);
     }
-  for (index j = 0; j < real.cols; ++j)
-    for (index i = 0; i < real.rows; ++i) {
+  for (std::int64_t j = 0; j < real.cols; ++j)
+    for (std::int64_t i = 0; i < real.rows; ++i) {
       std::complex<double> sum = -static_cast<std::complex<double>>(before.view(i, j));
-      for (index l = 0; l <= j; ++l)
+      for (std::int64_t l = 0; l <= j; ++l)
         sum += static_cast<std::complex<double>>(q.view(i, l)) * r.view(l, j);
       CHECK(std::abs(sum) < 60 * eps);
     }
@@ -161,7 +162,7 @@ template <class T> void check_orthonormalise_complex(matrix_view<const T> real, 
 
 template <class T> void check_orthonormalise(double condition) {
   const double eps = static_cast<double>(std::numeric_limits<T>::epsilon());
-  constexpr index columns = 20;
+  constexpr std::int64_t columns = 20;
   dense<T> q = geometric<T>(150, columns, columns, std::pow(condition, -1.0 / (columns - 1)));
   const dense<T> before = q;
   dense<double> r(columns, columns);
@@ -170,10 +171,10 @@ template <class T> void check_orthonormalise(double condition) {
   const matrix_view<const T> basis = q.view;
   CHECK(off_identity<T>(basis) < 40 * eps);
   double worst = 0;
-  for (index j = 0; j < columns; ++j)
-    for (index i = 0; i < 150; ++i) {
+  for (std::int64_t j = 0; j < columns; ++j)
+    for (std::int64_t i = 0; i < 150; ++i) {
       double sum = -static_cast<double>(before.view(i, j));
-      for (index l = 0; l <= j; ++l)
+      for (std::int64_t l = 0; l <= j; ++l)
         sum += static_cast<double>(basis(i, l)) * r.view(l, j);
       worst = std::max(worst, std::abs(sum));
     }
@@ -198,10 +199,10 @@ TEST(a_cholesky_factor_squares_to_the_gram_matrix) {
   blas::syrk<double>(blas::triangle::upper, flipped, 1.0, y.view, 0.0, g.view);
   dense<double> r = g;
   CHECK(blas::potrf<double>(blas::triangle::upper, r.view) == 0);
-  for (index j = 0; j < 5; ++j)
-    for (index i = 0; i <= j; ++i) {
+  for (std::int64_t j = 0; j < 5; ++j)
+    for (std::int64_t i = 0; i <= j; ++i) {
       double sum = 0;
-      for (index l = 0; l <= i; ++l)
+      for (std::int64_t l = 0; l <= i; ++l)
         sum += r.view(l, i) * r.view(l, j);
       CHECK_CLOSE(sum, g.view(i, j), 1e-13);
     }
@@ -303,17 +304,17 @@ TEST(complex_matrices_have_real_positive_pivots) {
     a.data[i] = {re.data[i], 1e-3 * im.data[i]};
   const svd::result<C> x = measured_svd<C>(a.view, {});
   double largest = 0, sum = 0;
-  for (index j = 0; j < 40; ++j)
-    for (index i = 0; i < 60; ++i) {
+  for (std::int64_t j = 0; j < 40; ++j)
+    for (std::int64_t i = 0; i < 60; ++i) {
       C left = a.view(i, j);
-      for (index l = 0; l < 40; ++l)
+      for (std::int64_t l = 0; l < 40; ++l)
         left -= x.u[static_cast<std::size_t>(l * 60 + i)] * x.s[static_cast<std::size_t>(l)] *
                 x.vh[static_cast<std::size_t>(l * 40 + j)];
       sum += std::norm(left);
     }
   CHECK(std::sqrt(sum) < 1e-13);
   C pivot = 0;
-  for (index j = 0; j < 40; ++j)
+  for (std::int64_t j = 0; j < 40; ++j)
     if (const C entry = x.vh[static_cast<std::size_t>(j)]; std::abs(entry) > largest) {
       largest = std::abs(entry);
       pivot = entry;
@@ -325,15 +326,15 @@ TEST(complex_matrices_have_real_positive_pivots) {
 class counting_rows final : public svd::row_source<double> {
 public:
   explicit counting_rows(matrix_view<const double> a) : a_(a) {}
-  index rows() const override { return a_.rows; }
-  index cols() const override { return a_.cols; }
-  void read(index begin, matrix_view<double> block) const override {
+  std::int64_t rows() const override { return a_.rows; }
+  std::int64_t cols() const override { return a_.cols; }
+  void read(std::int64_t begin, matrix_view<double> block) const override {
     count += block.rows;
-    for (index i = 0; i < block.rows; ++i)
-      for (index j = 0; j < block.cols; ++j)
+    for (std::int64_t i = 0; i < block.rows; ++i)
+      for (std::int64_t j = 0; j < block.cols; ++j)
         block(i, j) = a_(begin + i, j);
   }
-  mutable index count = 0;
+  mutable std::int64_t count = 0;
 
 private:
   matrix_view<const double> a_;
@@ -357,8 +358,8 @@ TEST(streamed_rows_are_read_once_for_each_pass) {
 TEST(an_operator_need_not_know_its_norm) {
   class unknown final : public svd::linear_operator<double> {
   public:
-    index rows() const override { return a_.rows(); }
-    index cols() const override { return a_.cols(); }
+    std::int64_t rows() const override { return a_.rows(); }
+    std::int64_t cols() const override { return a_.cols(); }
     void apply(matrix_view<const double> x, matrix_view<double> y) const override {
       a_.apply(x, y);
     }

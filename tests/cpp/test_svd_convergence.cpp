@@ -9,23 +9,23 @@
 
 #include <cmath>
 #include <complex>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
 namespace svd = eigenflow::svd;
 using eigenflow::col_major;
 using eigenflow::conjugate;
-using eigenflow::index;
 
 namespace {
 
-std::size_t at(index i) { return static_cast<std::size_t>(i); }
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 // A Hermitian band matrix of normal deviates, column-major and whole.
-template <class W> std::vector<W> band_matrix(index n, index width) {
+template <class W> std::vector<W> band_matrix(std::int64_t n, std::int64_t width) {
   std::vector<W> a(at(n * n), W(0));
-  for (index j = 0; j < n; ++j)
-    for (index i = std::max<index>(0, j - width); i <= j; ++i) {
+  for (std::int64_t j = 0; j < n; ++j)
+    for (std::int64_t i = std::max<std::int64_t>(0, j - width); i <= j; ++i) {
       double parts[2];
       eigenflow::rng::fill_normals<double>(3, 2 * (j * n + i), 0, col_major(parts, 2, 1), 1);
       W entry(parts[0]);
@@ -37,11 +37,11 @@ template <class W> std::vector<W> band_matrix(index n, index width) {
   return a;
 }
 
-template <class W> void check_counts(index n, index width) {
+template <class W> void check_counts(std::int64_t n, std::int64_t width) {
   const std::vector<W> a = band_matrix<W>(n, width);
   const svd::hermitian_spectrum<W> spectrum(a, n);
   const std::vector<double> &values = spectrum.values();
-  for (index above = 0; above <= n; ++above) {
+  for (std::int64_t above = 0; above <= n; ++above) {
     const double higher = above > 0 ? values[at(above - 1)] : values[0] + 1;
     const double lower = above < n ? values[at(above)] : values[at(n - 1)] - 1;
     const double between = 0.45 * higher + 0.55 * lower;
@@ -52,8 +52,8 @@ template <class W> void check_counts(index n, index width) {
 } // namespace
 
 TEST(values_above_a_number_are_counted) {
-  for (const index width : {0, 1, 4, 11})
-    for (const index n : {1, 2, 12, 30}) {
+  for (const std::int64_t width : {0, 1, 4, 11})
+    for (const std::int64_t n : {1, 2, 12, 30}) {
       check_counts<double>(n, width);
       check_counts<std::complex<double>>(n, width);
     }
@@ -64,34 +64,34 @@ TEST(values_above_a_number_are_counted) {
 // A = diag(a, b) known by its first part: what the leading values of the whole have more than those
 // of the part is what is missing, to second order.
 TEST(what_is_missing_is_bounded_closely) {
-  constexpr index n = 12, width = 3;
+  constexpr std::int64_t n = 12, width = 3;
   std::vector<double> whole(at(n * n), 0.0);
-  for (index j = 0; j < n; ++j)
+  for (std::int64_t j = 0; j < n; ++j)
     whole[at(j * n + j)] = std::pow(0.5, static_cast<double>(j / width));
-  for (index j = 0; j < width; ++j)
-    for (index i = 0; i < width; ++i) {
+  for (std::int64_t j = 0; j < width; ++j)
+    for (std::int64_t i = 0; i < width; ++i) {
       const double coupling = 1e-3 * static_cast<double>(1 + i + 2 * j);
       whole[at((n - width + j) * n + n - 2 * width + i)] = coupling;
       whole[at((n - 2 * width + i) * n + n - width + j)] = coupling;
     }
-  constexpr index size = n - width;
+  constexpr std::int64_t size = n - width;
   std::vector<double> part;
-  for (index j = 0; j < size; ++j)
+  for (std::int64_t j = 0; j < size; ++j)
     part.insert(part.end(), &whole[at(j * n)], &whole[at(j * n)] + size);
   svd::hermitian_spectrum<double> inner(part, size);
   const svd::hermitian_spectrum<double> outer(whole, n);
   const auto x = inner.leading_vectors(size);
   std::vector<double> held(at(width * size), 0.0);
-  for (index j = 0; j < size; ++j)
-    for (index i = 0; i < width; ++i)
-      for (index l = 0; l < width; ++l)
+  for (std::int64_t j = 0; j < size; ++j)
+    for (std::int64_t i = 0; i < width; ++i)
+      for (std::int64_t l = 0; l < width; ++l)
         held[at(j * width + i)] +=
             whole[at((n - 2 * width + l) * n + size + i)] * x(size - width + l, j);
   svd::convergence ends;
   ends.look<double>(inner.values(), col_major<const double>(held.data(), width, size), 0.0,
                     std::vector<double>(at(width), 0.125));
   double more = 0, sum = 0;
-  for (index j = 0; j < size; ++j) {
+  for (std::int64_t j = 0; j < size; ++j) {
     more += outer.values()[at(j)] - inner.values()[at(j)];
     sum += inner.values()[at(j)];
     CHECK(std::abs(ends.captured(j + 1) - sum) < 1e-14);

@@ -5,17 +5,17 @@
 #include <eigenflow/rng.hpp>
 #include <eigenflow/svd.hpp>
 
+#include <cstdint>
 #include <limits>
 
 namespace svd = eigenflow::svd;
 using eigenflow::col_major;
-using eigenflow::index;
 using eigenflow::matrix_view;
 
 namespace {
 
 template <class T> struct block {
-  block(index rows, index cols, std::uint64_t key)
+  block(std::int64_t rows, std::int64_t cols, std::uint64_t key)
       : data(static_cast<std::size_t>(rows * cols)), view(col_major(data.data(), rows, cols)) {
     eigenflow::rng::fill_normals<T>(key, 0, 0, view, 1);
   }
@@ -27,10 +27,10 @@ template <class T>
 void check_product(matrix_view<const T> a, matrix_view<const T> x, matrix_view<const T> got) {
   const double eps = std::numeric_limits<T>::epsilon();
   bool close = true;
-  for (index i = 0; i < a.rows; ++i)
-    for (index c = 0; c < x.cols; ++c) {
+  for (std::int64_t i = 0; i < a.rows; ++i)
+    for (std::int64_t c = 0; c < x.cols; ++c) {
       double sum = 0, size = 0;
-      for (index k = 0; k < a.cols; ++k) {
+      for (std::int64_t k = 0; k < a.cols; ++k) {
         const double term = static_cast<double>(a(i, k)) * static_cast<double>(x(k, c));
         sum += term;
         size += std::abs(term);
@@ -41,7 +41,7 @@ void check_product(matrix_view<const T> a, matrix_view<const T> x, matrix_view<c
   CHECK(close);
 }
 
-template <class T> void check_all(matrix_view<const T> a, index width, int workers) {
+template <class T> void check_all(matrix_view<const T> a, std::int64_t width, int workers) {
   const svd::dense_operator<T> op(a, svd::measure(a, workers), workers);
   const block<T> x(a.cols, width, 5), z(a.rows, width, 6);
   block<T> y(a.rows, width, 7), w(a.cols, width, 8);
@@ -55,9 +55,13 @@ template <class T> void check_all(matrix_view<const T> a, index width, int worke
 }
 
 template <class T> void check_shapes() {
-  for (const auto &[rows, cols] :
-       {std::pair<index, index>{1, 1}, {7, 5}, {50, 49}, {301, 97}, {1100, 13}, {3, 700}})
-    for (const index width : {1, 8, 17, 60}) {
+  for (const auto &[rows, cols] : {std::pair<std::int64_t, std::int64_t>{1, 1},
+                                   {7, 5},
+                                   {50, 49},
+                                   {301, 97},
+                                   {1100, 13},
+                                   {3, 700}})
+    for (const std::int64_t width : {1, 8, 17, 60}) {
       const block<T> a(rows, cols, 1), wide(2 * rows, 3 * cols, 2);
       check_all<T>(a.view, width, 1);
       check_all<T>(block<T>(cols, rows, 3).view.transposed(), width, 2);
