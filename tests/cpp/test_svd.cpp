@@ -403,9 +403,9 @@ TEST(centred_rows_and_the_rank_one_update_agree) {
   const std::vector<double> mean = svd::column_means<double>(rows, {});
   const svd::weighted_rows<double> centred(rows, {{}, {}, mean});
   const svd::row_operator<double> streamed(centred, svd::measure<double>(centred), false);
-  const auto plain =
+  const auto uncentred =
       std::make_shared<svd::dense_operator<double>>(a.view, svd::measure<double>(a.view));
-  const svd::weighted_operator<double> update(plain, {{}, {}, mean}, streamed.frobenius_norm());
+  const svd::weighted_operator<double> update(uncentred, {{}, {}, mean}, streamed.frobenius_norm());
   svd::options asked;
   asked.rank = 5;
   const auto x = svd::decompose<double>(streamed, asked);
