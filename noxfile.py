@@ -9,5 +9,5 @@ nox.options.sessions = ["battery"]
 def battery(session: nox.Session) -> None:
     """Measure the rows of docs/reliability; arguments go to ``python tests/battery``."""
     session.install("cmake", "ninja", "scikit-build-core", "pybind11")
-    session.install(".[test,release]", "torch", "safetensors")
+    session.install(".[test,release]", "torch", "safetensors", "ziglang")
     session.run("python", "tests/battery", *session.posargs)

@@ -10,7 +10,7 @@ import pytest
 
 from battery import table
 from battery.children import TESTS, with_tests
-from battery.rows import ROWS, device, kernels, mutants
+from battery.rows import ROWS, device, kernels, mutants, platforms
 
 SANITIZER = """\
 #!{python}
@@ -143,3 +143,10 @@ def test_kernels_have_operators_and_tests(target):
     assert len(kernels.places((table.ROOT / target).read_text())) >= 10
     for name in kernels.TARGETS[target]:
         assert (TESTS / "python" / name).exists()
+
+
+def test_bits_are_compared_where_levels_fuse_and_where_they_do_not():
+    v3 = {"level": "v3", "a": "1", "b": "2"}
+    arm, plain = v3 | {"level": "baseline", "b": "3"}, v3 | {"level": "baseline", "a": "4"}
+    assert platforms.differing([(True, v3), (True, arm), (False, plain)]) == (2, ["b"])
+    assert platforms.differing([(True, v3), (False, arm), (False, arm)]) == (2, [])

@@ -301,7 +301,7 @@ struct homely_hook {
   homely_hook(const homely_hook &other) : home(other.home) { look(); }
   homely_hook &operator=(const homely_hook &) = delete;
   ~homely_hook() { look(); }
-  void operator()(index) const {}
+  void operator()(std::int64_t) const {}
   void look() const { copies_elsewhere += std::this_thread::get_id() != home; }
 };
 
@@ -320,16 +320,16 @@ TEST(hooks_are_copied_on_the_calling_thread_only) {
   lds::smoother_batch smoothed;
   batch.n_series = smoothed.n_series = 400;
   batch.shared_system = smoothed.shared_system = false; // one by one
-  batch.at = [&](index) -> lds::problem {
+  batch.at = [&](std::int64_t) -> lds::problem {
     leave_some_to_others();
     return {level.view(), diffuse_level(), row_major(y.data(), 100, 1)};
   };
-  smoothed.at = [&](index) -> lds::smoother_problem {
+  smoothed.at = [&](std::int64_t) -> lds::smoother_problem {
     leave_some_to_others();
     return {level.view(), diffuse_level(), {row_major(y.data(), 100, 1)}};
   };
-  batch.done = [](index, lds::filter_result &&) {};
-  smoothed.done = [](index, lds::smoother_result &&) {};
+  batch.done = [](std::int64_t, lds::filter_result &&) {};
+  smoothed.done = [](std::int64_t, lds::smoother_result &&) {};
   lds::filter_options options;
   lds::smoother_options smoother_options;
   options.workers = smoother_options.workers = 4;

@@ -11,6 +11,7 @@ from battery.rows import (
     leaks,
     mpi_faults,
     mutants,
+    platforms,
     races,
     ratios,
     sanitizers,
@@ -42,4 +43,5 @@ ROWS = {
     "R18": supply.ROW,
     "R19": mutants.ROW,
     "R19b": kernels.ROW,
+    "R20": platforms.ROW,
 }
