@@ -12,7 +12,7 @@ set(_zig ${CMAKE_CURRENT_LIST_DIR}/zig.py)
 # Without -dynamic, zig would compile all of musl for a static program.
 set(CMAKE_C_COMPILER ${_zig} cc -target ${PLATFORM} -dynamic)
 set(CMAKE_CXX_COMPILER ${_zig} c++ -target ${PLATFORM} -dynamic)
-set(CMAKE_RC_COMPILER ${_zig} rc)
+set(CMAKE_RC_COMPILER ${_zig}) # asked for on Windows, and not used
 # The host's tools know its own format only.
 foreach(_language IN ITEMS C CXX)
   set(CMAKE_${_language}_ARCHIVE_CREATE "${_zig} ar qc <TARGET> <LINK_FLAGS> <OBJECTS>")
