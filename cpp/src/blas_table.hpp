@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The table itself, one row a routine: the Fortran name without its precision letter, and its
 // signature over T and its real type R. Real and complex types share most rows; where they do not,
-// the complex routine has the Hermitian name or more workspace. Private: blas.cpp is the only
-// caller, blas_link.cpp the only other writer.
+// the complex routine has the Hermitian name or more workspace. Private: blas_call.hpp is the only
+// reader, blas_table.cpp and blas_link.cpp are the writers.
 #pragma once
 
 #include <atomic>
@@ -57,6 +57,9 @@ struct tables {
   table<std::complex<float>> c;
   table<std::complex<double>> z;
 };
+
+// What is bound now.
+const tables &bound_tables();
 
 #if EIGENFLOW_LINK_BLAS
 void link(tables &all);

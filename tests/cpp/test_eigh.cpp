@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "blas_fixture.hpp"
 #include "check.hpp"
+#include "samples.hpp"
 
 #include <eigenflow/eigh.hpp>
 #include <eigenflow/errors.hpp>
@@ -18,7 +19,7 @@ using eigenflow::matrix_view;
 
 namespace {
 
-std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+using samples::at;
 
 // Q diag(1, -1/2, 1/4, ...) Q^T, or without the signs.
 template <class T> std::vector<T> geometric(std::int64_t n, bool positive) {

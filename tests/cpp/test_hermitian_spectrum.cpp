@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "blas_fixture.hpp"
 #include "check.hpp"
+#include "samples.hpp"
 
 #include <eigenflow/hermitian_spectrum.hpp>
 #include <eigenflow/rng.hpp>
@@ -19,7 +20,7 @@ using eigenflow::conjugate;
 
 namespace {
 
-std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+using samples::at;
 
 template <class W> using square = std::vector<W>; // n x n, column-major
 

@@ -2,6 +2,7 @@
 #include "../../cpp/src/svd_convergence.hpp"
 #include "blas_fixture.hpp"
 #include "check.hpp"
+#include "samples.hpp"
 
 #include <eigenflow/hermitian_spectrum.hpp>
 #include <eigenflow/rng.hpp>
@@ -19,7 +20,7 @@ using eigenflow::conjugate;
 
 namespace {
 
-std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+using samples::at;
 
 // A Hermitian band matrix of normal deviates, column-major and whole.
 template <class W> std::vector<W> band_matrix(std::int64_t n, std::int64_t width) {
