@@ -11,6 +11,7 @@ from scipy.sparse.linalg import LinearOperator
 
 import eigenflow as ef
 from reference import lowrank as truth
+from support.stated_error import check_stated_error
 
 N = 300
 RANK = 10
@@ -68,16 +69,7 @@ def check(A, result):
         assert largest.real > 0
         assert abs(largest.imag) <= eps(A)
     norm = np.linalg.norm(truth.wide(A))
-    true, rounding = distance(A, result), 30 * eps(A) * norm
-    if true > rounding:
-        assert 0.5 <= result.error / true <= 3
-    else:
-        assert result.error <= 3 * rounding
-    if result.error_kind == "tail-energy":
-        assert result.failure_probability == 0
-    else:
-        assert result.error_kind == "hold-out"
-        assert 0 < result.failure_probability < 1e-4
+    check_stated_error(result, distance(A, result), 30 * eps(A) * norm)
 
 
 def check_residuals(A, result):

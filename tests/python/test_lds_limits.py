@@ -1,8 +1,6 @@
 """Where float64 ends, and Ctrl-C: never a silent NaN, never a long wait."""
 
 import dataclasses
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from eigenflow import lds
 from eigenflow.lds import LinearSystem
 from reference.lds_joint import everything
+from support.interrupts import check_stopped
 
 OUT_OF_RANGE = "(variance|state) that leaves the range|the state leaves the range"
 ONES = np.ones(10)
@@ -132,14 +131,7 @@ try:
 except KeyboardInterrupt:
     print("stopped")
 """
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert run.stdout.strip() == "stopped", run.stderr
+    check_stopped(code, timeout=300)
 
 
 STATE = lds.filter(LinearSystem(0.9, 1, 1, 1), ONES).final_state

@@ -11,6 +11,7 @@ import pytest
 import eigenflow as ef
 from eigenflow import __version__, _rng, _threads
 from eigenflow._core import runtime
+from support.interrupts import check_stopped
 
 
 def test_workers_as_in_scipy_fft():
@@ -120,14 +121,7 @@ try:
 except KeyboardInterrupt:
     print("stopped")
 """
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert run.stdout.strip() == "stopped", run.stderr
+    check_stopped(code, timeout=120)
 
 
 def limits(code):
