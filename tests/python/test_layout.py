@@ -22,7 +22,9 @@ def includes(path):
 
 @pytest.mark.parametrize("path", files("cpp/include/eigenflow/hd", ".hpp"), ids=lambda p: p.name)
 def test_hd_includes_only_hd(path):
-    assert all(name.startswith("eigenflow/hd/") for name in includes(path))
+    # <cmath> is for Microsoft's compiler, which has no builtins; nvcc and NVRTC never see it.
+    own = [name for name in includes(path) if (path.name, name) != ("config.hpp", "cmath")]
+    assert all(name.startswith("eigenflow/hd/") for name in own)
 
 
 @pytest.mark.parametrize("path", files("cuda", ".cuh", ".cu"), ids=lambda p: p.name)

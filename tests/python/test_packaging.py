@@ -26,7 +26,7 @@ def test_wheels_cover_what_the_classifiers_promise():
     assert wheels["build"].split() == ["cp311-*", "cp312-*", "cp313-*", "cp314-*", "cp314t-*"]
     assert wheels["manylinux-x86_64-image"] == "manylinux_2_28"
     assert "musllinux" not in wheels["skip"].replace("musllinux_i686", "")
-    assert wheels["windows"]["environment"]["CXX"] == "clang-cl"
+    assert wheels["windows"]["environment"]["CMAKE_GENERATOR_TOOLSET"] == "ClangCL"
     text = (ROOT / ".github/workflows/wheels.yml").read_text()
     systems = re.search(r"os: \[(.*)\]", text).group(1).split(", ")
     for start in ("ubuntu", "macos", "windows"):
