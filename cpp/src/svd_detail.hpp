@@ -292,6 +292,10 @@ template <class T> struct factors {
 template <class T>
 bool build_krylov(const linear_operator<T> &a, target &wanted, std::uint64_t key, int workers,
                   subspace<T> &space, int &looks);
+// Makes up for what the rounding of single precision hides from the Krylov basis; does nothing
+// where the values wanted are not that small, by tolerance, or without the image.
+template <class T>
+void polish(const linear_operator<T> &a, const target &wanted, int workers, subspace<T> &space);
 // Orthonormal basis of the range after `power_iterations` steps, in space.v; its image A^H V in y.
 // Returns the leave-one-out estimate of the squared error of the range when there are no steps, and
 // a negative number when there are.

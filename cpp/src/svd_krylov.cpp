@@ -417,8 +417,11 @@ bool build_krylov(const linear_operator<T> &a, target &wanted, std::uint64_t key
     krylov<T> engine(a, wanted, key, workers, space, width);
     const bool enough = engine.run();
     looks = engine.looks();
-    if (engine.wider() == 0 || 4 * engine.wider() > a.cols())
+    if (engine.wider() == 0 || 4 * engine.wider() > a.cols()) {
+      if (enough)
+        polish(a, wanted, workers, space);
       return enough;
+    }
     width = engine.wider();
     space.size = 0;
   }

@@ -113,3 +113,21 @@ def test_a_tolerance_among_copies_gives_the_least_rank(copies, dtype):
         result = ef.lowrank.svd(A, rtol=rtol, rng=0)
         assert truth.distance(A, *result) <= rtol * tails[0] * (1 + 1e-6)
         assert rank - 1 <= result.rank <= rank
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("factor", [1e2, 1e3, 1e4])
+def test_values_far_below_the_first_are_found_in_single_precision(dtype, power, factor):
+    s = np.arange(1.0, min(SHAPE) + 1) ** -power
+    s[0] = factor * s[1]
+    A = truth.with_spectrum(SHAPE, s, seed=5)
+    if dtype is np.complex64:
+        A = A * np.exp(1j * np.arange(min(SHAPE)))
+    for B in (A.astype(dtype), A.T.astype(dtype)):
+        found = ef.lowrank.svd(B, 20, rng=0)
+        assert found.method == "krylov"
+        error = truth.distance(B, *found)
+        rounding = 30 * np.finfo(dtype).eps * s[0]
+        assert error <= np.hypot(1.003 * np.linalg.norm(s[20:]), rounding)
+        assert 0.5 <= found.error / error <= 3

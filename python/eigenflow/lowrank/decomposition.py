@@ -181,9 +181,10 @@ def svd(
     + 100, and ``(m + n) d`` numbers of memory; the exact way costs about ``10 m n min(m, n)``. By
     rank, the basis grows until the leading values lack 2e-5 of the squared error at most, by a
     second-order bound: the error is the least possible one but for 1e-5 of it, 2e-5 in nearly flat
-    spectra. In single precision the rounding of the products hides values below 1e-3 of the first:
-    what a rank leaves of a matrix whose first value is 1000 times the next was up to 25 % above the
-    least, and 3 % with ``oversampling=50``. Convert such a matrix to double precision.
+    spectra. In single precision the rounding of the products hides values below 3e-3 of the first:
+    where the rank reaches such values, two steps of subspace iteration follow (four more reads),
+    which see down to 1e-7 of the first. Of a mapped file they do not, nor with a tolerance: convert
+    such a matrix to double precision.
     Results are the same bytes for one BLAS build and any `workers` (on the exact way with a small
     side of 512 or more: for one number of `workers`); otherwise they agree within a small multiple
     of ``eps ||A||``. Of a mapped file, neither the matrix nor its
