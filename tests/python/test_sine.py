@@ -231,7 +231,7 @@ def test_it_is_a_linear_operator_for_scipy():
     assert A.shape == (30, 20)
     assert A.dtype == np.float64
     np.testing.assert_allclose(A @ x, W @ x, atol=1e-13)
-    np.testing.assert_allclose(A.matvec(x[:, None]), (W @ x)[:, None], atol=1e-13)
+    np.testing.assert_allclose(A.matmat(x[:, None]), (W @ x)[:, None], atol=1e-13)
     np.testing.assert_allclose(A.rmatvec(y), W.T @ y, atol=1e-13)
     np.testing.assert_allclose(A.matmat(X), W @ X, atol=1e-13)
     np.testing.assert_allclose(A.rmatmat(W @ X), W.T @ W @ X, atol=1e-13)
