@@ -14,19 +14,24 @@ from itertools import product
 import numpy as np
 
 import eigenflow as ef
-from svd_grid import DTYPES, OURS, RANKS, SHAPES, SKLEARN, SPECTRA, eigenflow, matrix, scikit_learn
+from svd_grid import (
+    DTYPES,
+    OURS,
+    RANKS,
+    SHAPES,
+    SKLEARN,
+    SPECTRA,
+    eigenflow,
+    error_of,
+    matrix,
+    scikit_learn,
+)
 from svd_grid import vectors as orthonormal
 
 FACTORS = (1, 1e2, 1e3)
 MORE = f"{OURS}, oversampling=50"
 FLAT = {**SPECTRA, "all alike": lambda j: np.ones(j.shape)}
 THREADS = 2
-
-
-def error_of(A, triplets):
-    """Frobenius norm of the rest, in double precision."""
-    U, s, Vh = (np.asarray(x, np.float64) for x in triplets)
-    return float(np.linalg.norm(A - (U * s) @ Vh))
 
 
 def beside_scikit_learn(shapes):
@@ -63,8 +68,11 @@ def with_one_large_value(shape, factor, spectrum):
         MORE: lambda rank: tuple(ef.lowrank.svd(A, rank, oversampling=50, rng=0, workers=THREADS)),
         SKLEARN: lambda rank: scikit_learn(A, rank, THREADS),
     }
+    least = {
+        rank: np.linalg.norm(s[rank:]) / np.linalg.norm(A.astype(np.float64)) for rank in RANKS
+    }
     above = {
-        name: max(error_of(A, way(rank)) / np.linalg.norm(s[rank:]) - 1 for rank in RANKS)
+        name: max(error_of(A, way(rank)) / least[rank] - 1 for rank in RANKS)
         for name, way in ways.items()
     }
     cells = " | ".join(f"{100 * max(value, 0):.3f} %" for value in above.values())
