@@ -48,7 +48,8 @@ public:
     for (;;) {
       sweep();
       if (done()) {
-        space_.gram = gram_copy();
+        if (space_.ritz == nullptr) // else its spectrum stands for it
+          space_.gram = gram_copy();
         return true;
       }
       if (wider_ > 0 || out_of_reach() || is_last())

@@ -183,8 +183,9 @@ def svd(
     second-order bound: the error is the least possible one but for 1e-5 of it, 2e-5 in nearly flat
     spectra. In single precision the rounding of the products hides values below 3e-3 of the first:
     where the rank reaches such values, two steps of subspace iteration follow (four more reads),
-    which see down to 1e-7 of the first. With a tolerance such a matrix goes the exact way, or gets
-    a few ranks more than the least. Of a mapped file they do not follow: convert it to double.
+    which find values down to 1e-5 of the first. With a tolerance such a matrix goes the exact way,
+    or gets a few ranks more than the least. Of a mapped file they do not follow: convert it to
+    double.
     Results are the same bytes for one BLAS build and any `workers` (on the exact way with a small
     side of 512 or more: for one number of `workers`); otherwise they agree within a small multiple
     of ``eps ||A||``. Of a mapped file, neither the matrix nor its
