@@ -5,8 +5,10 @@
 
 Each cell of `svd_grid.py` is decomposed; the products that its run asked for (with A, with the
 basis, Gram matrices) are then run again, one kind and size after the other, on matrices of the same
-sizes and order. The report also lists where the rest goes: seconds inside LAPACK and BLAS's
-triangular solves, as they were in a run, and what neither these nor its products explain.
+sizes and order. Both take turns, and the ratio is the median of those of the turns: what else the
+machine does changes from second to second. The report also lists where the rest goes: seconds
+inside LAPACK, BLAS's triangular solves and eigenproblems, as they were in a run, and what neither
+these nor its products explain.
 """
 
 import argparse
@@ -22,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from eigenflow._core import call_log
 from svd_grid import DTYPES, RANKS, SHAPES, SPECTRA, eigenflow, geometric_mean, read, stored
 
-ROUNDS = 5
+ROUNDS = 9
 FLOOR = 1.25  # what is asked for
 
 
@@ -41,27 +43,30 @@ def alone(calls, threads):
     seconds = 0.0
     with threadpool_limits(1, user_api="blas"):  # as the driver has it
         for key, count in Counter(call[:6] for call in calls).items():
-            times = call_log.repeat(*key, ROUNDS + 1, threads)[1:]
-            seconds += count * float(np.median(times)) if times else 0.0
+            times = call_log.repeat(*key, 3, threads)[1:]  # the first one warms up
+            seconds += count * float(np.mean(times)) if times else 0.0
     return seconds
 
 
 def measure(A, rank, threads):
-    """Wall time, the sum of its products, and what LAPACK took within."""
+    """Wall time, the sum of its products, and what else was logged within."""
     eigenflow(A, rank, threads)
-    times = []
+    calls = logged(A, rank, threads)
+    walls, products = [], []
     for _ in range(ROUNDS):
+        eigenflow(A, rank, threads)
         begin = time.perf_counter()
         eigenflow(A, rank, threads)
-        times.append(time.perf_counter() - begin)
-    calls = logged(A, rank, threads)
+        walls.append(time.perf_counter() - begin)
+        products.append(alone(calls, threads))
     rest = defaultdict(float)
     for name, _, _, _, inner, _, seconds in calls:
         if inner == 0:
             rest[name] += seconds
     return {
-        "wall": float(np.median(times)),
-        "products": alone(calls, threads),
+        "wall": float(np.median(walls)),
+        "products": float(np.median(products)),
+        "ratio": float(np.median(np.divide(walls, products))),
         "inside": sum(call[6] for call in calls if call[4]),
         "rest": dict(rest),
     }
@@ -105,14 +110,10 @@ def report(path):
     for r in read(path):
         rest = ", ".join(f"{name} {1e3 * s:.1f}" for name, s in r["rest"].items())
         name = f"{r['shape'][0]} x {r['shape'][1]}, {r['dtype']}, {r['spectrum']}, rank {r['rank']}"
-        times = f"{1e3 * r['wall']:.1f} | {1e3 * r['products']:.1f} | {ratio_of(r):.2f}"
+        times = f"{1e3 * r['wall']:.1f} | {1e3 * r['products']:.1f} | {r['ratio']:.2f}"
         other = 1e3 * (r["wall"] - r["inside"] - sum(r["rest"].values()))
         print(f"| {name} | {r['threads']} | {times} | {rest} | {other:.1f} |")
     summary(read(path))
-
-
-def ratio_of(record):
-    return record["wall"] / record["products"]
 
 
 def summary(records):
@@ -120,8 +121,8 @@ def summary(records):
     cells, shapes = defaultdict(list), defaultdict(list)
     for r in records:
         name = f"{r['shape'][0]} x {r['shape'][1]}"
-        cells[name, r["dtype"], r["threads"], r["rank"]].append(ratio_of(r))
-        shapes[name, r["threads"]].append(ratio_of(r))
+        cells[name, r["dtype"], r["threads"], r["rank"]].append(r["ratio"])
+        shapes[name, r["threads"]].append(r["ratio"])
     print("\n| matrix | threads | " + " | ".join(f"rank {rank}" for rank in RANKS) + " |")
     print("|" + "---|" * (2 + len(RANKS)))
     for name, dtype, threads in sorted({key[:3] for key in cells}, reverse=True):

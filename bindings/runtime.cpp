@@ -52,8 +52,10 @@ void bind_blas(const std::string &name, const py::capsule &routine) {
 
 kept_function blas_threads{nullptr};
 
+// Also called while an exception, such as that of Ctrl-C, is on its way: it stays pending.
 void call_blas_threads(int count) {
   const py::gil_scoped_acquire gil;
+  const py::error_scope pending;
   try {
     py::handle(blas_threads.load())(count);
   } catch (py::error_already_set &error) {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <string_view>
+#include <utility>
 
 namespace eigenflow::blas {
 namespace {
@@ -29,14 +30,17 @@ const tables &bound_tables() { return all(); }
 
 void set_thread_hook(void (*hook)(int count)) { thread_hook.store(hook); }
 
-threads::threads(int count) : hook_(count > 1 ? thread_hook.load() : nullptr) {
+threads::threads(int count)
+    : hook_(count != current_ ? thread_hook.load() : nullptr),
+      before_(std::exchange(current_, count)) {
   if (hook_ != nullptr)
     hook_(count);
 }
 
 threads::~threads() {
+  current_ = before_;
   if (hook_ != nullptr)
-    hook_(1);
+    hook_(before_);
 }
 
 std::span<const char *const> names() {

@@ -20,7 +20,6 @@
   X(geqp3, (int *, int *, T *, int *, int *, T *, T *, int *, int *))                              \
   X(orgqr, (int *, int *, int *, T *, int *, T *, T *, int *, int *))                              \
   X(sytrd, (char *, int *, T *, int *, T *, T *, T *, T *, int *, int *))                          \
-  X(ormtr, (char *, char *, char *, int *, int *, T *, int *, T *, T *, int *, T *, int *, int *)) \
   X(sterf, (int *, T *, T *, int *))                                                               \
   X(stedc, (char *, int *, T *, T *, T *, int *, T *, int *, int *, int *, int *))                 \
   X(syevd, (char *, char *, int *, T *, int *, T *, T *, int *, int *, int *, int *))              \
@@ -33,7 +32,6 @@
   X(geqp3, (int *, int *, T *, int *, int *, T *, T *, int *, R *, int *))                         \
   X(ungqr, (int *, int *, int *, T *, int *, T *, T *, int *, int *))                              \
   X(hetrd, (char *, int *, T *, int *, R *, R *, T *, T *, int *, int *))                          \
-  X(unmtr, (char *, char *, char *, int *, int *, T *, int *, T *, T *, int *, T *, int *, int *)) \
   X(heevd, (char *, char *, int *, T *, int *, R *, T *, int *, R *, int *, int *, int *, int *))  \
   X(gesdd, (char *, int *, int *, T *, int *, R *, T *, int *, T *, int *, T *, int *, R *, int *, \
             int *))

@@ -55,7 +55,7 @@ public:
       take_unit_vectors(nothing ? 0 : wanted_.rank);
     else
       find_pairs();
-    svd::fix_signs<T>({nullptr, 0, vectors().cols, 1, 1}, vectors());
+    svd::fix_signs<T>({nullptr, 0, vectors().cols, 1, 0}, vectors(), options_.workers);
     find_error();
     if (out_.residuals.empty())
       find_residuals();

@@ -128,13 +128,6 @@ template <class T> auto reduction_to_tridiagonal() {
     return EF_ROUTINE(sytrd);
 }
 
-template <class T> auto product_with_reflectors() {
-  if constexpr (is_complex<T>)
-    return EF_ROUTINE(unmtr);
-  else
-    return EF_ROUTINE(ormtr);
-}
-
 } // namespace
 
 template <class T>
@@ -151,24 +144,6 @@ void sytrd(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> diagonal,
   routine(&tri, &n, a.data, &lda, packed(diagonal), packed(beside), packed(tau), work.data(), &size,
           &info);
   check_info(info, "sytrd");
-}
-
-template <class T>
-void ormtr(triangle uplo, matrix_view<const T> a, vector_view<const T> tau, matrix_view<T> c) {
-  char where = letter(side::left), tri = letter(uplo), op = letter(transpose::no);
-  int m = fortran_int(c.rows), n = fortran_int(c.cols), lda = leading_dimension(a);
-  int ldc = leading_dimension(c), info = 0, size = -1;
-  if (n == 0)
-    return;
-  T query = 0;
-  T *const reflectors = const_cast<T *>(a.data), *const factors = const_cast<T *>(packed(tau));
-  const logged step("ormtr", sizeof(T), false, m, 0, n);
-  const auto routine = product_with_reflectors<T>();
-  routine(&where, &tri, &op, &m, &n, reflectors, &lda, factors, c.data, &ldc, &query, &size, &info);
-  std::vector<T> work(static_cast<std::size_t>(size = workspace_size(query)));
-  routine(&where, &tri, &op, &m, &n, reflectors, &lda, factors, c.data, &ldc, work.data(), &size,
-          &info);
-  check_info(info, "ormtr");
 }
 
 template <class T> void sterf(vector_view<T> diagonal, vector_view<T> beside) {
@@ -233,7 +208,6 @@ void gesdd(matrix_view<T> a, matrix_view<T> u, vector_view<real_of<T>> s, matrix
   template void syevd_values<T>(triangle, matrix_view<T>, vector_view<real_of<T>>);                \
   template void sytrd<T>(triangle, matrix_view<T>, vector_view<real_of<T>>,                        \
                          vector_view<real_of<T>>, vector_view<T>);                                 \
-  template void ormtr<T>(triangle, matrix_view<const T>, vector_view<const T>, matrix_view<T>);    \
   template void gesdd<T>(matrix_view<T>, matrix_view<T>, vector_view<real_of<T>>, matrix_view<T>);
 EF_INSTANTIATE(float)
 EF_INSTANTIATE(double)

@@ -207,7 +207,7 @@ private:
       out_.s.push_back(static_cast<real_of<T>>(value));
     for (const double value : factors_.residuals)
       out_.residuals.push_back(static_cast<real_of<T>>(value));
-    fix_signs(u(), v());
+    fix_signs(u(), v(), options_.workers);
   }
 
   void find_spectral_error() {

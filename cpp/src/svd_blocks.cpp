@@ -142,32 +142,34 @@ void gaussian_product(std::uint64_t key, index first_col, matrix_view<const T> x
   }
 }
 
-template <class T> void fix_signs(matrix_view<T> u, matrix_view<T> v) {
-  for (index j = 0; j < v.cols; ++j) {
-    index at = 0;
-    for (index i = 1; i < v.rows; ++i)
-      if (std::abs(v(i, j)) > std::abs(v(at, j)))
-        at = i;
-    if (v.rows == 0 || (std::imag(v(at, j)) == 0 && !(std::real(v(at, j)) < 0)))
-      continue;
-    const auto size = std::abs(v(at, j));
-    const T turn = conjugate(v(at, j)) / T(size);
-    for (index i = 0; i < v.rows; ++i)
-      v(i, j) *= turn;
-    for (index i = 0; i < u.rows; ++i)
-      u(i, j) *= turn;
-    v(at, j) = T(size);
-  }
+namespace {
+
+template <class T> void fix_sign(vector_view<T> u, vector_view<T> v) {
+  index at = 0;
+  for (index i = 1; i < v.size; ++i)
+    if (std::abs(v[i]) > std::abs(v[at]))
+      at = i;
+  if (v.size == 0 || (std::imag(v[at]) == 0 && !(std::real(v[at]) < 0)))
+    return;
+  const auto size = std::abs(v[at]);
+  const T turn = conjugate(v[at]) / T(size);
+  for (index i = 0; i < v.size; ++i)
+    v[i] *= turn;
+  for (index i = 0; i < u.size; ++i)
+    u[i] *= turn;
+  v[at] = T(size);
 }
 
-template <class W> small_svd<W> decompose_small(matrix_view<W> b) {
-  small_svd<W> out;
-  out.size = b.cols;
-  out.s.resize(as_size(b.cols));
-  const matrix_view<W> u = packed(out.u, b.rows, b.cols), vt = packed(out.vt, b.cols, b.cols);
-  require_finite(b);
-  blas::gesdd<W>(b, u, {out.s.data(), b.cols, 1}, vt);
-  return out;
+} // namespace
+
+template <class T> void fix_signs(matrix_view<T> u, matrix_view<T> v, int workers) {
+  parallel_for(
+      v.cols, columns_at_once(u.rows + v.rows),
+      [&](index begin, index end, int) {
+        for (index j = begin; j < end; ++j)
+          fix_sign(u.col(j), v.col(j));
+      },
+      workers);
 }
 
 template <class T> void add_gram(matrix_view<const T> y, matrix_view<wide_of<T>> g) {
@@ -296,7 +298,7 @@ template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>>
   template void fill_gaussian<T>(std::uint64_t, index, index, matrix_view<T>, int);                \
   template void gaussian_product<T>(std::uint64_t, index, matrix_view<const T>, int,               \
                                     matrix_view<T>);                                               \
-  template void fix_signs<T>(matrix_view<T>, matrix_view<T>);                                      \
+  template void fix_signs<T>(matrix_view<T>, matrix_view<T>, int);                                 \
   template void require_finite<T>(matrix_view<T>);                                                 \
   template void thin_qr<T>(matrix_view<T>, matrix_view<wide_of<T>>);                               \
   template void add_gram<T>(matrix_view<const T>, matrix_view<wide_of<T>>);                        \
@@ -308,8 +310,5 @@ template <class T> void orthonormalise(matrix_view<T> q, matrix_view<wide_of<T>>
   template void orthonormalise<T>(matrix_view<T>, matrix_view<wide_of<T>>, int, bool,              \
                                   const rank_group *);
 EF_SVD_TYPES(EF_INSTANTIATE)
-template small_svd<double> decompose_small<double>(matrix_view<double>);
-template small_svd<std::complex<double>>
-    decompose_small<std::complex<double>>(matrix_view<std::complex<double>>);
 
 } // namespace eigenflow::svd

@@ -23,23 +23,25 @@ double gain(double residual_squared, double gap) {
 
 template <class W>
 void convergence::look(const std::vector<double> &squares, matrix_view<const W> residuals,
-                       double rounding, const std::vector<double> &newest) {
+                       double rounding, const block_values &newest) {
   before_.swap(captured_);
   captured_.assign(1, 0.0);
   std::partial_sum(squares.begin(), squares.end(), std::back_inserter(captured_));
-  const double mean =
-      std::accumulate(newest.begin(), newest.end(), 0.0) / static_cast<double>(newest.size());
   missing_.assign(1, 0.0);
   hidden_.assign(1, 0.0);
   coming_.assign(1, 0.0);
   for (index j = 0; j < residuals.cols; ++j) {
     const double square = squared_norm(residuals.col(j)), value = squares[as_size(j)];
-    const double above = value - beyond * newest.front();
+    const double above = value - beyond * newest.first;
     missing_.push_back(missing_.back() + gain(square, above));
     // No value moves by more than the norm of what couples it to others (Weyl).
     hidden_.push_back(hidden_.back() + std::min(gain(rounding * rounding, above), rounding));
-    coming_.push_back(coming_.back() + gain(square, value - mean));
+    coming_.push_back(coming_.back() + gain(square, value - newest.mean));
   }
+}
+
+double least_leading_value(double outside, double allowed) {
+  return std::clamp(1.5 + 0.5 * (std::log(outside / allowed) - 4.8), 1.5, 2.9) * outside;
 }
 
 index pace::blocks_to_wait(double coming, double allowed, index n_blocks) {
@@ -91,7 +93,7 @@ template <class W> index count_above(matrix_view<const W> band, index width, dou
 
 #define EF_INSTANTIATE(W)                                                                          \
   template void convergence::look<W>(const std::vector<double> &, matrix_view<const W>, double,    \
-                                     const std::vector<double> &);                                 \
+                                     const block_values &);                                        \
   template index count_above<W>(matrix_view<const W>, index, double);
 EF_INSTANTIATE(double)
 EF_INSTANTIATE(std::complex<double>)

@@ -14,14 +14,18 @@
 
 namespace eigenflow::svd {
 
+// The largest eigenvalue of a part of Y^H Y, and the mean of all.
+struct block_values {
+  double first, mean;
+};
+
 class convergence {
 public:
   // Looks at a basis: its Ritz values, which descend; R without its orthonormal factor, a column
-  // for each leading value, and the rounding of a column; and the values of the newest block, which
-  // descend.
+  // for each leading value, and the rounding of a column; and the values of the newest block.
   template <class W>
   void look(const std::vector<double> &squares, matrix_view<const W> residuals, double rounding,
-            const std::vector<double> &newest);
+            const block_values &newest);
 
   // Energy of the leading j values, and a bound on what it lacks: infinite where none is known.
   double captured(index j) const { return captured_[static_cast<std::size_t>(j)]; }
@@ -44,6 +48,11 @@ private:
 
   std::vector<double> captured_, before_, missing_, hidden_, coming_;
 };
+
+// What leading values have reached, as a rule, when they lack no more than `allowed` and the
+// largest value of the newest block is `outside`: from j^-1/4 to exp(-j/40). The less may be
+// missing, the further they stand out.
+double least_leading_value(double outside, double allowed);
 
 // From look to look: how fast falls what is still to come?
 class pace {

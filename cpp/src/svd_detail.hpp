@@ -77,6 +77,12 @@ template <class From, class To> void copy(matrix_view<From> from, matrix_view<To
       to(i, j) = static_cast<To>(from(i, j));
 }
 
+// Of square matrices, the triangle that LAPACK reads.
+template <class From, class To> void copy_upper(matrix_view<From> from, matrix_view<To> to) {
+  for (index j = 0; j < from.cols; ++j)
+    copy(from.block(0, j, j + 1, 1), to.block(0, j, j + 1, 1));
+}
+
 template <class T> void scale(vector_view<T> x, real_of<T> by) {
   if (x.stride == 1) { // a run, for the compiler's vectors
     for (index i = 0; i < x.size; ++i)
@@ -85,6 +91,11 @@ template <class T> void scale(vector_view<T> x, real_of<T> by) {
   }
   for (index i = 0; i < x.size; ++i)
     x[i] *= by;
+}
+
+// Of that many rows, for a worker that touches each entry once or twice: about 50 us.
+inline index columns_at_once(index rows) {
+  return std::max<index>(1, (index{1} << 17) / std::max<index>(1, rows));
 }
 
 // In double precision, in partial sums.
@@ -104,7 +115,7 @@ template <class T>
 void gaussian_product(std::uint64_t key, index first_col, matrix_view<const T> x, int workers,
                       matrix_view<T> c);
 // The largest entry of each right vector real and positive, the first one on ties.
-template <class T> void fix_signs(matrix_view<T> u, matrix_view<T> v);
+template <class T> void fix_signs(matrix_view<T> u, matrix_view<T> v, int workers);
 
 // Every matrix that goes to LAPACK passes here: its loops may not end on an infinity.
 template <class T> void require_finite(matrix_view<T> a);
@@ -198,6 +209,10 @@ struct target {
     return limit * limit;
   }
   bool by_rank() const { return absolute_limit < 0 && relative_limit < 0; }
+  // Of `size` values, those that the choice of the rank looks at.
+  index values_needed(index size) const {
+    return by_rank() ? std::min(size, rank + surplus + 1) : size;
+  }
   // What the limits allow, and the norm they refer to, at least: the first singular value is not
   // known, but the sum of the squares is at most short_side times the first.
   double least_allowance() const;
@@ -215,6 +230,15 @@ struct target {
                                 std::max(relative_limit, 0.0) * std::sqrt(norm_squared)});
   }
 };
+
+// Of a Gram matrix with the rounding of T: by rank it is also reduced in that precision; by
+// tolerance, sums of many small values would show it.
+template <class T>
+hermitian_spectrum<wide_of<T>> spectrum_of(matrix_view<const wide_of<T>> gram,
+                                           const target &wanted) {
+  const bool in_single = sizeof(real_of<T>) == sizeof(float) && wanted.by_rank();
+  return hermitian_spectrum<wide_of<T>>(gram, in_single);
+}
 
 template <class T> target target_of(const linear_operator<T> &a, const options &options);
 // Throws for a tolerance that this precision cannot see.
@@ -268,7 +292,10 @@ template <class W> struct small_svd {
   std::vector<double> s;
 };
 
+// To the rounding of double precision; b is overwritten.
 template <class W> small_svd<W> decompose_small(matrix_view<W> b);
+// To the rounding of T.
+template <class T> small_svd<wide_of<T>> decompose_small_as(matrix_view<wide_of<T>> b, int workers);
 
 // LAPACK has the driver's threads for full decompositions of this many columns or more; below, and
 // in everything else, those of BLAS would spin on the cores that the products need.
@@ -280,8 +307,8 @@ template <class T> struct factors {
   page_vector<T> left, right;    // column-major
   std::vector<double> s;         // rank values, before rounding to T
   std::vector<double> residuals; // empty when not known without another product
-  double tail_squared = -1;      // sum of the discarded squares where all are known
-  double total_squared = 0;      // sum of all squares that were found
+  double tail_squared = -1;      // sum of the discarded squares where all were computed
+  double total_squared = 0;      // of A on the basis
   double next_value = -1;        // the first that was discarded, where all are known
   int passes = 0;
 };

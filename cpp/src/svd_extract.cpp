@@ -18,7 +18,6 @@ namespace {
 constexpr double visible = 1e-11;
 constexpr double gram_rounding = 8; // times eps s_1^2: of a Gram matrix in the precision of A
 constexpr index small_side = 48;
-constexpr index touched_entries = 1 << 18; // by a worker: about 100 us
 
 template <class T> class extraction {
   using W = wide_of<T>;
@@ -38,8 +37,8 @@ private:
   matrix_view<T> v() { return space_.v.view(0, space_.size); }
   void count_pass() { out_.passes += 1; }
 
+  // From the leading squares, as many as the choice needs, or all.
   index choose(const std::vector<double> &squares) {
-    out_.total_squared = std::accumulate(squares.begin(), squares.end(), 0.0);
     if (space_.identity)
       return choose_among_all(squares);
     if (wanted_.chosen >= 0)
@@ -62,7 +61,10 @@ private:
         ++rank;
       out_.tail_squared = std::accumulate(squares.begin() + rank, squares.end(), 0.0);
     } else {
-      rank = rank_from_tails(squares, wanted_, &out_.tail_squared);
+      double tail = 0;
+      rank = rank_from_tails(squares, wanted_, &tail);
+      if (as_index(squares) == space_.size)
+        out_.tail_squared = tail;
     }
     // Gram matrices do not see smaller values.
     const bool last = rank == as_index(squares);
@@ -89,33 +91,31 @@ private:
   bool by_quick_gram() {
     const index d = space_.size;
     if (space_.ritz != nullptr)
-      return by_spectrum(std::move(*space_.ritz), true);
+      return by_spectrum(*space_.ritz, true);
     if (!space_.gram.empty())
-      return by_eigenvectors(std::move(space_.gram), true);
+      return by_quick_spectrum(packed(space_.gram, d, d));
     if (!space_.identity || space_.kept || (wanted_.by_rank() && wanted_.rank == d))
       return false;
     columns<W> held(d, d);
-    const matrix_view<W> g = held.view(0, d);
-    if (!a_.quick_gram(g))
+    if (!a_.quick_gram(held.view(0, d)))
       return false;
     count_pass();
-    require_finite(g);
-    if constexpr (std::is_same_v<T, float>)
-      if (wanted_.by_rank()) // sums of many small values would show the rounding of T
-        return by_spectrum(spectrum_of<T>(g), true);
-    return by_spectrum(spectrum_of<W>(g), true);
+    return by_quick_spectrum(held.view(0, d));
   }
 
-  template <class S> static hermitian_spectrum<S> spectrum_of(matrix_view<W> g) {
-    std::vector<S> held;
-    copy(g, packed(held, g.rows, g.cols));
-    return hermitian_spectrum<S>(std::move(held), g.rows);
+  bool by_quick_spectrum(matrix_view<W> g) {
+    require_finite(g);
+    hermitian_spectrum<W> spectrum = spectrum_of<T>(g, wanted_);
+    return by_spectrum(spectrum, true);
   }
 
   bool by_gram() {
-    std::vector<W> held;
-    image_gram(packed(held, space_.size, space_.size));
-    return by_eigenvectors(std::move(held), false);
+    columns<W> held(space_.size, space_.size);
+    const matrix_view<W> g = held.view(0, space_.size);
+    image_gram(g);
+    require_finite(g);
+    hermitian_spectrum<W> spectrum(g);
+    return by_spectrum(spectrum, false);
   }
 
   // A rounding of the Gram matrix turns the kept vectors towards the others by rounding / gap, and
@@ -130,16 +130,12 @@ private:
     return rounding * rounding / gap <= 1e-4 * tail;
   }
 
-  bool by_eigenvectors(std::vector<W> g, bool rounded) {
-    const index d = space_.size;
-    require_finite(col_major(g.data(), d, d));
-    return by_spectrum(hermitian_spectrum<W>(std::move(g), d), rounded);
-  }
-
-  template <class S> bool by_spectrum(hermitian_spectrum<S> spectrum, bool rounded) {
-    std::vector<double> squares(spectrum.values());
+  bool by_spectrum(hermitian_spectrum<W> &spectrum, bool rounded) {
+    std::vector<double> squares(
+        spectrum.leading_values(wanted_.values_needed(spectrum.size()), workers_));
     for (double &value : squares)
       value = std::max(0.0, value);
+    out_.total_squared = std::max(0.0, spectrum.trace());
     const index rank = choose(squares);
     if (rank == 0)
       return true;
@@ -182,7 +178,7 @@ private:
       for (index j = 0; j < k; ++j)
         for (index i = 0; i < k; ++i)
           r(i, j) *= lengths[as_size(j)];
-      const small_svd<W> small = decompose_small(r);
+      const small_svd<W> small = decompose_small_as<T>(r, workers_);
       turn_left(left, small);
       turn_right(x, small);
     }
@@ -191,10 +187,9 @@ private:
 
   std::vector<double> normalise(matrix_view<T> z) const {
     std::vector<double> lengths(as_size(z.cols));
-    const index grain = std::max<index>(1, touched_entries / std::max<index>(1, z.rows));
     const auto for_columns = [&](auto &&body) {
       parallel_for(
-          z.cols, grain,
+          z.cols, columns_at_once(z.rows),
           [&](index begin, index end, int) {
             for (index j = begin; j < end; ++j)
               body(z.col(j), lengths[as_size(j)]);
@@ -268,6 +263,7 @@ private:
     std::vector<double> squares(small.s);
     for (double &value : squares)
       value *= value;
+    out_.total_squared = std::accumulate(squares.begin(), squares.end(), 0.0);
     out_.rank = choose(squares);
     for (index j = 0; j < d; ++j)
       for (index i = 0; i < d; ++i)

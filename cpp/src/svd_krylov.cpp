@@ -7,6 +7,7 @@
 
 #include <eigenflow/errors.hpp>
 
+#include <optional>
 #include <utility>
 
 namespace eigenflow::svd {
@@ -76,14 +77,14 @@ private:
     reserve(space_.size + width_);
     const matrix_view<T> block = space_.v.view(space_.size, space_.size + width_);
     fill_gaussian<T>(key_, 0, space_.size, block, workers_);
-    orthogonalise(block);
+    orthogonalise(block, false);
     next_is_fresh_ = true;
   }
 
   // A^H Y of the newest block lies in the span of the two newest blocks and of the next one, but
   // for rounding: the first turn takes those two out, the second one the rounding along all of the
   // basis. What is left of a block that is in the basis's span points anywhere, and gets more.
-  void orthogonalise(matrix_view<T> block) {
+  void orthogonalise(matrix_view<T> block, bool is_image) {
     const index size = space_.size;
     columns<T> coefficients(std::max<index>(1, size), block.cols);
     factor_.assign(as_size(block.cols * block.cols), W(0));
@@ -93,7 +94,7 @@ private:
       const matrix_view<T> h =
           coefficients.view(0, block.cols).block(0, 0, size - first, block.cols);
       project_out<T>(space_.v.view(first, size), block, h, workers_);
-      if (turn == 0 && size > 0)
+      if (turn == 0 && is_image)
         keep_projection(h, first);
       orthonormalise<T>(block, {step.data(), block.cols, block.cols, 1, block.cols}, workers_,
                         turn == 0);
@@ -123,12 +124,20 @@ private:
   }
 
   // V^H A^H Y_i is the block column i of Y^H Y: the Ritz values come from it at no further cost.
+  // h has its rows from `first` on; above, there is rounding.
   void keep_projection(matrix_view<T> h, index first) {
-    const index rows = first + h.rows;
-    projection_.assign(as_size(rows * h.cols), W(0));
+    require_finite(h);
+    const index size = space_.size, old = size - h.cols;
+    if (size > gram_.capacity()) {
+      columns<W> larger(2 * size, 2 * size);
+      copy_upper(gram(old), larger.view(0, old).block(0, 0, old, old));
+      gram_ = std::move(larger);
+    }
+    const matrix_view<W> newest = gram().block(0, old, size, h.cols);
     for (index j = 0; j < h.cols; ++j)
-      for (index i = 0; i < h.rows; ++i)
-        projection_[as_size(j * rows + first + i)] = static_cast<W>(h(i, j));
+      std::fill_n(&newest(0, j), first, W(0));
+    copy(h, newest.block(first, 0, h.rows, h.cols));
+    newest_.reset();
   }
 
   // One sweep over A: the image of the newest block, and from it the next block.
@@ -147,8 +156,7 @@ private:
     if (probe_)
       probe_->remove(v, space_.y.view(begin, begin + width));
     space_.size = begin + width;
-    orthogonalise(w);
-    append_projection();
+    orthogonalise(w, true);
     if (wanted_.by_spectral_tolerance())
       wanted_.set_norm(std::max(wanted_.norm_squared, trace()));
     if (probe_) {
@@ -161,29 +169,12 @@ private:
       refill();
   }
 
-  void append_projection() {
-    const index size = space_.size, old = size - width_;
-    const matrix_view<W> block = col_major(projection_.data(), size, width_);
-    require_finite(block);
-    if (size > gram_.capacity()) {
-      columns<W> larger(2 * size, 2 * size);
-      copy(gram(old), larger.view(0, old).block(0, 0, old, old));
-      gram_ = std::move(larger);
-    }
-    const matrix_view<W> g = gram();
-    for (index j = 0; j < width_; ++j)
-      for (index i = 0; i < size; ++i) {
-        g(i, old + j) = block(i, j);
-        g(old + j, i) = conjugate(block(i, j));
-      }
-    newest_.clear();
-  }
-
   matrix_view<W> gram(index size) { return gram_.view(0, size).block(0, 0, size, size); }
   matrix_view<W> gram() { return gram(space_.size); }
   std::vector<W> gram_copy() {
     std::vector<W> out;
-    copy(gram(), packed(out, space_.size, space_.size));
+    copy_upper(gram(), packed(out, space_.size, space_.size));
+    mirror_upper(packed(out, space_.size, space_.size));
     return out;
   }
 
@@ -198,14 +189,13 @@ private:
   }
 
   // Of the newest block alone.
-  const std::vector<double> &newest_values() {
+  const block_values &newest_values() {
     const index first = space_.size - width_;
-    if (newest_.empty()) {
-      std::vector<W> block;
-      copy(gram().block(first, first, width_, width_), packed(block, width_, width_));
-      newest_ = hermitian_spectrum<W>(std::move(block), width_).values();
+    if (!newest_) {
+      hermitian_spectrum<W> block(gram().block(first, first, width_, width_));
+      newest_ = {block.leading_values(1).front(), newest_energy() / static_cast<double>(width_)};
     }
-    return newest_;
+    return *newest_;
   }
 
   double energy_from(index first) {
@@ -263,19 +253,21 @@ private:
   bool ritz_converged() {
     if (!is_worth_a_look())
       return false;
-    const index size = space_.size;
-    space_.ritz = std::make_unique<hermitian_spectrum<W>>(gram_copy(), size);
-    const std::vector<double> &squares = space_.ritz->values();
-    const index rank =
-        wanted_.tolerance < 0 ? wanted_.rank : rank_for(squares.data(), size, wanted_);
+    const convergence before = ends_;
+    index rank = inspect();
+    // Where rounding hides energy, what is gained from look to look decides; single precision would
+    // bring a rounding of its own into that.
+    if (rank > 0 && !in_double_ && ends_.hidden(rank) > allowed(rank)) {
+      in_double_ = true;
+      ends_ = before;
+      rank = inspect();
+    }
     if (rank <= 0)
       return rank == 0;
-    const bool above = squares[as_size(rank - 1)] * static_cast<double>(width_) > newest_energy();
-    const matrix_view<const W> x = space_.ritz->leading_vectors(above ? rank : 0, workers_);
-    look(squares, x.block(size - width_, 0, width_, x.cols));
     if (!settled(rank))
       return look_again(rank);
-    if (may_hide_copies(squares, rank, width_, wanted_.norm_squared - trace())) {
+    const double outside = wanted_.norm_squared - trace();
+    if (may_hide_copies(space_.ritz->leading_values(rank), rank, width_, outside)) {
       wider_ = rank + std::max(width_, wanted_.oversampling);
       return false;
     }
@@ -287,6 +279,23 @@ private:
     return least || settled(rank - 1);
   }
 
+  // Looks at the Ritz values; returns the rank, negative where the basis cannot tell it.
+  index inspect() {
+    const index size = space_.size;
+    space_.ritz = std::make_unique<hermitian_spectrum<W>>(
+        in_double_ ? hermitian_spectrum<W>(gram()) : spectrum_of<T>(gram(), wanted_));
+    const std::vector<double> &squares =
+        space_.ritz->leading_values(wanted_.values_needed(size), workers_);
+    const index rank =
+        wanted_.tolerance < 0 ? wanted_.rank : rank_for(squares.data(), size, wanted_);
+    if (rank <= 0)
+      return rank;
+    const bool above = squares[as_size(rank - 1)] * static_cast<double>(width_) > newest_energy();
+    const matrix_view<const W> x = space_.ritz->leading_vectors(above ? rank : 0, workers_);
+    look(squares, x.block(size - width_, 0, width_, x.cols));
+    return rank;
+  }
+
   // An eigenproblem costs as much as a sweep over a small A. By rank, the leading values settle
   // when they stand well above the newest block, which takes far less to see; where they never do,
   // in a flat spectrum, the basis is looked at once it is large.
@@ -296,16 +305,10 @@ private:
       return true;
     if (size < next_look_)
       return false;
-    return wanted_.tolerance >= 0 || size >= 2 * (rank + 2 * width_) ||
-           count_above<W>(gram(), band_, least_leading_value()) >= rank;
-  }
-
-  // Above the newest block by a factor that fits spectra from j^-1/4 to exp(-j/40): the less energy
-  // is left beside the values outside, the less may be missing, and the further they stand out.
-  double least_leading_value() {
-    const double outside = newest_values().front();
+    if (wanted_.tolerance >= 0 || size >= 2 * (rank + 2 * width_))
+      return true;
     const double left = missing_energy * (wanted_.norm_squared - trace());
-    return std::clamp(1.5 + 0.5 * (std::log(outside / left) - 4.8), 1.5, 2.9) * outside;
+    return count_above<W>(gram(), band_, least_leading_value(newest_values().first, left)) >= rank;
   }
 
   // last: the entries of the leading vectors in the newest block.
@@ -349,7 +352,7 @@ private:
       wanted_.chosen = wanted_.rank;
       return size > wanted_.rank + width_ && settled(wanted_.rank);
     }
-    const double shown = newest_values().front() * outside_over_shown_;
+    const double shown = newest_values().first * outside_over_shown_;
     if (unresolved_ || rank >= size || size < next_look_ || shown > allowed ||
         !(ends_.missing(rank + 1) <= 0.05 * allowed))
       return false;
@@ -395,9 +398,8 @@ private:
   index band_ = width_; // of the projection: entries beside the diagonal, but for rounding
   int sweeps_below_ = 0;
   std::vector<W> factor_;                // of the newest orthogonalised block
-  std::vector<W> projection_;            // of the newest block on the basis
-  columns<W> gram_;                      // Y^H Y in its first rows and columns
-  std::vector<double> newest_;           // values of the newest block, once they are known
+  columns<W> gram_;                      // the upper triangle of Y^H Y in its first columns
+  std::optional<block_values> newest_;   // of the newest block, once it was looked at
   std::unique_ptr<norm_probe<T>> probe_; // where the norm of A is not known
   int looks_ = 0;
   index next_look_ = 0;           // size of the basis at which the next look is worth its cost
@@ -405,6 +407,8 @@ private:
   bool next_is_fresh_ = false, newest_is_fresh_ = false; // blocks of random numbers
   double dropped_squared_ = 0; // of the factors of blocks that were taken for rounding
   bool unresolved_ = false;    // the tolerance is in the rounding of squares
+  // Of the Ritz values; false while those of single precision are good enough.
+  bool in_double_ = sizeof(real_of<T>) == sizeof(double) || !wanted_.by_rank();
   convergence ends_;
   pace pace_;
 };

@@ -10,12 +10,14 @@ namespace {
 constexpr double hidden = 100; // times eps: of a squared value beside the first
 constexpr int steps = 2;       // from a basis that is wider than the rank: the error is then least
 
-template <class T> bool hides_values(const target &wanted, subspace<T> &space) {
+template <class T> bool hides_values(const target &wanted, int workers, subspace<T> &space) {
   if (sizeof(real_of<T>) != sizeof(float) || !space.kept || !wanted.by_rank() || wanted.rank == 0)
     return false;
   if (space.ritz == nullptr)
-    space.ritz = std::make_unique<hermitian_spectrum<wide_of<T>>>(space.gram, space.size);
-  const std::vector<double> &squares = space.ritz->values();
+    space.ritz = std::make_unique<hermitian_spectrum<wide_of<T>>>(spectrum_of<T>(
+        col_major<const wide_of<T>>(space.gram.data(), space.size, space.size), wanted));
+  const std::vector<double> &squares =
+      space.ritz->leading_values(wanted.values_needed(space.size), workers);
   return squares[as_size(wanted.rank - 1)] < hidden * epsilon<T>() * squares[0];
 }
 
@@ -23,7 +25,7 @@ template <class T> bool hides_values(const target &wanted, subspace<T> &space) {
 
 template <class T>
 void polish(const linear_operator<T> &a, const target &wanted, int workers, subspace<T> &space) {
-  if (!hides_values(wanted, space))
+  if (!hides_values(wanted, workers, space))
     return;
   const matrix_view<T> v = space.v.view(0, space.size), y = space.y.view(0, space.size);
   columns<wide_of<T>> held(space.size, space.size);

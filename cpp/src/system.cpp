@@ -37,10 +37,13 @@ void prefer_huge_pages([[maybe_unused]] void *memory, [[maybe_unused]] std::size
 void *allocate_pages(std::size_t bytes) {
   void *memory = nullptr;
 #ifdef __linux__
-  if (bytes >= 2 * huge_page) {
-    memory = std::aligned_alloc(huge_page, (bytes + huge_page - 1) / huge_page * huge_page);
+  // The end is a huge page too where three fifths of all, or more, are used.
+  const std::size_t whole = (bytes + huge_page - 1) / huge_page * huge_page;
+  const bool fills = bytes > whole / 5 * 3;
+  if (bytes >= huge_page || fills) {
+    memory = std::aligned_alloc(huge_page, whole);
     if (memory != nullptr)
-      prefer_huge_pages(memory, bytes);
+      prefer_huge_pages(memory, fills ? whole : bytes);
   }
 #endif
   if (memory == nullptr)

@@ -21,8 +21,6 @@ _SIGNATURES = {
     "ungqr": "int *, int *, int *, d *, int *, d *, d *, int *, int *",
     "sytrd": "char *, int *, d *, int *, d *, d *, d *, d *, int *, int *",
     "hetrd": "char *, int *, d *, int *, r *, r *, d *, d *, int *, int *",
-    "ormtr": "char *, char *, char *, int *, int *, d *, int *, d *, d *, int *, d *, int *, int *",
-    "unmtr": "char *, char *, char *, int *, int *, d *, int *, d *, d *, int *, d *, int *, int *",
     "sterf": "int *, d *, d *, int *",
     "stedc": "char *, int *, d *, d *, d *, int *, d *, int *, int *, int *, int *",
     "syevd": "char *, char *, int *, d *, int *, d *, d *, int *, int *, int *, int *",

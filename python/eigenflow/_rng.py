@@ -1,5 +1,7 @@
 """Random keys from NumPy generators, as SPEC 7 wants `rng=` to work."""
 
+import functools
+import secrets
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +14,18 @@ RNGLike: TypeAlias = "int | np.integer[Any] | np.random.Generator | np.random.Bi
 
 def key_from(rng: RNGLike) -> int:
     """Return a 64-bit key: equal for equal seeds, and the next draw of a generator."""
+    if rng is None:
+        return secrets.randbits(64)
+    return _key_of_seed(rng) if type(rng) is int else _draw(rng)
+
+
+@functools.lru_cache(maxsize=256)
+def _key_of_seed(seed: int) -> int:
+    """Return the first draw, kept: to make a generator takes longer than a small problem."""
+    return _draw(seed)
+
+
+def _draw(rng: RNGLike) -> int:
     try:
         generator = np.random.default_rng(rng)
     except (TypeError, ValueError) as error:

@@ -2,8 +2,10 @@
 #include "check.hpp"
 
 #include <eigenflow/blas.hpp>
+#include <eigenflow/call_log.hpp>
 
 #include <atomic>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -19,6 +21,8 @@ void fill(char *, char *, int *rows, int *cols, int *, double *, double *, int *
     for (int i = 0; i < *rows; ++i)
       out[i + j * *stride] = Value;
 }
+
+std::vector<int> threads_set;
 
 } // namespace
 
@@ -46,6 +50,41 @@ TEST(a_routine_can_be_bound_while_other_threads_call_it) {
   for (auto &caller : callers)
     caller.join();
   CHECK(wrong == 0);
+}
+
+TEST(blas_has_the_threads_of_the_innermost_scope) {
+  blas::set_thread_hook([](int count) { threads_set.push_back(count); });
+  {
+    const blas::threads usual(1);
+    const blas::threads many(4);
+    {
+      const blas::threads one(1);
+      const blas::threads again(1);
+    }
+    const blas::threads same(4);
+  }
+  blas::set_thread_hook(nullptr);
+  CHECK((threads_set == std::vector<int>{4, 1, 4, 1}));
+}
+
+TEST(a_call_within_a_logged_call_is_part_of_it) {
+  const std::vector<double> a(6, 1.0);
+  std::vector<double> c(4);
+  CHECK(blas::bind("dgemm", reinterpret_cast<void *>(&fill<1>)));
+  const auto multiply = [&] {
+    blas::gemm<double>(blas::transpose::no, blas::transpose::no, 1,
+                       eigenflow::col_major(a.data(), 2, 3), eigenflow::col_major(a.data(), 3, 2),
+                       0, eigenflow::col_major(c.data(), 2, 2));
+  };
+  const eigenflow::call_log log;
+  {
+    const eigenflow::logged outer("outer", sizeof(double), false, 2, 0, 2);
+    multiply();
+  }
+  multiply();
+  CHECK(log.calls.size() == 2);
+  CHECK(std::string(log.calls[0].name) == "outer");
+  CHECK(std::string(log.calls[1].name) == "gemm");
 }
 
 TEST(an_unknown_routine_is_not_bound) { CHECK(!blas::bind("dgemx", nullptr)); }

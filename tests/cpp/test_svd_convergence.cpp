@@ -40,7 +40,7 @@ template <class W> std::vector<W> band_matrix(std::int64_t n, std::int64_t width
 
 template <class W> void check_counts(std::int64_t n, std::int64_t width) {
   const std::vector<W> a = band_matrix<W>(n, width);
-  const svd::hermitian_spectrum<W> spectrum(a, n);
+  svd::hermitian_spectrum<W> spectrum(col_major(a.data(), n, n));
   const std::vector<double> &values = spectrum.values();
   for (std::int64_t above = 0; above <= n; ++above) {
     const double higher = above > 0 ? values[at(above - 1)] : values[0] + 1;
@@ -79,8 +79,8 @@ TEST(what_is_missing_is_bounded_closely) {
   std::vector<double> part;
   for (std::int64_t j = 0; j < size; ++j)
     part.insert(part.end(), &whole[at(j * n)], &whole[at(j * n)] + size);
-  svd::hermitian_spectrum<double> inner(part, size);
-  const svd::hermitian_spectrum<double> outer(whole, n);
+  svd::hermitian_spectrum<double> inner(col_major(part.data(), size, size));
+  svd::hermitian_spectrum<double> outer(col_major(whole.data(), n, n));
   const auto x = inner.leading_vectors(size);
   std::vector<double> held(at(width * size), 0.0);
   for (std::int64_t j = 0; j < size; ++j)
@@ -90,7 +90,7 @@ TEST(what_is_missing_is_bounded_closely) {
             whole[at((n - 2 * width + l) * n + size + i)] * x(size - width + l, j);
   svd::convergence ends;
   ends.look<double>(inner.values(), col_major<const double>(held.data(), width, size), 0.0,
-                    std::vector<double>(at(width), 0.125));
+                    {0.125, 0.125});
   double more = 0, sum = 0;
   for (std::int64_t j = 0; j < size; ++j) {
     more += outer.values()[at(j)] - inner.values()[at(j)];
@@ -104,14 +104,15 @@ TEST(what_is_missing_is_bounded_closely) {
     CHECK(ends.missing(j + 1) <= 2 * more + 1e-15);
   }
   CHECK(more > 1e-6);
-  ends.look<double>(inner.values(), {}, 0.0, {1.0, 0.5});
+  ends.look<double>(inner.values(), {}, 0.0, {1.0, 0.75});
   CHECK(ends.gained(2) == 0);
   CHECK(std::isinf(ends.missing(1)) && ends.missing(0) == 0);
 }
 
 // The rounding of a residual hides as much as a residual of that size shows.
 TEST(rounding_hides_energy) {
-  const std::vector<double> residuals(2, 1e-3), newest{0.1};
+  const std::vector<double> residuals(2, 1e-3);
+  const svd::block_values newest{0.1, 0.1};
   svd::convergence ends;
   ends.look<double>({1.0, 0.5}, col_major<const double>(residuals.data(), 1, 2), 1e-3, newest);
   CHECK(ends.hidden(2) == ends.missing(2));

@@ -197,6 +197,25 @@ def test_small_tolerances_are_met_in_double_precision(rtol):
     check_error(got, A)
 
 
+@pytest.mark.parametrize("fall", [0.99, 0.9, 0.8])  # at 0.8 the last value is 1.9e-6 of the first
+@pytest.mark.parametrize("workers", [1, 2])
+def test_both_sides_belong_together_in_single_precision(fall, workers):
+    A = truth.with_spectrum((900, 500), fall ** np.arange(500.0)).astype(np.float32)
+    got = ef.lowrank.svd(A, 60, rng=0, workers=workers)
+    check_form(got, A)
+    image = A.astype(np.float64) @ got.Vh.T.astype(np.float64)
+    assert np.linalg.norm(image - got.U * got.s, axis=0).max() <= 20 * eps(A)
+    check_error(got, A)
+
+
+def test_a_large_first_value_costs_no_more_reads_in_single_precision():
+    """Its rounding must not look like energy that further blocks gain."""
+    values = np.exp(-np.arange(500.0) / 40)
+    values[0] *= 300
+    A = truth.with_spectrum((1200, 500), values).astype(np.float32)
+    assert ef.lowrank.svd(A, 5, rng=0).passes <= 12
+
+
 @pytest.mark.parametrize("rtol", [1e-1, 1e-2, 1e-3, 1e-4])
 def test_small_tolerances_are_met_in_single_precision(rtol):
     A = truth.with_spectrum((400, 300), np.exp(-np.arange(300.0) / 6)).astype(np.float32)

@@ -69,10 +69,6 @@ template <class T>
 void sytrd(triangle uplo, matrix_view<T> a, vector_view<real_of<T>> diagonal,
            vector_view<real_of<T>> beside, vector_view<T> tau);
 
-// c = Q c with the reflectors of sytrd (ormtr, unmtr).
-template <class T>
-void ormtr(triangle uplo, matrix_view<const T> a, vector_view<const T> tau, matrix_view<T> c);
-
 // Eigenvalues of a tridiagonal matrix in ascending order, in `diagonal`; `beside` is overwritten.
 template <class R> void sterf(vector_view<R> diagonal, vector_view<R> beside);
 
@@ -84,7 +80,7 @@ void stedc(vector_view<R> diagonal, vector_view<R> beside, matrix_view<R> vector
 // null, the default: it stays as it is.
 void set_thread_hook(void (*hook)(int count));
 
-// That many threads while it lives, and one from then on.
+// That many threads while it lives; before the first one, and after the last, one.
 class threads {
 public:
   explicit threads(int count);
@@ -93,7 +89,9 @@ public:
   threads &operator=(const threads &) = delete;
 
 private:
-  void (*hook_)(int);
+  static inline thread_local int current_ = 1;
+  void (*hook_)(int); // null where nothing changes
+  int before_;
 };
 
 // Thin SVD by divide and conquer (gesdd); a is overwritten. u: m x k, s: k, vt: k x n, k = min(m,

@@ -7,6 +7,7 @@
 #include <eigenflow/views.hpp>
 
 #include <chrono>
+#include <utility>
 #include <vector>
 
 namespace eigenflow {
@@ -30,6 +31,7 @@ public:
 
   static call_log *active() { return active_; }
   std::vector<logged_call> calls;
+  bool busy = false; // a call that another one makes is part of that
 
 private:
   static inline thread_local call_log *active_ = nullptr;
@@ -41,6 +43,8 @@ class logged {
 public:
   logged(const char *name, index scalar_bytes, bool by_rows, index rows, index inner, index cols)
       : log_(call_log::active()) {
+    if (log_ != nullptr && std::exchange(log_->busy, true))
+      log_ = nullptr;
     if (log_ != nullptr) {
       call_ = {name, scalar_bytes, by_rows, rows, inner, cols, 0};
       begin_ = clock::now();
@@ -51,6 +55,7 @@ public:
       return;
     call_.seconds = std::chrono::duration<double>(clock::now() - begin_).count();
     log_->calls.push_back(call_);
+    log_->busy = false;
   }
   logged(const logged &) = delete;
   logged &operator=(const logged &) = delete;

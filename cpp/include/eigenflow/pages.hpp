@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Memory without initial values. What is large comes in huge pages where the system offers them:
 // the first touch of a page costs as much as a product takes for a few kilobytes, and there are 512
-// times fewer of them. Pages that are never touched cost nothing.
+// times fewer of them. Pages that are never touched cost nothing; of the memory that is used, up to
+// two fifths may lie behind its end.
 #pragma once
 
 #include <eigenflow/views.hpp>

@@ -33,6 +33,27 @@ void widen(const float *from, std::int64_t n, double scale, double *to) {
     to[i] = scale * static_cast<double>(from[i]);
 }
 
+// Sylvester: as many as there are negative pivots of L D L^T. A pivot of 0 makes the next one
+// infinite, and the one after that right again: nothing is 0 / 0 (Demmel and Li 1994). Signs are
+// added up as numbers: that is what compilers vectorise. The divisions take all of the time.
+void count_below(const double *diagonal, const double *squares, std::int64_t n,
+                 const double *shifts, std::int64_t *counts) {
+  constexpr int lanes = eigenflow::isa::shifts_at_once;
+  double shift[lanes], pivot[lanes], signs[lanes];
+  for (int lane = 0; lane < lanes; ++lane) {
+    shift[lane] = shifts[lane];
+    pivot[lane] = diagonal[0] - shift[lane];
+    signs[lane] = eigenflow::hd::copysign(1.0, pivot[lane]);
+  }
+  for (std::int64_t i = 1; i < n; ++i)
+    for (int lane = 0; lane < lanes; ++lane) {
+      pivot[lane] = diagonal[i] - shift[lane] - squares[i] / pivot[lane];
+      signs[lane] += eigenflow::hd::copysign(1.0, pivot[lane]);
+    }
+  for (int lane = 0; lane < lanes; ++lane)
+    counts[lane] = (n - static_cast<std::int64_t>(signs[lane])) / 2;
+}
+
 } // namespace
 
-EF_ISA_DEFINE(svd, {sum_squares<float>, sum_squares<double>, widen})
+EF_ISA_DEFINE(svd, {sum_squares<float>, sum_squares<double>, widen, count_below})
