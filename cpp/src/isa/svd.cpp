@@ -38,19 +38,19 @@ void widen(const float *from, std::int64_t n, double scale, double *to) {
 // added up as numbers: that is what compilers vectorise. The divisions take all of the time.
 void count_below(const double *diagonal, const double *squares, std::int64_t n,
                  const double *shifts, std::int64_t *counts) {
-  constexpr int lanes = eigenflow::isa::shifts_at_once;
-  double shift[lanes], pivot[lanes], signs[lanes];
-  for (int lane = 0; lane < lanes; ++lane) {
+  constexpr int width = eigenflow::isa::shifts_at_once;
+  double shift[width], pivot[width], signs[width];
+  for (int lane = 0; lane < width; ++lane) {
     shift[lane] = shifts[lane];
     pivot[lane] = diagonal[0] - shift[lane];
     signs[lane] = eigenflow::hd::copysign(1.0, pivot[lane]);
   }
   for (std::int64_t i = 1; i < n; ++i)
-    for (int lane = 0; lane < lanes; ++lane) {
+    for (int lane = 0; lane < width; ++lane) {
       pivot[lane] = diagonal[i] - shift[lane] - squares[i] / pivot[lane];
       signs[lane] += eigenflow::hd::copysign(1.0, pivot[lane]);
     }
-  for (int lane = 0; lane < lanes; ++lane)
+  for (int lane = 0; lane < width; ++lane)
     counts[lane] = (n - static_cast<std::int64_t>(signs[lane])) / 2;
 }
 
