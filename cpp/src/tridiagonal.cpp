@@ -20,18 +20,24 @@ constexpr double independent = 0.3;   // of a unit vector, outside of those befo
 constexpr double residual_limit = 64; // times eps ||T||
 constexpr index together = 8;         // vectors that a worker finds at once
 
+double largest_row_sum(const matrix &t) {
+  double largest = 0;
+  for (std::size_t i = 0; i < t.diagonal.size(); ++i) {
+    const double before = i > 0 ? std::abs(t.beside[i - 1]) : 0.0;
+    const double after = i < t.beside.size() ? std::abs(t.beside[i]) : 0.0;
+    largest = std::max(largest, std::abs(t.diagonal[i]) + before + after);
+  }
+  return largest;
+}
+
 class factorisations {
 public:
   explicit factorisations(const matrix &t)
-      : a_(t.diagonal), b_(t.beside), n_(a_.size()), eps_(t.eps), down_(n_), up_(n_),
-        from_below_(n_), from_above_(n_) {
+      : a_(t.diagonal), b_(t.beside), n_(a_.size()), eps_(t.eps), norm_(largest_row_sum(t)),
+        down_(n_), up_(n_), from_below_(n_), from_above_(n_) {
     double largest = 0;
-    for (std::size_t i = 0; i < n_; ++i) {
-      const double row = std::abs(a_[i]) + (i > 0 ? std::abs(b_[i - 1]) : 0.0) +
-                         (i + 1 < n_ ? std::abs(b_[i]) : 0.0);
-      norm_ = std::max(norm_, row);
-      largest = std::max(largest, i + 1 < n_ ? std::abs(b_[i]) : 0.0);
-    }
+    for (const double b : b_)
+      largest = std::max(largest, std::abs(b));
     pivot_ = std::numeric_limits<double>::min() * std::max(1.0, largest * largest);
   }
 
@@ -79,7 +85,7 @@ private:
 
   const std::vector<double> &a_, &b_;
   std::size_t n_;
-  double eps_, norm_ = 0, pivot_ = 0;
+  double eps_, norm_, pivot_;
   std::vector<double> down_, up_;               // pivots of both factorisations
   std::vector<double> from_below_, from_above_; // what one entry of z is of its neighbour, negated
 };
@@ -102,19 +108,13 @@ bool orthonormalise_columns(matrix_view<double> x) {
 // T scaled by a power of two to a row sum of at most 1, so that no square is out of range.
 class scaled_squares {
 public:
-  explicit scaled_squares(const matrix &t)
+  scaled_squares(const matrix &t, double norm)
       : diagonal_(t.diagonal), squares_(t.diagonal.size()),
         bisections_(static_cast<int>(std::ceil(-std::log2(t.eps))) + 2) {
-    const std::vector<double> &diagonal = t.diagonal, &beside = t.beside;
-    double norm = 0;
-    for (std::size_t i = 0; i < diagonal.size(); ++i)
-      norm = std::max(norm, std::abs(diagonal[i]) + (i > 0 ? std::abs(beside[i - 1]) : 0.0) +
-                                (i < beside.size() ? std::abs(beside[i]) : 0.0));
     std::frexp(norm, &exponent_);
-    is_zero_ = norm == 0;
-    for (std::size_t i = 0; i < diagonal.size(); ++i) {
+    for (std::size_t i = 0; i < diagonal_.size(); ++i) {
       diagonal_[i] = std::ldexp(diagonal_[i], -exponent_);
-      const double b = i > 0 ? std::ldexp(beside[i - 1], -exponent_) : 0.0;
+      const double b = i > 0 ? std::ldexp(t.beside[i - 1], -exponent_) : 0.0;
       squares_[i] = std::max(b * b, std::numeric_limits<double>::min());
     }
   }
@@ -134,14 +134,13 @@ public:
         (begin + lane < n - below[lane] ? low : high)[lane] = middle[lane];
     }
     for (index j = begin; j < end; ++j)
-      values[j] = is_zero_ ? 0.0 : std::ldexp(0.5 * (low[j - begin] + high[j - begin]), exponent_);
+      values[j] = std::ldexp(0.5 * (low[j - begin] + high[j - begin]), exponent_);
   }
 
 private:
   std::vector<double> diagonal_, squares_; // squares_[i]: beside the diagonal, above row i
   int bisections_;                         // of [-1, 1], to a width of eps / 2 or less
   int exponent_ = 0;
-  bool is_zero_ = false;
 };
 
 } // namespace
@@ -149,8 +148,11 @@ private:
 std::vector<double> leading_values(const matrix &t, index count, int workers) {
   const logged step("bisection", sizeof(double), false, static_cast<index>(t.diagonal.size()), 0,
                     count);
-  const scaled_squares scaled(t);
-  std::vector<double> values(as_size(count));
+  std::vector<double> values(as_size(count), 0.0);
+  const double norm = largest_row_sum(t);
+  if (norm == 0)
+    return values;
+  const scaled_squares scaled(t, norm);
   parallel_for(
       count, isa::shifts_at_once,
       [&](index begin, index end, int) { scaled.bisect(begin, end, values.data()); }, workers);
