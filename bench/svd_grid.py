@@ -218,7 +218,7 @@ def report(path):
                     row.append("")
                     continue
                 ratio = other["median"] / mine["median"]
-                ratios[who, threads].append(ratio)
+                ratios[who, threads].append((shape, ratio))
                 worse[who].append(mine["error"] / other["error"])
                 row.append(f"{ratio:.2f}")
             name = f"{shape[0]} x {shape[1]}, {dtype}, {spectrum}, rank {rank}"
@@ -226,14 +226,25 @@ def report(path):
         both = [got.get((SKLEARN, threads)) for threads in (1, 2)]
         if all(both) and (OURS, 2) in got:
             faster = min(record["median"] for record in both)
-            ratios[f"{SKLEARN}, its faster setting", 2].append(faster / got[OURS, 2]["median"])
-    print("\n| rival | threads | geometric mean | least | most | cells |\n" + "|---" * 6 + "|")
-    for (who, threads), values in ratios.items():
-        line = f"{geometric_mean(values):.2f} | {min(values):.2f} | {max(values):.2f}"
-        print(f"| {who} | {threads} | {line} | {len(values)} |")
-    print("\nError over the rival's, worst cell:")
+            ratio = faster / got[OURS, 2]["median"]
+            ratios[f"{SKLEARN}, the faster of one and two threads", 2].append((shape, ratio))
+    summary(ratios, sorted({shape for shape, *_ in table}, key=SHAPES.index))
+    print("\nError over the rival's, largest and least:")
     for who, values in worse.items():
-        print(f"- {who}: {max(values):.6f}")
+        print(f"- {who}: {max(values):.8f}, {min(values):.4f}")
+
+
+def summary(ratios, shapes):
+    """Print what the ratios of each rival are over all cells, and their means by shape."""
+    columns = " | ".join(f"{m} x {n}" for m, n in shapes)
+    head = f"| rival | threads | geometric mean | median | least | most | {columns} | cells |"
+    print("\n" + head + "\n" + "|---" * (7 + len(shapes)) + "|")
+    for (who, threads), found in ratios.items():
+        values = [ratio for _, ratio in found]
+        means = [geometric_mean([ratio for at, ratio in found if at == shape]) for shape in shapes]
+        numbers = [geometric_mean(values), np.median(values), min(values), max(values), *means]
+        line = " | ".join("" if np.isnan(number) else f"{number:.2f}" for number in numbers)
+        print(f"| {who} | {threads} | {line} | {len(values)} |")
 
 
 def main():
